@@ -1,0 +1,1 @@
+"""One-shot (closed-form) fitting."""
