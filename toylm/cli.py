@@ -1,0 +1,99 @@
+"""toylm VERB ...: every verb is also python -m toylm.VERB.
+
+A verb is a module with two functions: `build_parser(parser)` adds its arguments, `run(args)` does the work. Only the module
+of the chosen verb is imported, so that `toylm --help` answers at once. A mistake of the user's becomes one line on stderr and
+exit status 2; `--debug` shows the traceback.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+
+from . import __version__
+from .errors import USER_ERRORS, nearest
+
+# verb -> (module, what it does, in one line)
+VERBS = {
+    "train": ("toylm.train.command", "train a language model on text"),
+    "generate": ("toylm.generate", "write text with a trained model"),
+    "evaluate": ("toylm.evaluate", "loss, perplexity and bits per byte of a model on a text"),
+    "data": ("toylm.data.command", "prepare text: split, tokenizer, token files; make more stories"),
+    "info": ("toylm.info", "what a run or a checkpoint holds"),
+    "instant": ("toylm.closed_form.instant_command", "run the battery of closed-form identities"),
+    "task": ("toylm.closed_form.task_command", "solve copy, bracket, reverse or running-sum in closed form"),
+    "deep-elm-bench": ("toylm.closed_form.deep_elm_bench", "deep ELM over depths, widths and lambdas, with plots"),
+}
+
+
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Defaults are shown, except where there is none to show; paragraphs of the description are kept."""
+
+    def _get_help_string(self, action):
+        if action.default in (None, False, argparse.SUPPRESS) or action.help == argparse.SUPPRESS:
+            return action.help
+        return super()._get_help_string(action)
+
+
+def _overview():
+    width = max(map(len, VERBS)) + 2
+    lines = "\n".join(f"  {verb:<{width}}{line}" for verb, (_, line) in VERBS.items())
+    return (
+        "usage: toylm VERB [options]        (toylm VERB -h explains a verb)\n\n"
+        "Train, fit in closed form and dissect small transformer language models on a CPU.\n\n"
+        f"verbs:\n{lines}\n\n"
+        "options:\n  --version   print the version\n  -h, --help  this page\n"
+    )
+
+
+def main(argv=None):
+    """Entry point of the `toylm` command. Returns the exit status."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(_overview(), end="")
+        return 0
+    if argv[0] in ("--version", "version"):
+        print(f"toylm {__version__}")
+        return 0
+    verb = argv[0]
+    if verb not in VERBS:
+        print(f"toylm: no verb {verb!r}{nearest(verb, VERBS)} (toylm --help lists them)", file=sys.stderr)
+        return 2
+    return run_verb(verb, argv[1:])
+
+
+def run_verb(verb, argv):
+    """Parse `argv` for one verb and run it; errors meant for the user become one line and status 2."""
+    module_name, _ = VERBS[verb]
+    debug = "--debug" in argv
+    try:
+        module = importlib.import_module(module_name)
+        parser = argparse.ArgumentParser(
+            prog=f"toylm {verb}", description=module.__doc__, formatter_class=_Formatter, allow_abbrev=False
+        )
+        module.build_parser(parser)
+        parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        args = parser.parse_args(argv)
+        return module.run(args) or 0
+    except KeyboardInterrupt:
+        print(f"\ntoylm {verb}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) went away: not an error. Point stdout elsewhere so that the exit flush stays quiet.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except USER_ERRORS as error:
+        if debug:
+            raise
+        print(f"toylm {verb}: {_sentence(error)}", file=sys.stderr)
+        return 2
+
+
+def _sentence(error):
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+if __name__ == "__main__":
+    sys.exit(main())
