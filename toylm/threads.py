@@ -1,0 +1,59 @@
+"""One thread setting for everything: Numba's kernels and the BLAS behind NumPy and SciPy."""
+
+import os
+
+_chosen = None
+_blas_limits = None
+
+
+def physical_cores():
+    """Number of physical cores that this process may run on (hyper-threads are not counted), at least 1."""
+    try:
+        allowed = os.sched_getaffinity(0)
+    except AttributeError:  # macOS, Windows
+        return max(1, _physical_from_count(os.cpu_count() or 1))
+    cores = set()
+    for cpu in allowed:
+        base = f"/sys/devices/system/cpu/cpu{cpu}/topology/"
+        try:
+            with open(base + "physical_package_id", encoding="ascii") as f:
+                package = f.read().strip()
+            with open(base + "core_id", encoding="ascii") as f:
+                cores.add((package, f.read().strip()))
+        except OSError:
+            return max(1, len(allowed))
+    return max(1, len(cores))
+
+
+def _physical_from_count(logical):
+    import platform
+
+    # Apple's chips have one thread a core; elsewhere assume two hardware threads a core.
+    return logical if platform.machine() == "arm64" else (logical + 1) // 2
+
+
+def set_threads(threads=None):
+    """Use `threads` threads in Numba kernels and in BLAS; None chooses the number of physical cores. Returns the number.
+
+    Raises ValueError if `threads` is below 1 or above what this process can use.
+    """
+    global _chosen, _blas_limits
+    limit = max(os.cpu_count() or 1, 1)
+    if threads is None:
+        threads = min(physical_cores(), limit)
+    if threads < 1 or threads > limit:
+        raise ValueError(f"threads is {threads}; this machine offers 1 to {limit}")
+    import numba
+    import threadpoolctl
+
+    # A parallel region must find its threads launched; Numba fixes their number at its first launch.
+    threads = min(threads, numba.config.NUMBA_NUM_THREADS)
+    numba.set_num_threads(threads)
+    _blas_limits = threadpoolctl.threadpool_limits(threads, user_api="blas")
+    _chosen = threads
+    return threads
+
+
+def get_threads():
+    """The number of threads in use; sets the default (physical cores) at the first call."""
+    return _chosen if _chosen is not None else set_threads(None)
