@@ -1,0 +1,88 @@
+"""How toylm compiles: one `jit` for all kernels, a compile cache that cannot go stale, and a clock of compile time.
+
+Numba's own cache notices only a change of the file that holds the function, not of the functions that it calls. Here the
+cache folder is named by a hash of all kernel sources, so an edited or upgraded kernel is compiled anew, and a package
+directory that cannot be written is no obstacle. NUMBA_CACHE_DIR, where set, is used instead.
+"""
+
+import contextlib
+import hashlib
+import os
+import sys
+import time
+from pathlib import Path
+
+import numba
+from numba.core import config, event
+
+# Not full fastmath: `nnan` and `ninf` would let the compiler delete checks for NaN and infinity.
+FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
+
+
+def _cache_directory():
+    sources = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        sources.update(path.read_bytes())
+    if os.environ.get("XDG_CACHE_HOME"):
+        base = Path(os.environ["XDG_CACHE_HOME"])
+    elif sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", Path.home()))
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path.home() / ".cache"
+    return base / "toylm" / f"kernels-{sources.hexdigest()[:16]}"
+
+
+CACHE_DIRECTORY = os.environ.get("NUMBA_CACHE_DIR") or str(_cache_directory())
+
+
+@contextlib.contextmanager
+def _our_cache_directory():
+    """Only while a kernel of ours is being declared: other users of Numba in this process keep their own cache."""
+    theirs = config.CACHE_DIR
+    config.CACHE_DIR = CACHE_DIRECTORY
+    try:
+        yield
+    finally:
+        config.CACHE_DIR = theirs
+
+
+def jit(function=None, *, parallel=False, inline="never"):
+    """Compile at the first call, keep the result on disk, release the GIL. `parallel` turns `prange` into threads."""
+    if function is None:
+        return lambda f: jit(f, parallel=parallel, inline=inline)
+    options = {"nogil": True, "fastmath": FASTMATH, "error_model": "numpy", "inline": inline}
+    with _our_cache_directory():
+        try:
+            return numba.njit(cache=True, parallel=parallel, **options)(function)
+        except RuntimeError:  # no folder can be written: compile in every process
+            return numba.njit(parallel=parallel, **options)(function)
+
+
+class _CompileClock(event.Listener):
+    """Adds up the wall time of outermost compilations (a kernel compiles its callees inside its own time)."""
+
+    def __init__(self):
+        self.depth, self.seconds, self.count, self._start = 0, 0.0, 0, 0.0
+        self.on_first = None
+
+    def on_start(self, event):
+        if self.depth == 0:
+            self._start = time.perf_counter()
+        self.depth += 1
+
+    def on_end(self, event):
+        self.depth -= 1
+        if self.depth == 0:
+            self.seconds += time.perf_counter() - self._start
+            self.count += 1
+
+
+_clock = _CompileClock()
+event.register("numba:compile", _clock)
+
+
+def compile_seconds():
+    """Seconds that this process has spent compiling kernels so far (0 when all came from the cache)."""
+    return _clock.seconds

@@ -1,0 +1,299 @@
+"""The register-blocked inner product tile: C[MR, NR] (+)= A[MR, k] · B[k, NR], as LLVM vectors in a Numba intrinsic.
+
+Numba's auto-vectoriser does not keep a block of C in registers, and that is what a fast matrix product needs: each value
+of A is then used NR times and each vector of B MR times for one load. So the tile is written as LLVM IR for the vector
+width of the host CPU: AVX-512, AVX2, NEON, or whatever LLVM makes of plain vectors elsewhere. The blocking around it
+(panels, threads, edges) is ordinary Numba: see matmul.py.
+
+All arguments are element strides and int64 addresses (a uint64 address would turn int64 arithmetic into float64).
+"""
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+I32, I64 = ir.IntType(32), ir.IntType(64)
+
+
+def _host_vectors():
+    """(bytes a vector register, tile rows, vectors a tile row): rows · vectors accumulators plus operands fit the registers."""
+    try:
+        features = llvm.get_host_cpu_features()
+    except RuntimeError:
+        features = {}
+    if features.get("avx512f"):
+        return 64, 12, 2  # 24 of 32 registers accumulate
+    if features.get("avx2") and features.get("fma"):
+        return 32, 6, 2  # 12 of 16
+    if features.get("neon") or "aarch64" in llvm.get_default_triple() or "arm64" in llvm.get_default_triple():
+        return 16, 6, 4  # 24 of 32
+    return 16, 4, 2
+
+
+VECTOR_BYTES, MR, _VECTORS = _host_vectors()
+NR_F32 = _VECTORS * VECTOR_BYTES // 4
+NR_F64 = _VECTORS * VECTOR_BYTES // 8
+
+
+def _element(zero):
+    if zero == types.float32:
+        return ir.FloatType(), 4, "f32"
+    if zero == types.float64:
+        return ir.DoubleType(), 8, "f64"
+    raise TypeError(f"tiles hold float32 or float64, not {zero}")
+
+
+class _Tile:
+    """Emits one tile product. `edge` tiles take the numbers of valid rows and columns and use masked loads and stores."""
+
+    def __init__(self, context, builder, zero_type, edge, a_by_row):
+        self.b, self.edge, self.a_by_row = builder, edge, a_by_row
+        self.element, self.size, self.name = _element(zero_type)
+        self.width = VECTOR_BYTES // self.size
+        self.vector = ir.VectorType(self.element, self.width)
+
+    def constant(self, value):
+        return ir.Constant(I64, value)
+
+    def pointer(self, base, *offsets):
+        """base + sum of element offsets, as a pointer to elements."""
+        address = base
+        for offset in offsets:
+            address = self.b.add(address, self.b.mul(offset, self.constant(self.size)))
+        return self.b.inttoptr(address, self.element.as_pointer())
+
+    def load_vector(self, pointer, mask=None):
+        vector_pointer = self.b.bitcast(pointer, self.vector.as_pointer())
+        if mask is None:
+            load = self.b.load(vector_pointer)
+            load.align = self.size
+            return load
+        f = cgutils.get_or_insert_function(
+            self.b.module,
+            ir.FunctionType(self.vector, [self.vector.as_pointer(), I32, mask.type, self.vector]),
+            f"llvm.masked.load.v{self.width}{self.name}.p0",
+        )
+        return self.b.call(f, [vector_pointer, I32(self.size), mask, ir.Constant(self.vector, [0.0] * self.width)])
+
+    def store_vector(self, value, pointer, mask=None):
+        vector_pointer = self.b.bitcast(pointer, self.vector.as_pointer())
+        if mask is None:
+            store = self.b.store(value, vector_pointer)
+            store.align = self.size
+            return
+        f = cgutils.get_or_insert_function(
+            self.b.module,
+            ir.FunctionType(ir.VoidType(), [self.vector, self.vector.as_pointer(), I32, mask.type]),
+            f"llvm.masked.store.v{self.width}{self.name}.p0",
+        )
+        self.b.call(f, [value, vector_pointer, I32(self.size), mask])
+
+    def splat(self, scalar, vector_type=None):
+        vector_type = vector_type or self.vector
+        undef = ir.Constant(vector_type, ir.Undefined)
+        one = self.b.insert_element(undef, scalar, I32(0))
+        return self.b.shuffle_vector(one, undef, ir.Constant(ir.VectorType(I32, vector_type.count), [0] * vector_type.count))
+
+    def column_masks(self, columns):
+        """One mask a vector of the tile row: lane l of vector j is column j · width + l, valid below `columns`."""
+        lanes = ir.VectorType(I64, self.width)
+        limit = self.splat(columns, lanes)
+        return [
+            self.b.icmp_signed("<", ir.Constant(lanes, [j * self.width + l for l in range(self.width)]), limit)
+            for j in range(_VECTORS)
+        ]
+
+    def emit(self, a, lda, b_address, ldb, c, ldc, k, accumulate, rows=None, columns=None):
+        b = self.b
+        fma = cgutils.get_or_insert_function(
+            b.module, ir.FunctionType(self.vector, [self.vector] * 3), f"llvm.fma.v{self.width}{self.name}"
+        )
+        masks = [None] * _VECTORS
+        if self.edge:
+            masks = self.column_masks(columns)
+        row_index = []
+        for i in range(MR):
+            index = self.constant(i)
+            if self.edge:  # rows past the end read the last valid one again; they are not stored
+                last = b.sub(rows, self.constant(1))
+                index = b.select(b.icmp_signed("<", index, rows), index, last)
+            row_index.append(index)
+        # A by row: element (i, p) is at i·lda + p. A by column: at p·lda + i, one address for all rows of a tile.
+        if self.a_by_row:
+            a_row = [self.pointer(a, b.mul(lda, index)) for index in row_index]
+        else:
+            a_row = [self.pointer(a, index) for index in row_index]
+        c_pointer = [
+            [self.pointer(c, b.mul(ldc, row_index[i]), self.constant(j * self.width)) for j in range(_VECTORS)]
+            for i in range(MR)
+        ]
+
+        blocks = {name: b.function.append_basic_block(name) for name in ("load_c", "loop", "done")}
+        entry = b.block
+        zero = ir.Constant(self.vector, [0.0] * self.width)
+        b.cbranch(b.icmp_signed("!=", accumulate, self.constant(0)), blocks["load_c"], blocks["loop"])
+        b.position_at_end(blocks["load_c"])
+        loaded = [[self.load_vector(c_pointer[i][j], masks[j]) for j in range(_VECTORS)] for i in range(MR)]
+        b.branch(blocks["loop"])
+
+        b.position_at_end(blocks["loop"])
+        p = b.phi(I64)
+        p.add_incoming(self.constant(0), entry)
+        p.add_incoming(self.constant(0), blocks["load_c"])
+        acc = [[b.phi(self.vector) for _ in range(_VECTORS)] for _ in range(MR)]
+        for i in range(MR):
+            for j in range(_VECTORS):
+                acc[i][j].add_incoming(zero, entry)
+                acc[i][j].add_incoming(loaded[i][j], blocks["load_c"])
+        b_row = self.pointer(b_address, b.mul(p, ldb))
+        b_vectors = [self.load_vector(b.gep(b_row, [self.constant(j * self.width)]), masks[j]) for j in range(_VECTORS)]
+        a_offset = p if self.a_by_row else b.mul(p, lda)
+        new = []
+        for i in range(MR):
+            scalar = b.load(b.gep(a_row[i], [a_offset]))
+            scalar.align = self.size
+            wide = self.splat(scalar)
+            new.append([b.call(fma, [wide, b_vectors[j], acc[i][j]]) for j in range(_VECTORS)])
+        after = b.add(p, self.constant(1))
+        p.add_incoming(after, blocks["loop"])
+        for i in range(MR):
+            for j in range(_VECTORS):
+                acc[i][j].add_incoming(new[i][j], blocks["loop"])
+        b.cbranch(b.icmp_signed("<", after, k), blocks["loop"], blocks["done"])
+
+        b.position_at_end(blocks["done"])
+        for i in range(MR):
+            if not self.edge:
+                for j in range(_VECTORS):
+                    self.store_vector(new[i][j], c_pointer[i][j])
+                continue
+            with b.if_then(b.icmp_signed("<", self.constant(i), rows)):
+                for j in range(_VECTORS):
+                    self.store_vector(new[i][j], c_pointer[i][j], masks[j])
+
+
+def _make_tile(a_by_row):
+    @intrinsic
+    def tile(typingctx, zero, a, lda, b, ldb, c, ldc, k, accumulate):
+        """C[MR, NR] = A · B, or += where accumulate is not 0; k must be at least 1. `zero` tells the dtype."""
+
+        def codegen(context, builder, signature, args):
+            _Tile(context, builder, signature.args[0], False, a_by_row).emit(*args[1:])
+            return context.get_dummy_value()
+
+        return types.void(zero, *[types.int64] * 8), codegen
+
+    @intrinsic
+    def edge_tile(typingctx, zero, a, lda, b, ldb, c, ldc, k, accumulate, rows, columns):
+        """The same where only rows <= MR and columns <= NR exist; nothing outside is read (of B, C) or written."""
+
+        def codegen(context, builder, signature, args):
+            _Tile(context, builder, signature.args[0], True, a_by_row).emit(*args[1:])
+            return context.get_dummy_value()
+
+        return types.void(zero, *[types.int64] * 10), codegen
+
+    return tile, edge_tile
+
+
+tile_by_row, edge_tile_by_row = _make_tile(a_by_row=True)
+tile_by_column, edge_tile_by_column = _make_tile(a_by_row=False)
+
+
+@intrinsic
+def transpose_block(typingctx, zero, source, source_stride, target, target_stride):
+    """target[p, c] = source[c, p] for a square block as wide as a vector: log2(width) rounds of interleaving in registers.
+
+    Scalar code would spend a store an element, which costs more than the product at head sizes of 32 and below.
+    """
+
+    def codegen(context, builder, signature, args):
+        tile = _Tile(context, builder, signature.args[0], False, True)
+        source, source_stride, target, target_stride = args[1:]
+        w = tile.width
+        rows = []
+        for i in range(w):
+            rows.append(tile.load_vector(tile.pointer(source, builder.mul(source_stride, tile.constant(i)))))
+        index = ir.VectorType(I32, w)
+        low = ir.Constant(index, [i // 2 + (i % 2) * w for i in range(w)])
+        high = ir.Constant(index, [w // 2 + i // 2 + (i % 2) * w for i in range(w)])
+        for _ in range(w.bit_length() - 1):
+            pairs = [(rows[i], rows[i + w // 2]) for i in range(w // 2)]
+            rows = [builder.shuffle_vector(x, y, half) for x, y in pairs for half in (low, high)]
+        for i in range(w):
+            tile.store_vector(rows[i], tile.pointer(target, builder.mul(target_stride, tile.constant(i))))
+        return context.get_dummy_value()
+
+    return types.void(zero, *[types.int64] * 4), codegen
+
+
+@intrinsic
+def load(typingctx, zero, address, index):
+    """The element number `index` of the array of `zero`'s dtype that starts at `address`."""
+
+    def codegen(context, builder, signature, args):
+        tile = _Tile(context, builder, signature.args[0], False, True)
+        value = builder.load(tile.pointer(args[1], args[2]))
+        value.align = tile.size
+        return value
+
+    return zero(zero, types.int64, types.int64), codegen
+
+
+@intrinsic
+def store(typingctx, value, address, index):
+    """Write `value` to the element number `index` of the array of its dtype that starts at `address`."""
+
+    def codegen(context, builder, signature, args):
+        tile = _Tile(context, builder, signature.args[0], False, True)
+        store = builder.store(args[0], tile.pointer(args[1], args[2]))
+        store.align = tile.size
+        return context.get_dummy_value()
+
+    return types.void(value, types.int64, types.int64), codegen
+
+
+@intrinsic
+def copy_vectors(typingctx, zero, source, target):
+    """Copy one row of a panel: NR elements."""
+
+    def codegen(context, builder, signature, args):
+        tile = _Tile(context, builder, signature.args[0], False, True)
+        for j in range(_VECTORS):
+            offset = tile.constant(j * tile.width)
+            tile.store_vector(tile.load_vector(tile.pointer(args[1], offset)), tile.pointer(args[2], offset))
+        return context.get_dummy_value()
+
+    return types.void(zero, types.int64, types.int64), codegen
+
+
+@intrinsic
+def bits_to_float32(typingctx, bits):
+    """The float32 whose bit pattern is the int32 `bits`."""
+
+    def codegen(context, builder, signature, args):
+        return builder.bitcast(args[0], ir.FloatType())
+
+    return types.float32(types.int32), codegen
+
+
+@intrinsic
+def item_size(typingctx, zero):
+    """Bytes an element of `zero`'s dtype, a compile-time constant."""
+
+    def codegen(context, builder, signature, args):
+        return I64(_element(signature.args[0])[1])
+
+    return types.int64(zero), codegen
+
+
+@intrinsic
+def panel_width(typingctx, zero):
+    """NR, the columns of a tile, for `zero`'s dtype: a compile-time constant."""
+
+    def codegen(context, builder, signature, args):
+        return I64(_VECTORS * VECTOR_BYTES // _element(signature.args[0])[1])
+
+    return types.int64(zero), codegen
