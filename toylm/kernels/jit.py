@@ -6,6 +6,7 @@ directory that cannot be written is no obstacle. NUMBA_CACHE_DIR, where set, is 
 """
 
 import contextlib
+import functools
 import hashlib
 import os
 import sys
@@ -49,7 +50,7 @@ def _our_cache_directory():
 
 
 def jit(function=None, *, parallel=False, inline="never"):
-    """Compile at the first call, keep the result on disk, release the GIL. `parallel` turns `prange` into threads."""
+    """Compile at the first call, keep the result on disk, release the GIL."""
     if function is None:
         return lambda f: jit(f, parallel=parallel, inline=inline)
     options = {"nogil": True, "fastmath": FASTMATH, "error_model": "numpy", "inline": inline}
@@ -58,6 +59,21 @@ def jit(function=None, *, parallel=False, inline="never"):
             return numba.njit(cache=True, parallel=parallel, **options)(function)
         except RuntimeError:  # no folder can be written: compile in every process
             return numba.njit(parallel=parallel, **options)(function)
+
+
+def parallel(function):
+    """Compile a kernel whose `prange(threads)` runs in threads. Its last parameter, `threads`, is filled in here.
+
+    Asking Numba for the number of threads inside compiled code would make the code impossible to keep on disk.
+    """
+    kernel = jit(function, parallel=True)
+
+    @functools.wraps(function)
+    def call(*arguments):
+        return kernel(*arguments, numba.get_num_threads())
+
+    call.kernel = kernel
+    return call
 
 
 class _CompileClock(event.Listener):

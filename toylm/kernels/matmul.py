@@ -16,6 +16,7 @@ from numba import prange
 
 from . import simd
 from .jit import jit
+from .memory import address, scratch
 from .simd import (
     MR,
     NR_F32,
@@ -78,32 +79,34 @@ def pack_panel(zero, b, ldb, transposed, first, columns, k, nr, panel):
 
 
 @jit
-def tiles_of_panel(zero, a, lda, a_transposed, panel, nr, c, ldc, row_start, row_stop, first, columns, k, accumulate):
-    """C[row_start:row_stop, first:first+columns] (+)= A[row_start:row_stop, :k] · panel, tile by tile.
+def tiles_of_panel(zero, a, lda, a_transposed, panel, nr, c, ldc, d, ldd, row_start, row_stop, first, columns, k):
+    """C[row_start:row_stop, first:first+columns] = D + A[row_start:row_stop, :k] · panel, tile by tile.
 
-    `a` is the address of A's first row (of its first column where transposed), `c` that of C[0, 0].
+    `a` is the address of A's first row (of its first column where transposed), `c` and `d` those of C[0, 0] and D[0, 0];
+    no D where `d` is 0; D may be C.
     """
     size = item_size(zero)
     for i in range(row_start, row_stop, MR):
         rows = row_stop - i
         target = c + (i * ldc + first) * size
+        addend = d + (i * ldd + first) * size if d != 0 else d
         if rows >= MR and columns == nr:
             if a_transposed:
-                tile_by_column(zero, a + i * size, lda, panel, nr, target, ldc, k, accumulate)
+                tile_by_column(zero, a + i * size, lda, panel, nr, target, ldc, k, addend, ldd)
             else:
-                tile_by_row(zero, a + i * lda * size, lda, panel, nr, target, ldc, k, accumulate)
+                tile_by_row(zero, a + i * lda * size, lda, panel, nr, target, ldc, k, addend, ldd)
         else:
             rows = min(rows, MR)
             if a_transposed:
-                edge_tile_by_column(zero, a + i * size, lda, panel, nr, target, ldc, k, accumulate, rows, columns)
+                edge_tile_by_column(zero, a + i * size, lda, panel, nr, target, ldc, k, addend, ldd, rows, columns)
             else:
-                edge_tile_by_row(zero, a + i * lda * size, lda, panel, nr, target, ldc, k, accumulate, rows, columns)
+                edge_tile_by_row(zero, a + i * lda * size, lda, panel, nr, target, ldc, k, addend, ldd, rows, columns)
 
 
 @jit
-def product(zero, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, row_start, row_stop, column_start, column_stop, k,
-            accumulate, panel):
-    """One thread's block of C (+)= op(A)·op(B). `panel`: address of KC · NR elements of scratch."""
+def product(zero, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, d, ldd, row_start, row_stop, column_start,
+            column_stop, k, panel):
+    """One thread's block of C = D + op(A)·op(B). `panel`: address of KC · NR elements of scratch."""
     size = item_size(zero)
     nr = panel_width(zero)
     depth = min(k, np.int64(KC))
@@ -112,18 +115,18 @@ def product(zero, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, row_start,
         block_stop = min(block_start + block, row_stop)
         for p in range(0, k, KC):
             deep = min(np.int64(KC), k - p)
-            add = np.int64(1) if p > 0 else accumulate
+            d_here, ldd_here = (d, ldd) if p == 0 else (c, ldc)
             a_here = a + (p * lda if a_transposed else p) * size
             b_here = b + (p if b_transposed else p * ldb) * size
             for first in range(column_start, column_stop, nr):
                 columns = min(nr, column_stop - first)
                 pack_panel(zero, b_here, ldb, b_transposed, first, columns, deep, nr, panel)
-                tiles_of_panel(zero, a_here, lda, a_transposed, panel, nr, c, ldc, block_start, block_stop, first, columns,
-                               deep, add)
+                tiles_of_panel(zero, a_here, lda, a_transposed, panel, nr, c, ldc, d_here, ldd_here, block_start, block_stop,
+                               first, columns, deep)
 
 
 @jit(parallel=True)
-def _parallel_product(zero, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, m, n, k, accumulate, scratch, threads):
+def _parallel_product(zero, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, d, ldd, m, n, k, scratch, threads):
     nr = panel_width(zero)
     # Rows are shared where they are many (a thread then packs all of B); else columns (a thread packs only its own).
     by_rows = m // MR >= 4 * threads or m // MR >= n // nr
@@ -135,31 +138,13 @@ def _parallel_product(zero, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, 
             row_start, row_stop = share(m, threads, part, np.int64(MR))
         else:
             column_start, column_stop = share(n, threads, part, nr)
-        product(zero, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, row_start, row_stop, column_start, column_stop, k,
-                accumulate, panel)
-
-
-class Scratch:
-    """Memory for the panels of all threads, grown once a dtype and kept, aligned to cache lines."""
-
-    def __init__(self):
-        self.buffers = {}
-
-    def address(self, name, size):
-        """Address of at least `size` bytes under `name`, at a multiple of 64."""
-        buffer = self.buffers.get(name)
-        if buffer is None or buffer.nbytes < size + 64:
-            buffer = self.buffers[name] = np.zeros(size + 64, np.uint8)
-        start = buffer.ctypes.data
-        return start + -start % 64
-
-
-_scratch = Scratch()
+        product(zero, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, d, ldd, row_start, row_stop, column_start,
+                column_stop, k, panel)
 
 
 def panel_scratch(threads):
     """Address of one panel a thread (KC · NR elements; the same number of bytes for either dtype)."""
-    return _scratch.address("panels", threads * KC * NR_F32 * 4 + 4096)
+    return scratch.address("panels", threads * KC * NR_F32 * 4 + 4096)
 
 
 MODES = ("auto", "numba", "blas")
@@ -179,11 +164,11 @@ def matmul_mode():
     return mode
 
 
-def matmul(a, b, out, transpose_a=False, transpose_b=False, accumulate=False):
-    """out (+)= op(a) · op(b), in threads.
+def matmul(a, b, out, transpose_a=False, transpose_b=False, accumulate=False, addend=None):
+    """out = op(a) · op(b), plus `out` with accumulate, or plus `addend`, in threads.
 
     a: (m, k), or (k, m) with transpose_a. b: (k, n), or (n, k) with transpose_b. out: (m, n). All float32 or all float64,
-    rows contiguous (a column slice of a wider matrix is fine); `out` must not overlap a or b. Returns `out`.
+    rows contiguous (a column slice of a wider matrix is fine); `out` must not overlap a or b. addend: (m, n). Returns `out`.
     Raises ValueError for shapes that do not fit and TypeError for dtypes that differ.
     """
     m, k = a.shape[::-1] if transpose_a else a.shape
@@ -196,42 +181,40 @@ def matmul(a, b, out, transpose_a=False, transpose_b=False, accumulate=False):
         raise TypeError(f"products take all float32 or all float64, not {a.dtype}, {b.dtype} into {out.dtype}")
     if m == 0 or n == 0:
         return out
+    if accumulate:
+        addend = out
+    if addend is not None and (addend.shape != out.shape or addend.dtype != out.dtype):
+        raise ValueError(f"cannot add {_spell(addend, False)} {addend.dtype} to a product of {m} x {n} {out.dtype}")
     if k == 0:
-        if not accumulate:
-            out[:] = 0
+        out[:] = 0 if addend is None else addend
         return out
     if matmul_mode() == "blas":
-        return _blas(a, b, out, transpose_a, transpose_b, accumulate)
+        return _blas(a, b, out, transpose_a, transpose_b, addend)
     item = a.itemsize
     threads = numba.get_num_threads()
     if m * n * k < 32768:  # less work than starting threads
         threads = 1
-    for x in (a, b, out):
+    for x in (a, b, out) if addend is None else (a, b, out, addend):
         if x.strides[1] != item and x.shape[1] > 1:
             raise ValueError("the rows of a matrix must be contiguous; use np.ascontiguousarray")
     _parallel_product(
-        a.dtype.type(0), _address(a), a.strides[0] // item, transpose_a, _address(b), b.strides[0] // item, transpose_b,
-        _address(out), out.strides[0] // item, m, n, k, int(accumulate), panel_scratch(threads), threads,
+        a.dtype.type(0), address(a), a.strides[0] // item, transpose_a, address(b), b.strides[0] // item, transpose_b,
+        address(out), out.strides[0] // item, 0 if addend is None else address(addend),
+        0 if addend is None else addend.strides[0] // item, m, n, k, panel_scratch(threads), threads,
     )  # fmt: skip
     return out
-
-
-def _address(x):
-    return x.__array_interface__["data"][0]
 
 
 def _spell(x, transposed):
     return f"{x.shape[0]} x {x.shape[1]}{' transposed' if transposed else ''}"
 
 
-def _blas(a, b, out, transpose_a, transpose_b, accumulate):
+def _blas(a, b, out, transpose_a, transpose_b, addend):
     a = a.T if transpose_a else a
     b = b.T if transpose_b else b
-    if accumulate:
-        out += a @ b
-    else:
-        np.matmul(a, b, out=out)
-    return out
+    if addend is None:
+        return np.matmul(a, b, out=out)
+    return np.add(addend, a @ b, out=out)
 
 
 def matmul_reference(a, b, out=None, transpose_a=False, transpose_b=False, accumulate=False):

@@ -1,4 +1,4 @@
-"""The register-blocked inner product tile: C[MR, NR] (+)= A[MR, k] · B[k, NR], as LLVM vectors in a Numba intrinsic.
+"""The register-blocked inner product tile: C[MR, NR] = D + A[MR, k] · B[k, NR], as LLVM vectors in a Numba intrinsic.
 
 Numba's auto-vectoriser does not keep a block of C in registers, and that is what a fast matrix product needs: each value
 of A is then used NR times and each vector of B MR times for one load. So the tile is written as LLVM IR for the vector
@@ -105,7 +105,7 @@ class _Tile:
             for j in range(_VECTORS)
         ]
 
-    def emit(self, a, lda, b_address, ldb, c, ldc, k, accumulate, rows=None, columns=None):
+    def emit(self, a, lda, b_address, ldb, c, ldc, k, addend, ldd, rows=None, columns=None):
         b = self.b
         fma = cgutils.get_or_insert_function(
             b.module, ir.FunctionType(self.vector, [self.vector] * 3), f"llvm.fma.v{self.width}{self.name}"
@@ -125,28 +125,29 @@ class _Tile:
             a_row = [self.pointer(a, b.mul(lda, index)) for index in row_index]
         else:
             a_row = [self.pointer(a, index) for index in row_index]
-        c_pointer = [
-            [self.pointer(c, b.mul(ldc, row_index[i]), self.constant(j * self.width)) for j in range(_VECTORS)]
-            for i in range(MR)
-        ]
 
-        blocks = {name: b.function.append_basic_block(name) for name in ("load_c", "loop", "done")}
+        def row_vectors(matrix, stride):
+            """Pointers to the tile's vectors in C or D."""
+            columns = [self.constant(j * self.width) for j in range(_VECTORS)]
+            return [[self.pointer(matrix, b.mul(stride, index), column) for column in columns] for index in row_index]
+
+        blocks = {name: b.function.append_basic_block(name) for name in ("load_d", "loop", "done")}
         entry = b.block
         zero = ir.Constant(self.vector, [0.0] * self.width)
-        b.cbranch(b.icmp_signed("!=", accumulate, self.constant(0)), blocks["load_c"], blocks["loop"])
-        b.position_at_end(blocks["load_c"])
-        loaded = [[self.load_vector(c_pointer[i][j], masks[j]) for j in range(_VECTORS)] for i in range(MR)]
+        b.cbranch(b.icmp_signed("!=", addend, self.constant(0)), blocks["load_d"], blocks["loop"])
+        b.position_at_end(blocks["load_d"])
+        loaded = [[self.load_vector(x, mask) for x, mask in zip(row, masks)] for row in row_vectors(addend, ldd)]
         b.branch(blocks["loop"])
 
         b.position_at_end(blocks["loop"])
         p = b.phi(I64)
         p.add_incoming(self.constant(0), entry)
-        p.add_incoming(self.constant(0), blocks["load_c"])
+        p.add_incoming(self.constant(0), blocks["load_d"])
         acc = [[b.phi(self.vector) for _ in range(_VECTORS)] for _ in range(MR)]
         for i in range(MR):
             for j in range(_VECTORS):
                 acc[i][j].add_incoming(zero, entry)
-                acc[i][j].add_incoming(loaded[i][j], blocks["load_c"])
+                acc[i][j].add_incoming(loaded[i][j], blocks["load_d"])
         b_row = self.pointer(b_address, b.mul(p, ldb))
         b_vectors = [self.load_vector(b.gep(b_row, [self.constant(j * self.width)]), masks[j]) for j in range(_VECTORS)]
         a_offset = p if self.a_by_row else b.mul(p, lda)
@@ -164,6 +165,7 @@ class _Tile:
         b.cbranch(b.icmp_signed("<", after, k), blocks["loop"], blocks["done"])
 
         b.position_at_end(blocks["done"])
+        c_pointer = row_vectors(c, ldc)
         for i in range(MR):
             if not self.edge:
                 for j in range(_VECTORS):
@@ -176,24 +178,24 @@ class _Tile:
 
 def _make_tile(a_by_row):
     @intrinsic
-    def tile(typingctx, zero, a, lda, b, ldb, c, ldc, k, accumulate):
-        """C[MR, NR] = A · B, or += where accumulate is not 0; k must be at least 1. `zero` tells the dtype."""
+    def tile(typingctx, zero, a, lda, b, ldb, c, ldc, k, addend, ldd):
+        """C[MR, NR] = A · B, plus D where the address `addend` of D is not 0; k >= 1. `zero` tells the dtype."""
 
         def codegen(context, builder, signature, args):
             _Tile(context, builder, signature.args[0], False, a_by_row).emit(*args[1:])
             return context.get_dummy_value()
 
-        return types.void(zero, *[types.int64] * 8), codegen
+        return types.void(zero, *[types.int64] * 9), codegen
 
     @intrinsic
-    def edge_tile(typingctx, zero, a, lda, b, ldb, c, ldc, k, accumulate, rows, columns):
+    def edge_tile(typingctx, zero, a, lda, b, ldb, c, ldc, k, addend, ldd, rows, columns):
         """The same where only rows <= MR and columns <= NR exist; nothing outside is read (of B, C) or written."""
 
         def codegen(context, builder, signature, args):
             _Tile(context, builder, signature.args[0], True, a_by_row).emit(*args[1:])
             return context.get_dummy_value()
 
-        return types.void(zero, *[types.int64] * 10), codegen
+        return types.void(zero, *[types.int64] * 11), codegen
 
     return tile, edge_tile
 
@@ -297,3 +299,48 @@ def panel_width(typingctx, zero):
         return I64(_VECTORS * VECTOR_BYTES // _element(signature.args[0])[1])
 
     return types.int64(zero), codegen
+
+
+@intrinsic
+def maximum(typingctx, zero, address, n):
+    """The largest of n >= 1 elements from `address`; NaN is passed over.
+
+    LLVM vectorises such a loop only where NaN may be assumed away, which would also delete the checks for divergence.
+    """
+
+    def codegen(context, builder, signature, args):
+        tile = _Tile(context, builder, signature.args[0], False, True)
+        b, _, address, n = builder, *args
+        w = tile.constant(tile.width)
+        lowest = ir.Constant(tile.vector, [float("-inf")] * tile.width)
+        lanes = cgutils.alloca_once_value(b, lowest)
+        position = cgutils.alloca_once_value(b, tile.constant(0))
+        with cgutils.loop_nest(b, [b.sdiv(n, w)], I64) as (i,):
+            x = tile.load_vector(tile.pointer(address, b.mul(i, w)))
+            old = b.load(lanes)
+            b.store(b.select(b.fcmp_ordered(">", x, old), x, old), lanes)
+            b.store(b.mul(b.add(i, tile.constant(1)), w), position)
+        best = cgutils.alloca_once_value(b, ir.Constant(tile.element, float("-inf")))
+        whole = b.load(lanes)
+        values = [b.extract_element(whole, I32(i)) for i in range(tile.width)]
+        while len(values) > 1:
+            values = [b.select(b.fcmp_ordered(">", x, y), x, y) for x, y in zip(values[::2], values[1::2])]
+        b.store(values[0], best)
+        first = b.load(position)
+        with cgutils.loop_nest(b, [b.sub(n, first)], I64) as (i,):
+            x = b.load(tile.pointer(address, b.add(first, i)))
+            old = b.load(best)
+            b.store(b.select(b.fcmp_ordered(">", x, old), x, old), best)
+        return b.load(best)
+
+    return zero(zero, types.int64, types.int64), codegen
+
+
+@intrinsic
+def cast(typingctx, zero, value):
+    """`value` in `zero`'s dtype (scalars of another dtype would widen float32 arithmetic to float64)."""
+
+    def codegen(context, builder, signature, args):
+        return context.cast(builder, args[1], signature.args[1], signature.args[0])
+
+    return zero(zero, value), codegen

@@ -1,0 +1,218 @@
+"""Causal multi-head attention, softmax(q·kᵀ / sqrt(h))·v, on the fused rows (q | k | v) of a projection.
+
+The (T, T) matrix is never stored in training: a thread takes one head of one sequence, computes QUERIES rows of scores at a
+time in scratch that stays in its cache, and keeps of each row only log sum exp. The backward pass computes the rows again
+from q, k and that number (Dao et al. 2022, with whole rows in place of the online softmax: T values a row fit the cache).
+
+Shapes: qkv (B·T, 3d), z (B·T, d), log_sums (B·T, H). Head n's columns are n·h to (n + 1)·h of each of q, k, v and z.
+"""
+
+import math
+
+import numba
+import numpy as np
+from numba import prange
+
+from .fastmath import exp
+from .jit import jit, parallel
+from .matmul import pack_panel, tiles_of_panel
+from .memory import address, scratch
+from .rows import rows_of
+from .simd import MR, cast, item_size, load, maximum, panel_width, store
+
+QUERIES = 4 * MR  # rows of scores at a time
+
+
+@jit
+def _pack_all(zero, b, ldb, transposed, n, k, panels):
+    """All panels of B, one behind the other: (ceil(n / NR), k, NR)."""
+    nr = panel_width(zero)
+    for first in range(0, n, nr):
+        pack_panel(zero, b, ldb, transposed, first, min(nr, n - first), k, nr, panels + first * k * item_size(zero))
+
+
+@jit
+def _multiply(zero, a, lda, a_transposed, panels, panel_depth, c, ldc, rows, n, k, accumulate):
+    """C[rows, n] (+)= op(A)[rows, k] · the first k rows of B, whose packed panels are `panel_depth` deep."""
+    nr = panel_width(zero)
+    d = c if accumulate else np.int64(0)
+    for first in range(0, n, nr):
+        panel = panels + first * panel_depth * item_size(zero)
+        tiles_of_panel(zero, a, lda, a_transposed, panel, nr, c, ldc, d, ldc, np.int64(0), rows, first, min(nr, n - first), k)
+
+
+@jit
+def _exponentials(zero, row, n, width, scale):
+    """row[:n] = exp(scale · row - its maximum), zero up to `width`. Returns (that maximum, the sum)."""
+    peak = scale * maximum(zero, row, n)
+    total = zero
+    for j in range(n):
+        e = exp(scale * load(zero, row, j) - peak)
+        store(e, row, j)
+        total += e
+    for j in range(n, width):
+        store(zero, row, j)
+    return peak, total
+
+
+@jit
+def _head_forward(zero, q, k, v, ldq, z, ldz, log_sums, ld_log, probabilities, T, h, scratch):
+    size, nr = item_size(zero), panel_width(zero)
+    width = (T + nr - 1) // nr * nr
+    keys = scratch
+    values = keys + width * h * size
+    scores = values + (h + nr) * T * size
+    scale = cast(zero, 1.0 / math.sqrt(h))
+    one = cast(zero, 1)
+    _pack_all(zero, k, ldq, True, T, h, keys)
+    _pack_all(zero, v, ldq, False, h, T, values)
+    for start in range(0, T, QUERIES):
+        stop = min(start + QUERIES, T)
+        rows = stop - start
+        _multiply(zero, q + start * ldq * size, ldq, False, keys, h, scores, width, rows, stop, h, False)
+        for i in range(rows):
+            row = scores + i * width * size
+            peak, total = _exponentials(zero, row, start + i + 1, stop, scale)
+            store(peak + np.log(total), log_sums, (start + i) * ld_log)
+            inverse = one / total
+            for j in range(start + i + 1):
+                store(load(zero, row, j) * inverse, row, j)
+            if probabilities != 0:
+                for j in range(stop):
+                    store(load(zero, row, j), probabilities, (start + i) * T + j)
+                for j in range(stop, T):
+                    store(zero, probabilities, (start + i) * T + j)
+        _multiply(zero, scores, width, False, values, T, z + start * ldz * size, ldz, rows, h, stop, False)
+
+
+@jit
+def _head_backward(zero, q, k, v, ldq, z, dz, ldz, log_sums, ld_log, dq, dk, dv, T, h, scratch):
+    size, nr = item_size(zero), panel_width(zero)
+    width = (T + nr - 1) // nr * nr
+    keys_t = scratch
+    values_t = keys_t + width * h * size
+    keys = values_t + width * h * size
+    block_panels = keys + (h + nr) * T * size
+    scores = block_panels + (h + nr) * QUERIES * size
+    dscores = scores + QUERIES * width * size
+    scale = cast(zero, 1.0 / math.sqrt(h))
+    _pack_all(zero, k, ldq, True, T, h, keys_t)
+    _pack_all(zero, v, ldq, True, T, h, values_t)
+    _pack_all(zero, k, ldq, False, h, T, keys)
+    for i in range(T):
+        for j in range(h):
+            store(zero, dk, i * ldq + j)
+            store(zero, dv, i * ldq + j)
+    for start in range(0, T, QUERIES):
+        stop = min(start + QUERIES, T)
+        rows = stop - start
+        q_here, dz_here = q + start * ldq * size, dz + start * ldz * size
+        # forward again: scores = q·kᵀ, then p = exp(scale · scores - log sum)
+        _multiply(zero, q_here, ldq, False, keys_t, h, scores, width, rows, stop, h, False)
+        # z = p·v, so dp = dz·vᵀ
+        _multiply(zero, dz_here, ldz, False, values_t, h, dscores, width, rows, stop, h, False)
+        for i in range(rows):
+            n = start + i + 1
+            row, drow = scores + i * width * size, dscores + i * width * size
+            log_sum = load(zero, log_sums, (start + i) * ld_log)
+            inner = zero  # sum_j dp_j p_j = dz · z
+            for j in range(h):
+                inner += load(zero, dz_here, i * ldz + j) * load(zero, z, (start + i) * ldz + j)
+            for j in range(n):
+                p = exp(scale * load(zero, row, j) - log_sum)
+                store(p, row, j)
+                store(p * (load(zero, drow, j) - inner) * scale, drow, j)
+            for j in range(n, stop):
+                store(zero, row, j)
+                store(zero, drow, j)
+        _multiply(zero, dscores, width, False, keys, T, dq + start * ldq * size, ldq, rows, h, stop, False)
+        _pack_all(zero, q_here, ldq, False, h, rows, block_panels)
+        _multiply(zero, dscores, width, True, block_panels, rows, dk, ldq, stop, h, rows, True)
+        _pack_all(zero, dz_here, ldz, False, h, rows, block_panels)
+        _multiply(zero, scores, width, True, block_panels, rows, dv, ldq, stop, h, rows, True)
+
+
+@parallel
+def _forward(zero, q, out, logs, probabilities, pairs, d, T, H, scratch, scratch_bytes, threads):
+    size = item_size(zero)
+    ldq, h = 3 * d, d // H
+    for t in prange(threads):
+        start, stop = rows_of(pairs, threads, t)
+        for pair in range(start, stop):
+            row, head = pair // H * T, pair % H
+            here = q + (row * ldq + head * h) * size
+            p = probabilities + pair * T * T * size if probabilities != 0 else np.int64(0)
+            _head_forward(zero, here, here + d * size, here + 2 * d * size, ldq, out + (row * d + head * h) * size, d,
+                          logs + (row * H + head) * size, H, p, T, h, scratch + np.int64(t) * scratch_bytes)
+
+
+@parallel
+def _backward(zero, q, out, dout, logs, dq, pairs, d, T, H, scratch, scratch_bytes, threads):
+    size = item_size(zero)
+    ldq, h = 3 * d, d // H
+    for t in prange(threads):
+        start, stop = rows_of(pairs, threads, t)
+        for pair in range(start, stop):
+            row, head = pair // H * T, pair % H
+            at, z_at = (row * ldq + head * h) * size, (row * d + head * h) * size
+            _head_backward(zero, q + at, q + at + d * size, q + at + 2 * d * size, ldq, out + z_at, dout + z_at, d,
+                           logs + (row * H + head) * size, H, dq + at, dq + at + d * size, dq + at + 2 * d * size,
+                           T, h, scratch + np.int64(t) * scratch_bytes)
+
+
+def _thread_scratch(T, h, item):
+    """(address, bytes a thread) of scratch: packed k and v, and QUERIES rows of scores (twice in the backward pass)."""
+    width = T + 64
+    elements = 3 * width * (h + 64) + QUERIES * (h + 64) + 2 * QUERIES * width
+    size = -(-elements * item // 64) * 64
+    return scratch.address("attention", size * numba.get_num_threads()), size
+
+
+def attention_forward(qkv, z, log_sums, T, H, probabilities=None):
+    """z = attention of the fused projections qkv; log_sums receives log sum exp of every row of scores.
+
+    qkv: (B·T, 3d), z: (B·T, d), log_sums: (B·T, H); C-contiguous, one dtype. probabilities: (B, H, T, T) to store the
+    attention matrices, or None. Overwrites z, log_sums and probabilities.
+    """
+    memory, size = _thread_scratch(T, z.shape[1] // H, qkv.itemsize)
+    store_at = 0 if probabilities is None else address(probabilities)
+    _forward(qkv.dtype.type(0), address(qkv), address(z), address(log_sums), store_at, qkv.shape[0] // T * H, z.shape[1], T, H,
+             memory, size)  # fmt: skip
+
+
+def attention_backward(qkv, z, dz, log_sums, dqkv, T, H):
+    """dqkv = gradient of the fused projections, from dz; overwrites dqkv (B·T, 3d)."""
+    memory, size = _thread_scratch(T, z.shape[1] // H, qkv.itemsize)
+    _backward(qkv.dtype.type(0), address(qkv), address(z), address(dz), address(log_sums), address(dqkv),
+              qkv.shape[0] // T * H, z.shape[1], T, H, memory, size)  # fmt: skip
+
+
+def _split(qkv, T, H):
+    """(3, B, H, T, h) of the fused rows."""
+    return qkv.reshape(-1, T, 3, H, qkv.shape[1] // 3 // H).transpose(2, 0, 3, 1, 4)
+
+
+def _merge(x):
+    """(B, H, T, h) -> (B·T, H·h)."""
+    return x.transpose(0, 2, 1, 3).reshape(x.shape[0] * x.shape[2], -1)
+
+
+def attention_reference(qkv, T, H):
+    """Returns (z, probabilities)."""
+    q, k, v = _split(qkv, T, H)
+    scores = q @ k.swapaxes(-1, -2) / math.sqrt(q.shape[-1])
+    scores = np.where(np.tril(np.ones((T, T), bool)), scores, -np.inf)
+    p = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    p /= p.sum(axis=-1, keepdims=True)
+    return _merge(p @ v), p
+
+
+def attention_backward_reference(qkv, dz, T, H):
+    """Returns dqkv."""
+    q, k, v = _split(qkv, T, H)
+    _, p = attention_reference(qkv, T, H)
+    dz = dz.reshape(-1, T, H, q.shape[-1]).transpose(0, 2, 1, 3)
+    dp = dz @ v.swapaxes(-1, -2)
+    ds = p * (dp - (dp * p).sum(axis=-1, keepdims=True)) / math.sqrt(q.shape[-1])
+    parts = [_merge(x) for x in (ds @ k, ds.swapaxes(-1, -2) @ q, p.swapaxes(-1, -2) @ dz)]
+    return np.concatenate(parts, axis=1)

@@ -1,0 +1,76 @@
+"""Softmax cross-entropy over rows of logits: loss_i = log sum_v exp(z_iv) - z_i,target; targets below zero are not counted."""
+
+import numpy as np
+from numba import prange
+
+from .fastmath import exp
+from .jit import jit, parallel
+from .rows import rows_of
+
+
+@jit
+def _log_sum_exp(z):
+    peak = z[0]
+    for v in range(1, z.shape[0]):
+        peak = max(peak, z[v])
+    total = z.dtype.type(0)
+    for v in range(z.shape[0]):
+        total += exp(z[v] - peak)
+    return peak + np.log(total)
+
+
+@parallel
+def cross_entropy_forward(logits, targets, losses, threads):
+    """losses[i] = nats of target i, 0 where it is below zero. logits: (N, V); targets: (N,) int64; losses: (N,) float64."""
+    for t in prange(threads):
+        start, stop = rows_of(logits.shape[0], threads, t)
+        for i in range(start, stop):
+            losses[i] = 0.0
+            if targets[i] >= 0:
+                losses[i] = _log_sum_exp(logits[i]) - logits[i, targets[i]]
+
+
+@parallel
+def cross_entropy_backward(logits, targets, scale, losses, threads):
+    """logits becomes dlogits = scale · (softmax(logits) - onehot(target)), zero in rows that are not counted.
+
+    The losses fall out on the way: one pass over the logits does both, in place. scale is 1 / counted targets for the mean.
+    """
+    V = logits.shape[1]
+    for t in prange(threads):
+        start, stop = rows_of(logits.shape[0], threads, t)
+        for i in range(start, stop):
+            z = logits[i]
+            if targets[i] < 0:
+                losses[i] = 0.0
+                for v in range(V):
+                    z[v] = 0
+                continue
+            target_logit = z[targets[i]]
+            peak = z[0]
+            for v in range(1, V):
+                peak = max(peak, z[v])
+            total = z.dtype.type(0)
+            for v in range(V):
+                e = exp(z[v] - peak)
+                z[v] = e
+                total += e
+            losses[i] = np.float64(peak - target_logit) + np.log(np.float64(total))
+            factor = z.dtype.type(scale) / total
+            for v in range(V):
+                z[v] *= factor
+            z[targets[i]] -= z.dtype.type(scale)
+
+
+def cross_entropy_reference(logits, targets):
+    """Returns (losses, dlogits of the mean over counted targets)."""
+    z = logits - logits.max(axis=-1, keepdims=True)
+    log_p = z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
+    counted = targets >= 0
+    rows = np.flatnonzero(counted)
+    losses = np.zeros(len(targets))
+    losses[rows] = -log_p[rows, targets[rows]]
+    dlogits = np.exp(log_p)
+    dlogits[rows, targets[rows]] -= 1
+    dlogits[~counted] = 0
+    return losses, dlogits / max(1, counted.sum())

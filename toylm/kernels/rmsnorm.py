@@ -1,0 +1,67 @@
+"""RMSNorm (Zhang & Sennrich 2019): y = gamma · x / r with r = sqrt(mean(x²) + eps), row by row."""
+
+import numpy as np
+from numba import prange
+
+from .jit import jit, parallel
+from .rows import rows_of
+
+
+@parallel
+def rmsnorm_forward(x, gamma, eps, y, rstd, threads):
+    """x, y: (N, d); gamma: (d,); rstd: (N,) receives 1 / r, which the backward pass needs."""
+    d = x.shape[1]
+    one = x.dtype.type(1)
+    for t in prange(threads):
+        start, stop = rows_of(x.shape[0], threads, t)
+        for i in range(start, stop):
+            total = x.dtype.type(0)
+            for j in range(d):
+                total += x[i, j] * x[i, j]
+            scale = one / np.sqrt(total / x.dtype.type(d) + x.dtype.type(eps))
+            for j in range(d):
+                y[i, j] = x[i, j] * scale * gamma[j]
+            rstd[i] = scale
+
+
+@parallel
+def rmsnorm_backward(dy, x, gamma, rstd, dx, dgamma_parts, threads):
+    """dx += (dy · gamma - x · mean(dy · gamma · x) / r²) / r; dgamma_parts[t] = sum over thread t's rows of dy · x / r.
+
+    dy, x, dx: (N, d); gamma: (d,); rstd: (N,); dgamma_parts: (threads, d), summed by `add_parts` in a fixed order.
+    """
+    d = x.shape[1]
+    for t in prange(threads):
+        start, stop = rows_of(x.shape[0], threads, t)
+        parts = dgamma_parts[t]
+        for j in range(d):
+            parts[j] = 0
+        for i in range(start, stop):
+            scale = rstd[i]
+            inner = x.dtype.type(0)
+            for j in range(d):
+                inner += dy[i, j] * gamma[j] * x[i, j]
+            inner = inner * scale * scale / x.dtype.type(d)
+            for j in range(d):
+                parts[j] += dy[i, j] * x[i, j] * scale
+                dx[i, j] += (dy[i, j] * gamma[j] - x[i, j] * inner) * scale
+
+
+@jit
+def add_parts(parts, total):
+    """total += sum of the rows of parts, in order."""
+    for t in range(parts.shape[0]):
+        for j in range(total.shape[0]):
+            total[j] += parts[t, j]
+
+
+def rmsnorm_reference(x, gamma, eps=1e-5):
+    return gamma * x / np.sqrt((x * x).mean(axis=-1, keepdims=True) + eps)
+
+
+def rmsnorm_backward_reference(dy, x, gamma, eps=1e-5):
+    """Returns (dx, dgamma)."""
+    r = np.sqrt((x * x).mean(axis=-1, keepdims=True) + eps)
+    g = dy * gamma
+    dx = (g - x * (g * x).mean(axis=-1, keepdims=True) / r**2) / r
+    return dx, (dy * x / r).sum(axis=0)

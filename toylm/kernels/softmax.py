@@ -1,0 +1,56 @@
+"""Softmax over each row: y_j = exp(x_j - max x) / sum_k exp(x_k - max x)."""
+
+import numpy as np
+from numba import prange
+
+from .fastmath import exp
+from .jit import jit, parallel
+from .rows import rows_of
+
+
+@jit
+def softmax_row(x, y, n):
+    """y[:n] = softmax(x[:n]); returns the log of the sum of exponentials of x. x and y may be the same array."""
+    peak = x[0]
+    for j in range(1, n):
+        peak = max(peak, x[j])
+    total = x.dtype.type(0)
+    for j in range(n):
+        e = exp(x[j] - peak)
+        y[j] = e
+        total += e
+    scale = x.dtype.type(1) / total
+    for j in range(n):
+        y[j] *= scale
+    return peak + np.log(total)
+
+
+@parallel
+def softmax_forward(x, y, threads):
+    """y = softmax of each row of x; x, y: (N, n)."""
+    for t in prange(threads):
+        start, stop = rows_of(x.shape[0], threads, t)
+        for i in range(start, stop):
+            softmax_row(x[i], y[i], x.shape[1])
+
+
+@parallel
+def softmax_backward(dy, y, dx, threads):
+    """dx += y · (dy - sum_j dy_j y_j); dy, y, dx: (N, n)."""
+    for t in prange(threads):
+        start, stop = rows_of(y.shape[0], threads, t)
+        for i in range(start, stop):
+            inner = y.dtype.type(0)
+            for j in range(y.shape[1]):
+                inner += dy[i, j] * y[i, j]
+            for j in range(y.shape[1]):
+                dx[i, j] += y[i, j] * (dy[i, j] - inner)
+
+
+def softmax_reference(x):
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def softmax_backward_reference(dy, y):
+    return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
