@@ -26,9 +26,11 @@ def atomic_writer(path, mode="wb"):
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~current_umask())  # mkstemp makes 0600, which locks out the other users of a machine
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            error.filename = str(path)  # a full disk names no file by itself
         raise
     sync_directory(path.parent)
 

@@ -1,1 +1,44 @@
-"""Text in, batches out: corpora, documents and their split, tokenizers, token files, batches, the story generator, tasks."""
+"""Text in, batches out: corpora, documents and their split, tokenizers, token files, batches, the story generator, tasks.
+
+    >>> from toylm.data import prepare
+    >>> prepared = prepare("stories", out="runs/data", vocab_size=2048, context_length=128)
+    >>> tokens, targets = prepared.batches(batch_size=16, context_length=128, seed=0).next()
+    >>> tokens.shape, targets.shape
+    ((16, 128), (16, 128))
+"""
+
+import importlib
+
+# Public name -> the module that defines it; resolved at first use (PEP 562).
+_HOMES = {
+    "Batches": "batches",
+    "CORPORA": "corpora",
+    "Corpus": "corpora",
+    "load_corpus": "corpora",
+    "ExampleSet": "examples",
+    "Prepared": "preparation",
+    "load_prepared": "preparation",
+    "prepare": "preparation",
+    "Split": "split",
+    "split_documents": "split",
+    "TokenFile": "token_file",
+    "TokenFileWriter": "token_file",
+    "Tokenizer": "tokenizer",
+    "train_tokenizer": "tokenizer",
+    "EvaluationWindows": "windows",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name):
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)
+

@@ -1,0 +1,287 @@
+"""From a name or a path to everything training needs: split, tokenizer, token files; kept in a folder and reused."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tokenizers
+
+from ..files import sync_directory, write_json
+from ..resources import cache_directory
+from .batches import Batches
+from .corpora import TASK_PREFIX, load_corpus
+from .progress import Progress
+from .split import HELD_OUT, TRAIN, split_documents
+from .token_file import TokenFile, TokenFileWriter
+from .tokenizer import Tokenizer, resolve_tokenizer, train_tokenizer
+
+VERSION = 1  # of what is written; part of the key
+MARK = "prepared.json"  # written last: a folder with it is whole
+FILES = ("train.bin", "train.json", "held_out.bin", "held_out.json", "tokenizer.json", "tokenizer_config.json")
+
+TOKENIZER_CHARACTERS = 100_000_000  # a tokenizer is trained on at most this much of the training text
+_BATCH_CHARACTERS = 4_000_000  # encoded at once
+_STALE_SECONDS = 24 * 3600
+
+
+@dataclass
+class Prepared:
+    """A corpus ready for training.
+
+    `counts`: {"train": {"documents", "tokens", "bytes", "unknown_tokens"}, "held_out": the same, "duplicates_removed",
+    "repeated_documents"}. `notes`: sentences that the user should see. `tokenizer` is None for a synthetic task of bare ids.
+    """
+
+    name: str
+    train: object  # TokenFile, or ExampleSet for a task
+    held_out: object
+    tokenizer: Tokenizer | None
+    counts: dict
+    notes: list = field(default_factory=list)
+    path: Path | None = None  # the folder it is kept in
+    reused: bool = False  # nothing had to be done
+
+    @property
+    def vocab_size(self):
+        """Number of token ids."""
+        return self.train.vocab_size
+
+    def batches(self, batch_size, context_length=None, seed=0):
+        """Endless training batches; see `Batches`."""
+        return Batches(self.train, batch_size, context_length, seed)
+
+    def check_context(self, context_length):
+        """Raises ValueError if the training text is shorter than one context, or the held-out text is empty."""
+        self.train.check_context(context_length)
+        if not len(self.held_out):
+            raise ValueError(f"{self.name} has no held-out tokens: raise held_out, or give more text")
+
+
+def prepare(
+    data,
+    out=None,
+    tokenizer="bpe",
+    vocab_size=None,
+    held_out=None,
+    separator=None,
+    seed=0,
+    context_length=None,
+    limit=None,
+    held_out_data=None,
+    cache_dir=None,
+    progress=True,
+):
+    """Prepare a corpus for training, or reuse what an earlier call with the same settings and the same files left in `out`.
+
+    data: a corpus name, path, pattern or list (see `load_corpus`), "task:NAME" (a synthetic task), or a folder that
+    `prepare` made, which is taken as it is. out: the folder for tokenizer and token files (default: one in toylm's cache).
+    tokenizer: "bpe", "char", "byte", "word", a Tokenizer, or the path of a tokenizer.json or of a folder with one, such as a
+    checkpoint. vocab_size: see `train_tokenizer`. held_out: share of the documents. held_out_data: what to hold out instead.
+    seed: of the split. context_length: check that there is at least one window. limit: characters to read. cache_dir:
+    where downloads go. progress: show it on stderr.
+
+    The tokenizer is trained on training documents only. Memory stays bounded whatever the size of the corpus, but for 9 bytes
+    a document. Nothing half-done is left behind by an error or Ctrl-C. Returns a Prepared. Raises ValueError, TypeError or
+    FileNotFoundError, in one sentence, for whatever is wrong with the input.
+    """
+    if isinstance(data, str) and data.startswith(TASK_PREFIX):
+        prepared = _task(data, seed, held_out)
+    elif isinstance(data, str | os.PathLike) and (Path(data) / MARK).is_file():
+        prepared = load_prepared(data)
+    else:
+        tokenizer = resolve_tokenizer(tokenizer)
+        corpus = load_corpus(data, separator, cache_dir, limit, held_out_data)
+        settings = _settings(corpus, tokenizer, vocab_size, held_out, seed)
+        key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+        out = Path(out) if out is not None else cache_directory() / "prepared" / f"{corpus.name}-{key[:12]}"
+        prepared = _reuse(out, key)
+        if prepared is None:
+            prepared = _make(corpus, out, tokenizer, vocab_size, held_out, seed, context_length, settings, key, progress)
+    if context_length is not None:
+        prepared.check_context(context_length)
+    return prepared
+
+
+def load_prepared(directory):
+    """Open a folder that `prepare` made. Raises FileNotFoundError or ValueError if it is not whole."""
+    directory = Path(directory)
+    if not (directory / MARK).is_file():
+        raise FileNotFoundError(f"{directory} holds no prepared data; make it with `toylm data SOURCE --out {directory}`")
+    try:
+        about = json.loads((directory / MARK).read_text(encoding="utf-8"))
+        name, counts, notes = about["name"], about["counts"], about["notes"]
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{directory / MARK} is corrupt; prepare the data again") from None
+    tokenizer = Tokenizer.load(directory)
+    sides = [TokenFile.open(directory / f"{side}.bin") for side in ("train", "held_out")]
+    for side in sides:
+        if side.tokenizer != tokenizer.digest:
+            raise ValueError(f"{side.path} was made with another tokenizer than the one in {directory}; prepare the data again")
+        side.byte_lengths = tokenizer.byte_lengths
+    return Prepared(name, *sides, tokenizer, counts, notes, directory)
+
+
+def _settings(corpus, tokenizer, vocab_size, held_out, seed):
+    """Everything that the result depends on, JSON-able: settings, library versions, and the files by size and time."""
+    stamps = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in (*corpus.files, *corpus.held_out_files)]
+    trained = isinstance(tokenizer, str)
+    return {
+        "version": VERSION,
+        "tokenizers": tokenizers.__version__,
+        "files": stamps,
+        "own_held_out_files": len(corpus.held_out_files),
+        "marker": corpus.marker,
+        "stretches": corpus.stretches,
+        "limit": corpus.limit,
+        "held_out": corpus.held_out if held_out is None else held_out,
+        "seed": seed,
+        "tokenizer": tokenizer if trained else tokenizer.digest,
+        "vocab_size": vocab_size if trained else None,
+    }
+
+
+def _reuse(out, key):
+    """What `out` holds, if it is whole and has this key; else None."""
+    try:
+        if json.loads((out / MARK).read_text(encoding="utf-8"))["key"] == key:
+            prepared = load_prepared(out)
+            prepared.reused = True
+            return prepared
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # absent, older or damaged: it is made again
+    return None
+
+
+def _make(corpus, out, tokenizer, vocab_size, held_out, seed, context_length, settings, key, progress):
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is a file; the output must be a folder")
+    with Progress(f"reading {corpus.name}", corpus.bytes, show=progress) as bar:
+        split = split_documents(corpus, held_out, seed, bar.update)
+    notes = [*corpus.notes, *split.notes]
+    if isinstance(tokenizer, str):
+        level, tokenizer = tokenizer, _trained(corpus, split, tokenizer, vocab_size, progress)
+        if vocab_size is not None and tokenizer.vocab_size < vocab_size and level != "byte":
+            notes.append(f"the text supports {tokenizer.vocab_size:,} {level} tokens, fewer than the {vocab_size:,} asked for")
+    with _staging(out) as staging:
+        counts = _write_tokens(corpus, split, tokenizer, staging, progress)
+        sides = {name: counts[name]["unknown_tokens"] / max(counts[name]["tokens"], 1) for name in ("train", "held_out")}
+        if sides["held_out"]:
+            notes.append(
+                f"{sides['held_out']:.2%} of the held-out tokens are unknown to the tokenizer ({sides['train']:.2%} of the "
+                f"training tokens): bits per byte come out too low"
+            )
+        made = Prepared(corpus.name, *(TokenFile.open(staging / f"{s}.bin") for s in ("train", "held_out")), tokenizer, counts)
+        if context_length is not None:
+            _check_named(made, context_length, corpus)
+        del made  # Windows does not rename what is mapped
+        tokenizer.save(staging, context_length)
+        if _settings(corpus, tokenizer, None, held_out, seed)["files"] != settings["files"]:
+            raise ValueError(f"the text of {corpus.name} changed while it was being read; start again")
+        about = {"name": corpus.name, "key": key, "counts": counts, "notes": notes, "settings": settings}
+        write_json(staging / MARK, about)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(out / MARK)
+        for name in (*FILES, MARK):
+            os.replace(staging / name, out / name)
+        sync_directory(out)
+    return load_prepared(out)
+
+
+def _check_named(prepared, context_length, corpus):
+    """The context check, with the file that the user knows instead of the one being written."""
+    for side in (prepared.train, prepared.held_out):
+        side.path = corpus.files[0] if len(corpus.files) == 1 else corpus.name
+    prepared.check_context(context_length)
+
+
+def _trained(corpus, split, level, vocab_size, progress):
+    total = int(min(split.lengths.sum(), TOKENIZER_CHARACTERS))
+    with Progress(f"training the {level} tokenizer", total, "characters", show=progress) as bar:
+
+        def texts():
+            taken = 0
+            for text in split.texts(TRAIN):
+                yield text
+                taken += len(text)
+                bar.update(len(text))
+                if taken >= TOKENIZER_CHARACTERS:
+                    return
+
+        return train_tokenizer(texts(), level, vocab_size)
+
+
+def _write_tokens(corpus, split, tokenizer, directory, progress):
+    """Encode both sides into token files in `directory`; returns the counts."""
+    names = {TRAIN: "train", HELD_OUT: "held_out"}
+    with contextlib.ExitStack() as stack:
+        writers = {
+            side: stack.enter_context(
+                TokenFileWriter(directory / f"{name}.bin", tokenizer.vocab_size, tokenizer.end_id, tokenizer.digest)
+            )
+            for side, name in names.items()
+        }
+        bar = stack.enter_context(Progress(f"encoding {corpus.name}", corpus.bytes, show=progress))
+        waiting, characters = [], 0
+        for side, text, last in split.pieces(bar.update):
+            waiting.append((side, text, last))
+            characters += len(text)
+            if characters >= _BATCH_CHARACTERS:
+                _encode(waiting, writers, tokenizer)
+                waiting, characters = [], 0
+        _encode(waiting, writers, tokenizer)
+    counts = {
+        names[side]: {
+            "documents": writer.documents,
+            "tokens": writer.count,
+            "bytes": writer.utf8_bytes,
+            "unknown_tokens": writer.unknown_tokens,
+        }
+        for side, writer in writers.items()
+    }
+    return counts | {"duplicates_removed": split.duplicates_removed, "repeated_documents": split.repeated}
+
+
+def _encode(waiting, writers, tokenizer):
+    for (side, text, last), ids in zip(waiting, tokenizer.encode_batch([text for _, text, _ in waiting])):
+        writer = writers[side]
+        if last:
+            ids = [*ids, tokenizer.end_id]
+            writer.documents += 1
+        writer.write(ids)
+        writer.utf8_bytes += len(text.encode())
+        if tokenizer.unknown_id is not None:
+            writer.unknown_tokens += ids.count(tokenizer.unknown_id)
+
+
+@contextlib.contextmanager
+def _staging(out):
+    """A temporary folder inside `out`, removed whatever happens; so is `out`, if it was made for nothing."""
+    made = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    for old in out.glob(".preparing-*"):  # left by a process that was killed
+        if time.time() - old.stat().st_mtime > _STALE_SECONDS:
+            shutil.rmtree(old, ignore_errors=True)
+    staging = Path(tempfile.mkdtemp(prefix=".preparing-", dir=out))
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        if made and not any(out.iterdir()):
+            out.rmdir()
+
+
+def settings_of(prepared):
+    """The settings that a Prepared from a folder was made with."""
+    return json.loads((prepared.path / MARK).read_text(encoding="utf-8"))["settings"]
+
+
+def _task(data, seed, held_out):
+    from .tasks import task_dataset
+
+    raise NotImplementedError(task_dataset)

@@ -1,0 +1,184 @@
+"""Token files: the ids of a corpus in one flat array on disk, memory-mapped, so that its size does not matter.
+
+`NAME.bin` is raw little-endian uint16 (uint32 for vocabularies above 65,536), without a header; `NAME.json` beside it says how
+many tokens there are, of which vocabulary and tokenizer, how many documents and UTF-8 bytes of text, and a CRC-32.
+"""
+
+import json
+import os
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from ..files import atomic_writer, write_json
+from .windows import EvaluationWindows
+
+FORMAT = "toylm tokens 1"
+_CHECK_TOKENS = 1 << 20  # tokens read at once when a file is checked
+# Above this size, opening a file checks its ends only; `verify` reads all of it.
+_CHECKED_BYTES = 64 << 20
+
+
+def token_dtype(vocab_size):
+    """The smallest unsigned type of at least 16 bits that holds the ids of a vocabulary."""
+    return np.dtype("<u2") if vocab_size <= 1 << 16 else np.dtype("<u4")
+
+
+class TokenFile:
+    """Tokens of a corpus: `.tokens`, a 1-D unsigned array, memory-mapped where it comes from a file.
+
+    Attributes: `path`, `vocab_size`, `documents` (number of them), `utf8_bytes` (bytes of the text behind the tokens),
+    `end_id` (the token that closes a document), `unknown_tokens` (how many are the unknown token), `tokenizer` (the
+    tokenizer's digest), `byte_lengths` ((V,) bytes each id stands for; needed only to measure a part of the file).
+    """
+
+    def __init__(self, tokens, vocab_size, end_id=0, documents=1, utf8_bytes=0, unknown_tokens=0, tokenizer=None, path=None,
+                 crc32=None):
+        self.tokens, self.vocab_size, self.end_id, self.path = tokens, int(vocab_size), int(end_id), path
+        self.documents, self.utf8_bytes, self.unknown_tokens = int(documents), int(utf8_bytes), int(unknown_tokens)
+        self.tokenizer, self.crc32, self.byte_lengths = tokenizer, crc32, None
+
+    @classmethod
+    def open(cls, path):
+        """Map the token file at `path` (NAME.bin). Raises FileNotFoundError if it or its JSON is missing, and ValueError if
+        they do not belong together: truncated, corrupt, or with ids out of range."""
+        path = Path(path)
+        described = path.with_suffix(".json")
+        for file in (path, described):
+            if not file.exists():
+                raise FileNotFoundError(f"there is no token file {file}; `toylm data` prepares one")
+        try:
+            about = json.loads(described.read_text(encoding="utf-8"))
+            if about["format"] != FORMAT:
+                raise ValueError(f"format {about['format']!r}")
+            dtype = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}[about["dtype"]]
+            count, vocab_size = int(about["tokens"]), int(about["vocab_size"])
+            fields = {k: about[k] for k in ("end_id", "documents", "utf8_bytes", "unknown_tokens", "tokenizer", "crc32")}
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{described} does not describe a token file ({error}); prepare the data again") from None
+        size, expected = os.path.getsize(path), count * dtype.itemsize
+        if size != expected:
+            what = "truncated" if size < expected else "too long"
+            raise ValueError(f"{path} is {what}: {size} bytes, but {count} tokens take {expected}; prepare the data again")
+        # np.asarray: a plain array over the same pages, which is quicker to slice.
+        tokens = np.asarray(np.memmap(path, dtype, "r")) if count else np.zeros(0, dtype)
+        file = cls(tokens, vocab_size, path=path, **fields)
+        if size <= _CHECKED_BYTES:
+            file.verify()
+        else:
+            file._check_ids(0, _CHECK_TOKENS)
+            file._check_ids(count - _CHECK_TOKENS, count)
+        return file
+
+    def verify(self):
+        """Read all of it. Raises ValueError if an id is out of range or the CRC-32 is not the one that was written."""
+        crc = 0
+        for start in range(0, len(self), _CHECK_TOKENS):
+            crc = zlib.crc32(self._check_ids(start, start + _CHECK_TOKENS), crc)
+        if self.crc32 is not None and crc != self.crc32:
+            raise ValueError(f"{self.path} is corrupt (its CRC-32 is not the one written); prepare the data again")
+
+    def _check_ids(self, start, end):
+        chunk = np.asarray(self.tokens[start:end])
+        if len(chunk) and int(chunk.max()) >= self.vocab_size:
+            where = start + int((chunk >= self.vocab_size).argmax())
+            raise ValueError(
+                f"{self.path or 'the token array'}: token {where} is {int(self.tokens[where])}, out of range for a vocabulary "
+                f"of {self.vocab_size}; prepare the data again"
+            )
+        return chunk
+
+    def __len__(self):
+        return len(self.tokens)
+
+    def __repr__(self):
+        return f"TokenFile({str(self.path)!r}, {len(self):,} tokens, {self.documents:,} documents, {self.tokens.dtype})"
+
+    # What Batches asks of its source. Window i of an epoch holds tokens offset + i T .. offset + (i + 1) T, both ends included.
+
+    def check_context(self, context_length):
+        """`context_length`, if the file has a whole window of it. Raises ValueError saying how many tokens there are."""
+        if context_length is None:
+            raise ValueError("batches from a token file need a context_length")
+        if len(self) < context_length + 1:
+            raise ValueError(
+                f"{self.path or 'the text'} has {len(self)} tokens; one context of {context_length} needs "
+                f"{context_length + 1}: choose a context length of at most {max(len(self) - 1, 0)}, or give more text"
+            )
+        return int(context_length)
+
+    def offsets(self, context_length):
+        """Number of offsets at which an epoch's tiling can start."""
+        return min(context_length, len(self) - context_length)
+
+    def count_windows(self, context_length, offset=0):
+        """Whole windows of context_length + 1 tokens from `offset` on; neighbours share one token."""
+        return (len(self) - 1 - offset) // context_length
+
+    def take(self, windows, offset, tokens, targets):
+        """Copy the windows with these numbers into the rows of tokens and targets, (n, T) each."""
+        length = tokens.shape[1]
+        for row, window in enumerate(windows):
+            start = offset + int(window) * length
+            tokens[row] = self.tokens[start : start + length]
+            targets[row] = self.tokens[start + 1 : start + length + 1]
+
+    def identity(self):
+        """What a saved position belongs to."""
+        return f"{len(self)} tokens, CRC-32 {self.crc32:08x}" if self.crc32 is not None else f"{len(self)} tokens"
+
+    def windows(self, context_length, batch_size, max_tokens=None):
+        """The whole file once, in order, for evaluation: an `EvaluationWindows` of (tokens, targets) batches."""
+        return EvaluationWindows(self, context_length, batch_size, max_tokens)
+
+
+class TokenFileWriter:
+    """Writes a token file piece by piece; a context manager. On an exception nothing is left behind.
+
+    with TokenFileWriter(path, vocab_size, end_id) as writer: writer.write(ids); writer.documents += 1; ...
+    """
+
+    def __init__(self, path, vocab_size, end_id=0, tokenizer=None):
+        self.path = Path(path)
+        if self.path.suffix != ".bin":
+            raise ValueError(f"a token file's name ends in .bin, not as {self.path.name!r} does")
+        self.vocab_size, self.end_id, self.tokenizer = int(vocab_size), int(end_id), tokenizer
+        self.dtype = token_dtype(vocab_size)
+        self.count = self.documents = self.utf8_bytes = self.unknown_tokens = self._crc = 0
+
+    def __enter__(self):
+        self._context = atomic_writer(self.path)
+        self._file = self._context.__enter__()
+        return self
+
+    def write(self, ids):
+        """Append ids, a list or an integer array. Raises ValueError if one is out of range."""
+        ids = np.asarray(ids)
+        if not len(ids):
+            return
+        if int(ids.min()) < 0 or int(ids.max()) >= self.vocab_size:
+            bad = next(int(i) for i in ids if i < 0 or i >= self.vocab_size)
+            raise ValueError(f"token id {bad} is out of range for a vocabulary of {self.vocab_size}")
+        data = ids.astype(self.dtype).tobytes()
+        self._file.write(data)
+        self._crc = zlib.crc32(data, self._crc)
+        self.count += len(ids)
+
+    def __exit__(self, *exception):
+        handled = self._context.__exit__(*exception)
+        if exception[0] is None:
+            about = {
+                "format": FORMAT,
+                "dtype": {2: "uint16", 4: "uint32"}[self.dtype.itemsize],
+                "tokens": self.count,
+                "vocab_size": self.vocab_size,
+                "end_id": self.end_id,
+                "documents": self.documents,
+                "utf8_bytes": self.utf8_bytes,
+                "unknown_tokens": self.unknown_tokens,
+                "tokenizer": self.tokenizer,
+                "crc32": self._crc,
+            }
+            write_json(self.path.with_suffix(".json"), about)
+        return handled
