@@ -1,0 +1,251 @@
+"""What every estimator here shares: parameters, validation, scores. scikit-learn's conventions without scikit-learn.
+
+Where scikit-learn is loaded, its NotFittedError and its tags are used, so that pipelines and grid searches work with these
+estimators; nothing here imports it by itself.
+"""
+
+import inspect
+import sys
+import warnings
+
+import numpy as np
+
+
+class RankWarning(UserWarning):
+    """A system is singular: the minimum-norm answer was given; the message names the rank."""
+
+
+class ConflictingTargets(ValueError):
+    """Two equal inputs have different targets, so that no function can map one to the other."""
+
+
+class _NotFitted(ValueError, AttributeError):
+    """predict before fit."""
+
+
+def not_fitted(estimator):
+    """The exception for `predict` before `fit` (scikit-learn's own class where it is loaded)."""
+    loaded = sys.modules.get("sklearn.exceptions")
+    kind = loaded.NotFittedError if loaded else _NotFitted
+    name = type(estimator).__name__
+    return kind(f"This {name} instance is not fitted yet. Call 'fit' with data before using this estimator.")
+
+
+def check_lambda(lambda_reg, name="lambda_reg"):
+    """`lambda_reg` as a finite float >= 0."""
+    value = float(lambda_reg)
+    if not np.isfinite(value) or value < 0:
+        raise ValueError(f"{name} is {lambda_reg}: it must be a finite number >= 0 (0 for no penalty)")
+    return value
+
+
+def check_positive(value, name):
+    """`value` as a finite float > 0."""
+    number = float(value)
+    if not np.isfinite(number) or number <= 0:
+        raise ValueError(f"{name} is {value}: it must be a finite number > 0")
+    return number
+
+
+def check_count(value, name, minimum=1):
+    """`value` as an int >= minimum."""
+    if isinstance(value, (bool, float)) and value != int(value) or int(value) < minimum:
+        raise ValueError(f"{name} is {value}: it must be a whole number >= {minimum}")
+    return int(value)
+
+
+def check_choice(value, name, choices):
+    """`value` when it is one of `choices`."""
+    if value not in choices:
+        raise ValueError(f"{name} is {value!r}: choose one of {', '.join(map(repr, choices))}")
+    return value
+
+
+def check_finite(array, name):
+    """Raise ValueError naming the first NaN or infinity of `array`."""
+    if np.isfinite(array).all():
+        return
+    where = np.argwhere(~np.isfinite(array))[0]
+    kind = "NaN" if np.isnan(array[tuple(where)]) else "infinity"
+    place = ", ".join(f"{axis} {i}" for axis, i in zip(("row", "column"), where))
+    raise ValueError(f"Input {name} contains {kind} (first at {place}): remove or replace such values before fitting")
+
+
+def as_matrix(X, name="X", ndim=2, finite=True):
+    """X as a float32 or float64 array of `ndim` dimensions, checked; other number types become float64.
+
+    Raises TypeError for sparse or non-numeric input, ValueError for a wrong number of dimensions, no rows, no columns,
+    complex numbers, NaN or infinity.
+    """
+    if hasattr(X, "toarray") and not hasattr(X, "__array__"):
+        raise TypeError(f"Sparse data was passed for {name}, but dense data is required: use .toarray()")
+    array = np.asarray(X)
+    if np.iscomplexobj(array):
+        raise ValueError(f"Complex data not supported: {name} has dtype {array.dtype}")
+    if array.dtype != np.float32:
+        array = array.astype(np.float64, copy=False)
+    if array.ndim != ndim:
+        raise ValueError(
+            f"Expected {ndim}D array for {name}, got {array.ndim}D array of shape {array.shape} instead. "
+            "Reshape your data: .reshape(-1, 1) for a single feature, .reshape(1, -1) for a single sample"
+        )
+    if array.shape[0] < 1:
+        raise ValueError(f"{name}: Found array with 0 sample(s) (shape={array.shape}) while a minimum of 1 is required.")
+    if ndim == 2 and array.shape[1] < 1:
+        raise ValueError(f"{name}: Found array with 0 feature(s) (shape={array.shape}) while a minimum of 1 is required.")
+    if finite:
+        check_finite(array, name)
+    return array
+
+
+def as_targets(Y, rows, name="y"):
+    """Y as a float64 array (n,) or (n, k) with `rows` rows, checked for NaN and infinity."""
+    if Y is None:
+        raise ValueError(f"requires {name} to be passed, but the target {name} is None")
+    if np.iscomplexobj(Y):
+        raise ValueError(f"Complex data not supported: {name}")
+    Y = np.asarray(Y)
+    if Y.dtype.kind in "USO":
+        try:
+            Y = Y.astype(np.float64)
+        except ValueError:
+            raise ValueError(f"Unknown label type: {name} holds {Y.dtype} values, numbers are needed") from None
+    Y = Y.astype(np.float64, copy=False)
+    if Y.ndim not in (1, 2) or (Y.ndim == 2 and Y.shape[1] == 0):
+        raise ValueError(f"bad input shape {Y.shape} for {name}: give (n,) or (n, targets)")
+    if len(Y) != rows:
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: X has {rows} rows, {name} has {len(Y)}"
+        )
+    check_finite(Y, name)
+    return Y
+
+
+def r2(Y, predicted, sample_weight=None):
+    """R^2 = 1 - sum (y - yhat)^2 / sum (y - mean y)^2, averaged over targets; a constant target counts 1 if met, else 0."""
+    Y, predicted = np.asarray(Y, np.float64), np.asarray(predicted, np.float64)
+    Y, predicted = Y.reshape(len(Y), -1), predicted.reshape(len(Y), -1)
+    weight = np.ones(len(Y)) if sample_weight is None else np.asarray(sample_weight, np.float64)
+    residual = weight @ (Y - predicted) ** 2
+    total = weight @ (Y - np.average(Y, axis=0, weights=weight)) ** 2
+    score = 1 - residual / np.where(total > 0, total, 1)
+    return float(np.mean(np.where(total > 0, score, residual == 0)))
+
+
+class Estimator:
+    """Parameters are the keyword arguments of __init__, stored as given; fitted attributes end in an underscore."""
+
+    _estimator_type = None
+
+    @classmethod
+    def _parameter_names(cls):
+        return sorted(name for name in inspect.signature(cls.__init__).parameters if name != "self")
+
+    def get_params(self, deep=True):
+        """The parameters by name."""
+        return {name: getattr(self, name) for name in self._parameter_names()}
+
+    def set_params(self, **params):
+        """Set parameters by name; raises ValueError for a name that the estimator does not have."""
+        for name, value in params.items():
+            if name not in self._parameter_names():
+                raise ValueError(
+                    f"Invalid parameter {name!r} for estimator {type(self).__name__}. "
+                    f"Valid parameters are: {self._parameter_names()!r}."
+                )
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self):
+        defaults = {name: p.default for name, p in inspect.signature(type(self).__init__).parameters.items()}
+        changed = []
+        for name, value in self.get_params().items():
+            if value is not defaults[name] and repr(value) != repr(defaults[name]):
+                changed.append(f"{name}={value!r}")
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    def _fit_X(self, X, finite=True):
+        """X checked for fitting; remembers the number (and names) of its features."""
+        names = getattr(X, "columns", None)
+        X = as_matrix(X, finite=finite)
+        self.n_features_in_ = X.shape[1]
+        if names is not None and all(isinstance(name, str) for name in names):
+            self.feature_names_in_ = np.asarray(names, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        return X
+
+    def _fit_X_y(self, X, y, finite=True):
+        """X and Y checked for fitting: (n, d) and (n, k); `_one_target` remembers that y was (n,)."""
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        X = self._fit_X(X, finite)
+        y = as_targets(y, len(X))
+        self._one_target = y.ndim == 1
+        return X, y.reshape(len(y), -1)
+
+    def _check_X(self, X):
+        """X checked for prediction: fitted already, as many features as in fit."""
+        if not self.__sklearn_is_fitted__():
+            raise not_fitted(self)
+        names = getattr(X, "columns", None)
+        X = as_matrix(X)
+        expected = self.n_features_in_
+        if X.shape[1] != expected:
+            raise ValueError(
+                f"X has {X.shape[1]} features, but {type(self).__name__} is expecting {expected} features as input"
+            )
+        if names is not None and hasattr(self, "feature_names_in_") and list(names) != list(self.feature_names_in_):
+            raise ValueError(
+                "The feature names should match those that were passed during fit: "
+                f"got {list(names)}, fitted with {list(self.feature_names_in_)}"
+            )
+        return X
+
+    def _shape_like_y(self, predicted):
+        return predicted[:, 0] if self._one_target else predicted
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "n_features_in_")
+
+    def __sklearn_tags__(self):
+        from sklearn.utils import InputTags, RegressorTags, Tags, TargetTags, TransformerTags
+
+        regressor = self._estimator_type == "regressor"
+        return Tags(
+            estimator_type=self._estimator_type,
+            target_tags=TargetTags(required=regressor, multi_output=regressor),
+            transformer_tags=TransformerTags() if self._estimator_type == "transformer" else None,
+            regressor_tags=RegressorTags() if regressor else None,
+            classifier_tags=None,
+            input_tags=InputTags(),
+        )
+
+
+class Regressor(Estimator):
+    """An estimator with predict(X); score(X, y) is R^2."""
+
+    _estimator_type = "regressor"
+
+    def score(self, X, y, sample_weight=None):
+        """R^2 of predict(X) against y (1 is perfect, 0 is as good as the mean)."""
+        return r2(y, self.predict(X), sample_weight)
+
+
+class Transformer(Estimator):
+    """An estimator with transform(X)."""
+
+    _estimator_type = "transformer"
+
+    def fit_transform(self, X, y=None):
+        """fit(X), then transform(X)."""
+        return self.fit(X, y).transform(X)
+
+
+def warn_rank(rank, columns, what):
+    """The warning of a singular system that was answered with minimum norm."""
+    warnings.warn(
+        f"{what}: rank {rank} of {columns}; this is the minimum-norm solution (set lambda_reg > 0 for a unique one)",
+        RankWarning,
+        stacklevel=4,
+    )

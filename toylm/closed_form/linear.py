@@ -1,0 +1,147 @@
+"""Linear maps in closed form: LinearRegression (minimum norm) and Ridge, in memory, in blocks, and with rows taken out again."""
+
+import numpy as np
+
+from .estimator import Regressor, as_matrix, check_lambda
+from .gram import GramAccumulator
+from .passes import ArraySource, StreamSource
+from .solvers import least_squares, solve_moments
+
+
+class _Linear(Regressor):
+    def predict(self, X):
+        """X W + b, (n,) or (n, k) like the y of fit."""
+        X = self._check_X(X)
+        return self._shape_like_y(X @ self.weights_ + self._intercept)
+
+    def _store(self, solution):
+        self.weights_, self._intercept = solution.coef, solution.intercept
+        self.coef_ = solution.coef[:, 0] if self._one_target else solution.coef.T
+        self.intercept_ = float(solution.intercept[0]) if self._one_target else solution.intercept
+        self.solver_, self.rcond_, self.rank_ = solution.solver, solution.rcond, solution.rank
+        self.passes_ = solution.passes
+        return self
+
+
+class LinearRegression(_Linear):
+    """Least squares: W, b = argmin ||X W + b - Y||_F^2; of several minimisers the one of least norm.
+
+    Formula: W = X+ Y for centred X and Y, X+ the pseudo-inverse. Source: Golub and Van Loan, Matrix Computations, 5.3, 5.5.
+    Cost: n d^2 multiply-adds by Cholesky, 3 to 4 times that where X is ill-conditioned (see `solvers`); memory 8 d^2 bytes
+    beside X, 8 n d more where the rank is deficient or n < d.
+    Fails: nothing is unique when columns depend on each other (fewer rows than columns, a repeated feature): the answer is
+    the one of least norm, with a RankWarning that names the rank. Least squares trusts every row: one wild outlier moves it.
+
+    Parameters: fit_intercept; solver, one of "auto", "cholesky", "cholesky_qr", "tsqr", "svd".
+    Attributes: weights_ (d, k); coef_ (d,) or (k, d) as in scikit-learn; intercept_; solver_ (the one really used);
+    rcond_, an estimate of the reciprocal condition number of X'X; rank_; passes_ over the rows.
+    """
+
+    def __init__(self, fit_intercept=True, solver="auto"):
+        self.fit_intercept = fit_intercept
+        self.solver = solver
+
+    def fit(self, X, y):
+        """X (n, d), y (n,) or (n, k). Raises ValueError on NaN, infinity, mismatched rows."""
+        X, Y = self._fit_X_y(X, y, finite=_small(X))
+        return self._store(least_squares(ArraySource(X, Y), 0.0, self.fit_intercept, self.solver))
+
+    def fit_blocks(self, blocks):
+        """Fit from a callable that returns a fresh iterator of (X, Y) blocks; it is called once a pass."""
+        return _fit_blocks(self, blocks, 0.0, self.fit_intercept, self.solver)
+
+
+class Ridge(_Linear):
+    """Ridge regression: W, b = argmin ||X W + b - Y||_F^2 + lambda ||W||_F^2, the intercept b not penalised.
+
+    Formula (X, Y centred): W = (X'X + lambda I)^-1 X'Y, or with fewer rows than features W = X'(XX' + lambda I)^-1 Y.
+    Source: A. Hoerl, R. Kennard, Ridge regression: biased estimation for nonorthogonal problems (1970).
+    Cost: n d^2 multiply-adds (n^2 d in the dual form) and d^3 / 3; memory 8 d^2 bytes beside X.
+    Fails: it shrinks every direction by s^2 / (s^2 + lambda), so features of small scale vanish first: whiten them
+    (`Whitening`) where scales mean nothing. lambda has no good default: `RidgePath` chooses it.
+
+    Parameters: lambda_reg >= 0, or an array with one value a target (all from one eigendecomposition); fit_intercept;
+    solver as in LinearRegression.
+    Attributes: as in LinearRegression; solver_ may also be "dual_cholesky" or "eigh".
+
+    Learning in blocks: partial_fit(X, y) adds rows, forget(X, y) removes rows that were added, merge(other) adds all of
+    another model's rows. The result equals a fit on what remains (to rounding), and `count_` is exact.
+    """
+
+    def __init__(self, lambda_reg=1e-3, fit_intercept=True, solver="auto"):
+        self.lambda_reg = lambda_reg
+        self.fit_intercept = fit_intercept
+        self.solver = solver
+
+    def fit(self, X, y):
+        """X (n, d), y (n,) or (n, k). Raises ValueError on NaN, infinity, mismatched rows, lambda < 0."""
+        self._check_lambda()
+        X, Y = self._fit_X_y(X, y, finite=_small(X))
+        self.__dict__.pop("gram_", None)
+        if np.ndim(self.lambda_reg):
+            return self._store(solve_moments(GramAccumulator().add(X, Y), self.lambda_reg, self.fit_intercept))
+        return self._store(least_squares(ArraySource(X, Y), self.lambda_reg, self.fit_intercept, self.solver))
+
+    def fit_blocks(self, blocks):
+        """Fit from a callable that returns a fresh iterator of (X, Y) blocks; it is called once a pass (see solver_)."""
+        self._check_lambda()
+        return _fit_blocks(self, blocks, self.lambda_reg, self.fit_intercept, self.solver)
+
+    def partial_fit(self, X, y):
+        """Add rows and solve again: d^3 / 3 beside the rows' own n d^2."""
+        self._check_lambda()
+        if not hasattr(self, "gram_"):
+            X, Y = self._fit_X_y(X, y)
+            self.gram_ = GramAccumulator().add(X, Y)
+        else:
+            self.gram_.add(self._check_X(X), y)
+        return self._solve()
+
+    def forget(self, X, y):
+        """Remove rows that partial_fit had added, and solve again."""
+        self._need_blocks("forget")
+        self.gram_.remove(self._check_X(X), y)
+        return self._solve()
+
+    def merge(self, other):
+        """Add all rows that another partially fitted Ridge has seen, and solve again."""
+        self._need_blocks("merge")
+        other._need_blocks("merge")
+        self.gram_.merge(other.gram_)
+        return self._solve()
+
+    @property
+    def count_(self):
+        """How many rows partial_fit has seen, less those forgotten."""
+        return self.gram_.count
+
+    def _need_blocks(self, what):
+        if not hasattr(self, "gram_"):
+            raise ValueError(f"{what} needs a model that learned by partial_fit: fit keeps no Gram matrix")
+
+    def _check_lambda(self):
+        for value in np.atleast_1d(self.lambda_reg):
+            check_lambda(value)
+
+    def _solve(self):
+        if not self.gram_.count:
+            raise ValueError("every row was forgotten: add some with partial_fit")
+        return self._store(solve_moments(self.gram_, self.lambda_reg, self.fit_intercept))
+
+
+def _small(X):
+    """Small input is checked for NaN up front; for large input the Gram matrix shows it without another pass."""
+    return np.size(X) < 1_000_000
+
+
+def _fit_blocks(model, blocks, lambda_reg, fit_intercept, solver):
+    if not callable(blocks):
+        blocks = list(blocks)
+    first_X, first_Y = next(iter(blocks() if callable(blocks) else blocks), (None, None))
+    if first_X is None:
+        raise ValueError("no blocks to fit: Found array with 0 sample(s)")
+    model.n_features_in_ = as_matrix(first_X).shape[1]
+    model._one_target = np.ndim(first_Y) == 1
+    return model._store(least_squares(StreamSource(blocks), lambda_reg, fit_intercept, solver))
+
+

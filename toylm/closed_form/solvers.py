@@ -1,0 +1,319 @@
+"""Least squares with a penalty: min ||X W + b - Y||^2 + lambda ||W||^2, by a solver as careful as the data demand, and named.
+
+The policy of `solver="auto"`, with rcond an estimate of the reciprocal condition number of A = X'X + lambda I after its
+diagonal was scaled to one:
+
+| solver_ | when | error in W | cost, d features, n rows |
+|---|---|---|---|
+| cholesky | rcond > 1e-10 | eps cond(A) | n d^2 |
+| dual_cholesky | fewer rows than features, rcond of XX' + lambda I > 1e-10 | eps cond | n^2 d |
+| cholesky_qr | else, large problems | that of Householder QR | 3 to 4 x cholesky |
+| tsqr | else, small problems | that of Householder QR | 2 n d^2, about 20 x cholesky in time |
+| svd | X has no full column rank: minimum norm, with a warning that names the rank | that of LAPACK's gelsd | tsqr + d^3 |
+
+Sources: Golub and Van Loan, Matrix Computations, 5.3; Fukaya, Kannan, Nakatsukasa, Yamamoto, Yanagisawa, Shifted Cholesky
+QR for computing the QR factorization of ill-conditioned matrices (2020); Demmel, Grigori, Hoemmen, Langou,
+Communication-optimal parallel and sequential QR (2012); Rokhlin and Tygert, A fast randomized algorithm for overdetermined
+linear least-squares regression (2008), for the sketch.
+"""
+
+import itertools
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from . import passes
+from .estimator import check_choice, check_lambda, warn_rank
+from .gram import GramAccumulator
+from .passes import ArraySource, centred_rows
+
+EPS = np.finfo(np.float64).eps
+RCOND_CHOLESKY = 1e-10
+SOLVERS = ("auto", "cholesky", "cholesky_qr", "tsqr", "svd")
+
+
+@dataclass
+class Solution:
+    """W (d, k) and intercept (k,), the solver that found them, an estimate of rcond(X'X + lambda I), the rank of X."""
+
+    coef: np.ndarray
+    intercept: np.ndarray
+    solver: str
+    rcond: float
+    rank: int
+    passes: int = 1
+    details: dict = field(default_factory=dict)
+
+    @property
+    def weights(self):
+        return self.coef, self.intercept
+
+
+def factor_spd(A):
+    """Cholesky factor of a symmetric matrix scaled to unit diagonal: (factor, scale, rcond), or None where it fails.
+
+    rcond is LAPACK's 1-norm estimate for the scaled matrix; the scaling is within a factor d of the best one.
+    """
+    from scipy.linalg import lapack
+
+    diagonal = np.diag(A)
+    scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    scaled = A * scale * scale[:, None]
+    norm = np.abs(scaled).sum(axis=0).max(initial=0.0)
+    factor, info = lapack.dpotrf(scaled, lower=0)
+    if info != 0:
+        return None
+    rcond, _ = lapack.dpocon(factor, norm)
+    return factor, scale, float(rcond)
+
+
+def solve_factored(factored, B):
+    """A^-1 B from `factor_spd`."""
+    from scipy.linalg import cho_solve
+
+    factor, scale, _ = factored
+    return scale[:, None] * cho_solve((factor, False), scale[:, None] * B, check_finite=False)
+
+
+def least_squares(source, lambda_reg=0.0, fit_intercept=True, solver="auto"):
+    """Solve min ||X W + b - Y||^2 + lambda ||W||^2 over a source (see `passes`): a `Solution`.
+
+    The intercept b is not penalised (X and Y are centred). One pass over the rows where Cholesky is good enough, two or
+    three more otherwise. Raises ValueError where a solver that was asked for by name cannot solve this system.
+    """
+    lambda_reg = check_lambda(lambda_reg)
+    check_choice(solver, "solver", SOLVERS)
+    gram = None
+    if isinstance(source, ArraySource):
+        n, d = source.X.shape
+        if n < d:
+            return _wide(source.X, source.Y, lambda_reg, fit_intercept, solver)
+        if solver in ("tsqr", "svd"):
+            gram = _MeansOnly(source.X, source.Y, fit_intercept)
+    if gram is None:
+        gram = GramAccumulator()
+        for X, Y in source.blocks():
+            gram.add(X, Y)
+        if not gram.count:
+            raise ValueError("no rows to fit: Found array with 0 sample(s)")
+    found = None
+    if solver in ("auto", "cholesky"):
+        found = _cholesky(gram, lambda_reg, fit_intercept, required=solver == "cholesky")
+    if found is None and (solver == "cholesky_qr" or (solver == "auto" and _is_large(gram))):
+        found = _cholesky_qr(source, gram, lambda_reg, fit_intercept)
+        if found is None and solver == "cholesky_qr":
+            raise ValueError("solver 'cholesky_qr' needs full column rank, X has less: use solver 'svd' or lambda_reg > 0")
+    if found is None:
+        found = _tsqr(source, gram, lambda_reg, fit_intercept, solver)
+    return found
+
+
+def _is_large(gram):
+    return gram.count * gram.gram.shape[0] ** 2 >= passes.KERNEL_WORK
+
+
+class _MeansOnly:
+    """What the orthogonal solvers need to know first: the means."""
+
+    def __init__(self, X, Y, fit_intercept):
+        self.count = len(X)
+        self.mean_x = X.mean(axis=0, dtype=np.float64) if fit_intercept else np.zeros(X.shape[1])
+        self.mean_y = Y.mean(axis=0) if fit_intercept else np.zeros(Y.shape[1])
+
+
+def _means(gram, fit_intercept):
+    if fit_intercept:
+        return gram.mean_x, gram.mean_y
+    return np.zeros_like(gram.mean_x), np.zeros_like(gram.mean_y)
+
+
+def _solution(coef, mean_x, mean_y, solver, rcond, rank, **extra):
+    return Solution(coef, mean_y - mean_x @ coef, solver, float(rcond), int(rank), **extra)
+
+
+def _penalised(A, lambda_reg):
+    A = A.copy()
+    A[np.diag_indices_from(A)] += lambda_reg
+    return A
+
+
+def _cholesky(gram, lambda_reg, fit_intercept, required=False):
+    A, B = gram.normal_equations(fit_intercept)
+    factored = factor_spd(_penalised(A, lambda_reg))
+    if factored is None and required:
+        raise ValueError("solver 'cholesky' failed: X'X + lambda I is singular in float64; use solver 'auto'")
+    if factored is None or (factored[2] <= RCOND_CHOLESKY and not required):
+        return None
+    coef = solve_factored(factored, B)
+    return _solution(coef, *_means(gram, fit_intercept), "cholesky", factored[2], len(A))
+
+
+def _wide(X, Y, lambda_reg, fit_intercept, solver):
+    """Fewer rows than features: W = Xc' (Xc Xc' + lambda I)^-1 Yc, or the minimum-norm answer by SVD."""
+    means = _MeansOnly(X, Y, fit_intercept)
+    Xc, Yc = centred_rows(X, means.mean_x), Y - means.mean_y
+    if solver == "cholesky_qr":
+        raise ValueError(f"solver 'cholesky_qr' needs at least as many rows as features, not {X.shape}: use 'auto'")
+    if lambda_reg > 0 and solver in ("auto", "cholesky"):
+        factored = factor_spd(_penalised(Xc @ Xc.T, lambda_reg))
+        if factored is not None and (factored[2] > RCOND_CHOLESKY or solver == "cholesky"):
+            coef = Xc.T @ solve_factored(factored, Yc)
+            return _solution(coef, means.mean_x, means.mean_y, "dual_cholesky", factored[2], len(X))
+    if solver == "cholesky":
+        raise ValueError("solver 'cholesky' failed: XX' + lambda I is singular in float64; use solver 'auto'")
+    return _svd(Xc, Yc, means.mean_x, means.mean_y, lambda_reg, max(X.shape))
+
+
+def _svd(A, B, mean_x, mean_y, lambda_reg, size):
+    """From a thin SVD of A: W = V diag(s / (s^2 + lambda)) U'B, singular values at rounding level dropped if lambda is 0."""
+    from scipy.linalg import svd
+
+    U, s, Vt = svd(A, full_matrices=False, check_finite=False)
+    largest = s[0] if len(s) else 0.0
+    keep = s > EPS * size * largest
+    rank = int(keep.sum())
+    if rank < A.shape[1] and lambda_reg == 0:
+        warn_rank(rank, A.shape[1], "the system is singular")
+    filtered = np.where(keep, s, 0.0) / (s**2 + lambda_reg + ~keep)
+    coef = Vt.T @ (filtered[:, None] * (U.T @ B))
+    smallest = s[-1] if len(s) == A.shape[1] else 0.0
+    rcond = (smallest**2 + lambda_reg) / (largest**2 + lambda_reg) if largest > 0 or lambda_reg > 0 else 0.0
+    return _solution(coef, mean_x, mean_y, "svd", rcond, rank)
+
+
+def tsqr(source, mean_x, mean_y, lambda_reg=0.0, rows=None):
+    """R (d, d) and Q'Y (d, k) of the centred rows, by Householder QR of one block under the R of those before.
+
+    The penalty is sqrt(lambda) I as d further rows. Reads the source once; memory of one block.
+    """
+    from scipy.linalg import qr
+
+    d, k = len(mean_x), len(mean_y)
+    R, C = np.zeros((0, d)), np.zeros((0, k))
+    rows = rows or max(4 * d, 2048)
+    blocks = (
+        (centred_rows(X[i : i + rows], mean_x), Y[i : i + rows] - mean_y)
+        for X, Y in source.blocks()
+        for i in range(0, len(X), rows)
+    )
+    penalty = [(np.sqrt(lambda_reg) * np.eye(d), np.zeros((d, k)))] if lambda_reg > 0 else []
+    for top, right in itertools.chain(blocks, penalty):
+        Q, R = qr(np.vstack([R, top]), mode="economic", overwrite_a=True, check_finite=False)
+        C = Q.T @ np.vstack([C, right])
+    return R, C
+
+
+def _tsqr(source, gram, lambda_reg, fit_intercept, solver):
+    from scipy.linalg import lapack, solve_triangular
+
+    mean_x, mean_y = _means(gram, fit_intercept)
+    one_block = isinstance(source, ArraySource) and source.X.size <= 4_000_000
+    R, C = tsqr(source, mean_x, mean_y, lambda_reg, rows=gram.count if one_block else None)
+    rcond = 0.0
+    if R.shape[0] == R.shape[1]:
+        rcond, _ = lapack.dtrcon(R, norm="1")
+    if rcond > EPS * max(gram.count, len(mean_x)) and solver != "svd":
+        coef = solve_triangular(R, C, check_finite=False)
+        return _solution(coef, mean_x, mean_y, "tsqr", rcond**2, len(mean_x), passes=2)
+    # The penalty is in R already.
+    found = _svd(R, C, mean_x, mean_y, 0.0, max(gram.count, R.shape[1]))
+    found.passes = 2
+    return found
+
+
+def precondition(source, gram, lambda_reg, fit_intercept, use_sketch=None, limit=100.0):
+    """R such that the columns of Q = (X - mean_x) R^-1 are nearly orthonormal: (R, Q'Q, Q'Y, passes), or None.
+
+    A first R comes from a QR of a sketch of the rows, or from a Cholesky factor of X'X + shift I. One pass then forms Q
+    block by block (substitution, so each row is backward stable; Q is never stored) and Q'Q + lambda R^-T R^-1; while that
+    is worse conditioned than `limit`, R is replaced by its Cholesky factor times R and another pass follows. So the
+    answer does not depend on luck: a bad sketch costs passes, not digits. None where X has no full column rank.
+    """
+    from scipy.linalg import lapack, qr, solve_triangular
+
+    mean_x, mean_y = _means(gram, fit_intercept)
+    A, _ = gram.normal_equations(fit_intercept)
+    d = len(A)
+    root = np.sqrt(lambda_reg) * np.eye(d)
+    large = use_sketch if use_sketch is not None else _is_large(gram)
+    steps = 0
+    if large:
+        S, offset = np.zeros((8 * d, d)), 0
+        for X, _ in source.blocks():
+            S += passes.sketch(X, mean_x, 8 * d, offset)
+            offset += len(X)
+        R = qr(np.vstack([S, root]), mode="r", check_finite=False)[0][:d]
+        steps = 1
+    else:
+        R = _shifted_cholesky(_penalised(A, lambda_reg))
+    for _ in range(5):
+        rcond, _ = lapack.dtrcon(R, norm="1")
+        if rcond <= EPS * max(d, 16):
+            return None
+        G, C = 0.0, 0.0
+        for X, Y in source.blocks():
+            part = passes.moments(X, np.asarray(Y, np.float64), mean_x, mean_y, R)
+            G, C = G + part[0], C + part[1]
+        steps += 1
+        if lambda_reg > 0:
+            extra = solve_triangular(R, root, trans="T", check_finite=False)
+            G = G + extra @ extra.T
+        factored = factor_spd(G)
+        if factored is not None and factored[2] > 1 / limit / d:
+            return R, G, C, steps
+        R = np.triu(_shifted_cholesky(G) @ R)
+    return None
+
+
+def _shifted_cholesky(A):
+    """Upper Cholesky factor of A + s I, with the smallest s of a few that lets it succeed."""
+    from scipy.linalg import lapack
+
+    scale = np.sqrt(np.where(np.diag(A) > 0, np.diag(A), 1.0))
+    scaled = A / scale / scale[:, None]
+    shift = 0.0
+    while True:
+        factor, info = lapack.dpotrf(_penalised(scaled, shift), lower=0)
+        if info == 0:
+            return np.asfortranarray(np.triu(factor) * scale)
+        shift = max(10 * shift, 4 * EPS * len(A))
+
+
+def _cholesky_qr(source, gram, lambda_reg, fit_intercept):
+    from scipy.linalg import lapack, solve_triangular
+
+    mean_x, mean_y = _means(gram, fit_intercept)
+    found = precondition(source, gram, lambda_reg, fit_intercept)
+    if found is None:
+        return None
+    R, G, C, steps = found
+    factored = factor_spd(G)
+    coef = solve_triangular(R, solve_factored(factored, C), check_finite=False)
+    rcond, _ = lapack.dtrcon(R, norm="1")
+    return _solution(coef, mean_x, mean_y, "cholesky_qr", rcond**2, len(mean_x), passes=1 + steps)
+
+
+def solve_moments(gram, lambda_reg=0.0, fit_intercept=True):
+    """Ridge from accumulated moments alone, by Cholesky, or by eigenvalues where rcond <= 1e-10 or lambda is by target."""
+    from scipy.linalg import eigh
+
+    per_target = np.ndim(lambda_reg) > 0
+    lambdas = np.array([check_lambda(value) for value in np.atleast_1d(lambda_reg)])
+    if per_target and len(lambdas) != gram.cross.shape[1]:
+        raise ValueError(f"lambda_reg has {len(lambdas)} values for {gram.cross.shape[1]} targets: give one a target")
+    if not per_target:
+        found = _cholesky(gram, lambdas[0], fit_intercept)
+        if found is not None:
+            return found
+    A, B = gram.normal_equations(fit_intercept)
+    values, V = eigh(A, check_finite=False)
+    largest = max(values[-1], 0.0)
+    keep = values > EPS * max(len(A), 16) * largest
+    if lambdas.min() == 0 and not keep.all():
+        warn_rank(int(keep.sum()), len(A), "the system is singular")
+    denominator = np.where(keep, values, 0.0)[:, None] + lambdas
+    inverse = np.divide(1.0, denominator, out=np.zeros_like(denominator), where=denominator > 0)
+    coef = V @ (inverse * (V.T @ B))
+    low = max(values[0], 0.0) + lambdas.min()
+    rcond = low / (largest + lambdas.min()) if largest + lambdas.min() > 0 else 0.0
+    return _solution(coef, *_means(gram, fit_intercept), "eigh", rcond, int(keep.sum()))
