@@ -1,0 +1,104 @@
+"""Optimizer steps over flat arrays: SGD with momentum, Adam and AdamW, and the norm that clipping needs.
+
+A step reads the gradient once: clipping is a factor that the norm decides beforehand, not a pass of its own.
+"""
+
+import numpy as np
+from numba import prange
+
+from .jit import jit, parallel
+from .rows import rows_of
+
+CHUNK = 16384  # elements whose squares are added up in float32-friendly pieces, then in float64, in a fixed order
+
+
+@parallel
+def square_norm_parts(g, parts, threads):
+    """parts[c] = sum of squares of chunk c of g. g: (n,); parts: (ceil(n / CHUNK),) float64."""
+    for t in prange(threads):
+        start, stop = rows_of(parts.shape[0], threads, t)
+        for c in range(start, stop):
+            total = 0.0
+            for i in range(c * CHUNK, min((c + 1) * CHUNK, g.shape[0])):
+                total += np.float64(g[i]) * np.float64(g[i])
+            parts[c] = total
+
+
+def norm(g):
+    """Euclidean norm of a flat array as a float, the same for any number of threads; NaN or infinity show in it."""
+    parts = np.zeros(-(-g.size // CHUNK))
+    square_norm_parts(g, parts)
+    return float(np.sqrt(parts.sum()))
+
+
+@parallel
+def sgd(p, g, velocity, n_decayed, learning_rate, momentum, weight_decay, factor, threads):
+    """v = momentum · v + factor · g; p -= learning_rate · (v + weight_decay · p for the first n_decayed elements).
+
+    p, g: (n,); velocity: (n,), or (0,) where momentum is 0.
+    """
+    rate, mu, f = p.dtype.type(learning_rate), p.dtype.type(momentum), p.dtype.type(factor)
+    keep = p.dtype.type(1.0 - learning_rate * weight_decay)
+    for t in prange(threads):
+        start, stop = rows_of(p.shape[0], threads, t)
+        border = min(max(start, n_decayed), stop)
+        for i in range(start, border):
+            p[i] *= keep
+        if velocity.shape[0] == 0:
+            for i in range(start, stop):
+                p[i] -= rate * (f * g[i])
+        else:
+            for i in range(start, stop):
+                v = mu * velocity[i] + f * g[i]
+                velocity[i] = v
+                p[i] -= rate * v
+
+
+@jit
+def _adam_range(p, g, m, v, start, stop, keep, step_size, beta1, beta2, eps, correction, factor):
+    one = p.dtype.type(1)
+    for i in range(start, stop):
+        grad = factor * g[i]
+        m_new = beta1 * m[i] + (one - beta1) * grad
+        v_new = beta2 * v[i] + (one - beta2) * grad * grad
+        m[i] = m_new
+        v[i] = v_new
+        p[i] = keep * p[i] - step_size * m_new / (np.sqrt(v_new) * correction + eps)
+
+
+@parallel
+def adam(p, g, m, v, n_decayed, learning_rate, beta1, beta2, eps, weight_decay, step, factor, threads):
+    """Adam (Kingma & Ba 2015) with decoupled weight decay (Loshchilov & Hutter 2019); `step` counts from 1.
+
+    m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g²; p = (1 - lr · wd) p - lr · m̂ / (sqrt(v̂) + eps), the hats being the bias
+    corrections 1 / (1 - b^step). The decay applies to the first n_decayed elements. All arrays (n,), updated in place.
+    """
+    step_size = p.dtype.type(learning_rate / (1.0 - beta1**step))
+    correction = p.dtype.type(1.0 / np.sqrt(1.0 - beta2**step))
+    keep, one = p.dtype.type(1.0 - learning_rate * weight_decay), p.dtype.type(1)
+    b1, b2 = p.dtype.type(beta1), p.dtype.type(beta2)
+    e, f = p.dtype.type(eps), p.dtype.type(factor)
+    for t in prange(threads):
+        start, stop = rows_of(p.shape[0], threads, t)
+        border = min(max(start, n_decayed), stop)
+        _adam_range(p, g, m, v, start, border, keep, step_size, b1, b2, e, correction, f)
+        _adam_range(p, g, m, v, border, stop, one, step_size, b1, b2, e, correction, f)
+
+
+def sgd_reference(p, g, velocity, n_decayed, learning_rate, momentum, weight_decay, factor):
+    """Returns (p, velocity)."""
+    p = p.copy()
+    p[:n_decayed] *= 1 - learning_rate * weight_decay
+    velocity = momentum * velocity + factor * g
+    return p - learning_rate * velocity, velocity
+
+
+def adam_reference(p, g, m, v, n_decayed, learning_rate, beta1, beta2, eps, weight_decay, step, factor):
+    """Returns (p, m, v)."""
+    g = factor * g
+    m = beta1 * m + (1 - beta1) * g
+    v = beta2 * v + (1 - beta2) * g * g
+    p = p.copy()
+    p[:n_decayed] *= 1 - learning_rate * weight_decay
+    update = (m / (1 - beta1**step)) / (np.sqrt(v / (1 - beta2**step)) + eps)
+    return p - learning_rate * update, m, v

@@ -1,0 +1,10 @@
+"""The transformer, one file a part, forward and backward together.
+
+A part is a class with `layout()`, the parameters it wants; `forward`, which reads and writes named activations; and
+`backward`, which takes the gradient of what it produced, adds to the gradients of its parameters, and hands the gradient of
+its input on. The block composes parts, the model is a list of blocks, and no part knows another.
+
+    tokens (B, T) -> Embedding -> [ x + Attention(Norm(x)) ; x + FeedForward(Norm(x)) ] · L -> Norm -> Unembedding -> logits
+
+Every activation is a matrix of N = B·T rows, row b·T + t for position t of sequence b.
+"""

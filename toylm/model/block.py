@@ -1,0 +1,35 @@
+"""The pre-norm block: x += attention(norm1(x)); x += feed_forward(norm2(x)). Which parts these are, the configuration says."""
+
+from .attention import Attention
+from .feed_forward import FeedForward
+from .norm import RMSNorm
+
+
+class Block:
+    """Composes four parts; `prefix` is "blocks.N."."""
+
+    def __init__(self, config, prefix, dtype):
+        self.norm1 = RMSNorm(config, f"{prefix}norm1_gamma")
+        self.attention = Attention(config, prefix, dtype)
+        self.norm2 = RMSNorm(config, f"{prefix}norm2_gamma")
+        self.feed_forward = FeedForward(config, prefix)
+
+    def layout(self):
+        parts = (self.norm1, self.attention, self.norm2, self.feed_forward)
+        return [entry for part in parts for entry in part.layout()]
+
+    def forward(self, parameters, a):
+        """Reads a.residual_in, writes a.residual_out (N, d), keeps what the backward pass needs in `a`."""
+        self.norm1.forward(parameters, a.residual_in, a.norm1, a.rstd1)
+        self.attention.forward(parameters, a.norm1, a.residual_in, a, a.residual_mid)
+        self.norm2.forward(parameters, a.residual_mid, a.norm2, a.rstd2)
+        self.feed_forward.forward(parameters, a.norm2, a.residual_mid, a, a.residual_out)
+
+    def backward(self, parameters, gradients, workspace, a, dstream):
+        """dstream (N, d): gradient of residual_out on entry, of residual_in on return. The residual add hands it to both
+        branches: it stays, and what comes back through the branch is added."""
+        dh = workspace.take("dh", dstream.shape)
+        self.feed_forward.backward(parameters, gradients, workspace, dstream, a.norm2, a, dh)
+        self.norm2.backward(parameters, gradients, workspace, dh, a.residual_mid, a.rstd2, dstream)
+        self.attention.backward(parameters, gradients, workspace, dstream, a.norm1, a, dh)
+        self.norm1.backward(parameters, gradients, workspace, dh, a.residual_in, a.rstd1, dstream)

@@ -1,0 +1,261 @@
+"""TransformerLM: a decoder-only transformer with hand-written gradients, on one flat parameter buffer."""
+
+import math
+
+import numpy as np
+
+from ..config import ModelConfig
+from ..parameters import Parameters
+from .block import Block
+from .embedding import Embedding
+from .init import initialise
+from .norm import RMSNorm
+from .unembedding import TiedUnembedding
+from .workspace import Workspace
+
+PRECISIONS = {"float32": np.float32, "float64": np.float64}
+
+
+class TransformerLM:
+    """A language model over token ids: forward, loss, gradients, text.
+
+    config: ModelConfig. seed: of the initialisation. precision: "float32" or "float64" (for gradient checks). threads: for
+    all kernels of the process; None keeps what is set (physical cores at first).
+
+    Tokens are integers of shape (B, T) or (T,), T at most config.context_length. Targets have the tokens' shape; a target
+    below zero is not counted. Raises ValueError for ids out of range, a sequence too long, or shapes that differ.
+
+        config = toylm.ModelConfig(vocab_size=512, d_model=64, n_heads=4, n_layers=2, context_length=64)
+        model = toylm.TransformerLM(config, seed=0)
+        loss = model.loss_and_gradients(tokens, targets)      # adds to model.gradients
+        toylm.Adam(model.parameters).step(model.gradients)
+        model.gradients.zero_()
+    """
+
+    def __init__(self, config, seed=0, precision="float32", threads=None):
+        if not isinstance(config, ModelConfig):
+            raise TypeError(f"config must be a ModelConfig, not {type(config).__name__}")
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision is {precision!r}; valid: {', '.join(PRECISIONS)}")
+        from ..threads import get_threads, set_threads
+
+        self.threads = get_threads() if threads is None else set_threads(threads)
+        self.config, self.precision = config, precision
+        self.dtype = np.dtype(PRECISIONS[precision])
+        self.embedding = Embedding(config)
+        self.blocks = [Block(config, f"blocks.{i}.", self.dtype) for i in range(config.n_layers)]
+        self.norm_final = RMSNorm(config, "norm_final_gamma")
+        self.unembedding = TiedUnembedding(config)
+        parts = (self.embedding, *self.blocks, self.norm_final, self.unembedding)
+        self.parameters = Parameters([entry for part in parts for entry in part.layout()], self.dtype)
+        self._gradients = None
+        self.workspace = Workspace(config, self.dtype)
+        self.activations = None
+        self._optimizers = {}
+        initialise(self.parameters, config, seed)
+
+    @property
+    def gradients(self):
+        """Gradients in the parameters' layout: zero at first, added to by every backward pass, zeroed by `zero_()`."""
+        if self._gradients is None:
+            self._gradients = self.parameters.like()
+        return self._gradients
+
+    # -- forward -----------------------------------------------------------------------------------------------------
+
+    def forward(self, tokens):
+        """Logits (B, T, V) of the next token at every position; (T, V) for tokens of shape (T,). A fresh array.
+
+        `model.activations` holds what was computed on the way until the next pass.
+        """
+        batch = self._tokens(tokens)
+        a = self._forward_to_norm(batch)
+        logits = np.empty((batch.size, self.config.vocab_size), self.dtype)
+        self.unembedding.forward(self.parameters, a.final_norm, logits)
+        return logits.reshape(*np.shape(tokens), self.config.vocab_size)
+
+    def _forward_to_norm(self, tokens):
+        a = self.activations = self.workspace.activations(*tokens.shape)
+        a.tokens = tokens
+        self.embedding.forward(self.parameters, tokens, a.embedded)
+        for block, block_activations in zip(self.blocks, a.blocks):
+            block.forward(self.parameters, block_activations)
+        self.norm_final.forward(self.parameters, a.last_residual, a.final_norm, a.final_rstd)
+        return a
+
+    def loss(self, tokens, targets):
+        """Mean cross-entropy in nats per counted target, without gradients; 0 where no target is counted."""
+        tokens, targets = self._pair(tokens, targets)
+        a = self._forward_to_norm(tokens)
+        counted = int((targets >= 0).sum())
+        return float(self.unembedding.losses(self.parameters, self.workspace, a.final_norm, targets).sum()) / max(1, counted)
+
+    def token_losses(self, tokens, targets):
+        """Nats of every target, in the targets' shape, float64; 0 where it is not counted."""
+        batch, flat = self._pair(tokens, targets)
+        a = self._forward_to_norm(batch)
+        return self.unembedding.losses(self.parameters, self.workspace, a.final_norm, flat).reshape(np.shape(targets)).copy()
+
+    # -- backward ----------------------------------------------------------------------------------------------------
+
+    def loss_and_gradients(self, tokens, targets, scale=1.0):
+        """The same loss, and `scale` times its gradient added to `model.gradients`.
+
+        To accumulate over micro-batches give each the scale (its counted targets) / (all counted targets).
+        """
+        tokens, targets = self._pair(tokens, targets)
+        a = self._forward_to_norm(tokens)
+        counted = max(1, int((targets >= 0).sum()))
+        dnorm = self.workspace.take("dnorm", a.final_norm.shape)
+        losses = self.unembedding.losses_and_gradients(
+            self.parameters, self.gradients, self.workspace, a.final_norm, targets, scale / counted, dnorm
+        )
+        self._backward_from_norm(a, dnorm)
+        return float(losses.sum()) / counted
+
+    def backward(self, dlogits):
+        """Add the gradient of sum(logits · dlogits) to `model.gradients`; dlogits has the shape of the last `forward`."""
+        a = self.activations
+        if a is None or np.size(dlogits) != a.tokens.size * self.config.vocab_size:
+            raise ValueError("backward takes the gradient of the logits of the last forward pass, in their shape")
+        dlogits = np.ascontiguousarray(dlogits, self.dtype).reshape(-1, self.config.vocab_size)
+        dnorm = self.workspace.take("dnorm", a.final_norm.shape)
+        self.unembedding.backward(self.parameters, self.gradients, dlogits, a.final_norm, dnorm)
+        self._backward_from_norm(a, dnorm)
+
+    def _backward_from_norm(self, a, dnorm):
+        dstream = self.workspace.take("dstream", dnorm.shape)
+        dstream.fill(0)
+        self.norm_final.backward(
+            self.parameters, self.gradients, self.workspace, dnorm, a.last_residual, a.final_rstd, dstream
+        )
+        for block, block_activations in zip(reversed(self.blocks), reversed(a.blocks)):
+            block.backward(self.parameters, self.gradients, self.workspace, block_activations, dstream)
+        self.embedding.backward(self.gradients, a.tokens, dstream)
+
+    # -- text --------------------------------------------------------------------------------------------------------
+
+    def stream(self, prompt_ids, max_tokens, temperature=1.0, top_k=None, top_p=None, seed=0, stop_ids=()):
+        """Yield new token ids one by one (see toylm.model.generation.stream)."""
+        from .generation import stream
+
+        return stream(self, prompt_ids, max_tokens, temperature, top_k, top_p, seed, stop_ids)
+
+    def generate(self, prompt_ids, max_tokens, temperature=1.0, top_k=None, top_p=None, seed=0, stop_ids=()):
+        """The new token ids as a list. temperature 0 takes the likeliest; a stop id ends the text and is not included."""
+        return list(self.stream(prompt_ids, max_tokens, temperature, top_k, top_p, seed, stop_ids))
+
+    def generate_from_ids(self, start_ids, max_tokens, temperature=0.0):
+        """start_ids followed by the new ids; temperature 0 or below takes the likeliest."""
+        return [*map(int, start_ids), *self.generate(start_ids, max_tokens, max(temperature, 0.0))]
+
+    # -- files -------------------------------------------------------------------------------------------------------
+
+    def save(self, directory, tokenizer=None):
+        """Write a checkpoint directory (toylm.checkpoint.save_checkpoint)."""
+        from ..checkpoint import save_checkpoint
+
+        return save_checkpoint(directory, self, tokenizer)
+
+    @classmethod
+    def load(cls, directory, precision="float32"):
+        """The model of a checkpoint directory, or of a run's latest checkpoint."""
+        from ..checkpoint import load_checkpoint
+
+        model = load_checkpoint(directory).model
+        return model if precision == model.precision else model.astype(precision)
+
+    def astype(self, precision):
+        """A copy of this model in another precision."""
+        other = TransformerLM(self.config, precision=precision)
+        other.parameters.copy_from(self.parameters)
+        return other
+
+    # -- one-line training steps ---------------------------------------------------------------------------------------
+
+    def apply_gradients_sgd(self, learning_rate):
+        """One plain SGD step with `model.gradients`, which are zeroed; returns their norm."""
+        return self._apply("sgd", learning_rate)
+
+    def apply_gradients_adam(self, learning_rate):
+        """One Adam step with `model.gradients`, which are zeroed; the moments are kept in the model. Returns the norm."""
+        return self._apply("adam", learning_rate)
+
+    def _apply(self, kind, learning_rate):
+        from ..optimizers import SGD, Adam
+
+        if kind not in self._optimizers:
+            self._optimizers[kind] = {"sgd": SGD, "adam": Adam}[kind](self.parameters)
+        norm = self._optimizers[kind].step(self.gradients, learning_rate)
+        self.gradients.zero_()
+        return norm
+
+    # -- looking at it -------------------------------------------------------------------------------------------------
+
+    @property
+    def n_parameters(self):
+        """Number of trained values."""
+        return self.parameters.size
+
+    def head_mats(self, kind, layer):
+        """The H per-head Mats of w_q, w_k or w_v (`kind` "q", "k", "v") of a block: views on columns of w_qkv, (d, h) each."""
+        if kind not in "qkv" or len(kind) != 1:
+            raise ValueError(f"kind is {kind!r}; valid: 'q', 'k', 'v'")
+        d, h = self.config.d_model, self.config.d_head
+        start = "qkv".index(kind) * d
+        fused = self.parameters[f"blocks.{layer}.w_qkv"]
+        return [fused.columns(start + n * h, start + (n + 1) * h) for n in range(self.config.n_heads)]
+
+    def workspace_bytes(self, batch, length):
+        """Bytes of activations and gradient buffers that training on (batch, length) tokens takes."""
+        c, N = self.config, batch * length
+        block = N * (2 * c.d_model + 5 * c.d_model + c.d_model + 2 * c.d_ff + 2 + c.n_heads)
+        backward = N * (3 * c.d_model + c.d_model + 3 * c.d_model + c.d_ff)
+        chunk = max(64 * c.vocab_size, 2**20)
+        return self.dtype.itemsize * (c.n_layers * block + backward + 2 * N * c.d_model + chunk) + 8 * N
+
+    def flops_per_token(self, length=None):
+        """Floating-point operations of one training token (forward and backward), attention counted causally at `length`."""
+        c = self.config
+        matrices = c.n_layers * (4 * c.d_model**2 + 2 * c.d_model * c.d_ff) + c.vocab_size * c.d_model
+        attention = c.n_layers * c.d_model * ((length or c.context_length) + 1)
+        return 6 * (matrices + attention)
+
+    def _tokens(self, tokens):
+        """(B, T) int64, checked."""
+        array = np.asarray(tokens)
+        if array.dtype.kind not in "iu":
+            raise TypeError(f"tokens must be integers, not {array.dtype}")
+        if array.ndim not in (1, 2) or array.size == 0:
+            raise ValueError(f"tokens have shape (B, T) or (T,), not empty; these have {array.shape}")
+        array = np.ascontiguousarray(np.atleast_2d(array), np.int64)
+        if array.shape[1] > self.config.context_length:
+            raise ValueError(f"{array.shape[1]} tokens in a row; context_length is {self.config.context_length}")
+        low, high = int(array.min()), int(array.max())
+        if low < 0 or high >= self.config.vocab_size:
+            bad = low if low < 0 else high
+            raise ValueError(f"token id {bad} is out of range; this model has ids 0 to {self.config.vocab_size - 1}")
+        return array
+
+    def _pair(self, tokens, targets):
+        batch, targets = self._tokens(tokens), np.asarray(targets)
+        if np.atleast_2d(targets).shape != batch.shape:
+            raise ValueError(f"targets have shape {targets.shape}, tokens {batch.shape}: one target a token")
+        if targets.dtype.kind not in "iu":
+            raise TypeError(f"targets must be integers, not {targets.dtype}")
+        targets = np.ascontiguousarray(targets, np.int64).reshape(-1)
+        if int(targets.max()) >= self.config.vocab_size:
+            raise ValueError(f"target id {int(targets.max())} is out of range; ids go to {self.config.vocab_size - 1}")
+        return batch, targets
+
+    def __repr__(self):
+        c = self.config
+        return (
+            f"TransformerLM({self.n_parameters:,} parameters: {c.n_layers} blocks, d {c.d_model}, {c.n_heads} heads, "
+            f"d_ff {c.d_ff}, vocabulary {c.vocab_size}, context {c.context_length}, {c.positions}, {self.precision})"
+        )
+
+
+def perplexity(nats):
+    """exp(nats), infinity where that overflows."""
+    return math.exp(nats) if nats < 709 else math.inf
