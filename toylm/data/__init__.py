@@ -1,10 +1,10 @@
 """Text in, batches out: corpora, documents and their split, tokenizers, token files, batches, the story generator, tasks.
 
-    >>> from toylm.data import prepare
-    >>> prepared = prepare("stories", out="runs/data", vocab_size=2048, context_length=128)
-    >>> tokens, targets = prepared.batches(batch_size=16, context_length=128, seed=0).next()
-    >>> tokens.shape, targets.shape
-    ((16, 128), (16, 128))
+>>> from toylm.data import prepare
+>>> prepared = prepare("stories", out="runs/data", vocab_size=2048, context_length=128)
+>>> tokens, targets = prepared.batches(batch_size=16, context_length=128, seed=0).next()
+>>> tokens.shape, targets.shape
+((16, 128), (16, 128))
 """
 
 import importlib
@@ -19,6 +19,7 @@ _HOMES = {
     "Prepared": "preparation",
     "load_prepared": "preparation",
     "prepare": "preparation",
+    "encode_corpus": "encoding",
     "Split": "split",
     "split_documents": "split",
     "TokenFile": "token_file",
@@ -41,4 +42,3 @@ def __getattr__(name):
 
 def __dir__():
     return sorted(__all__)
-

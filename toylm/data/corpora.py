@@ -100,7 +100,10 @@ def _shakespeare(cache_dir):
 CORPORA = {
     "stories": Source("children's stories from toylm's own generator, embedded", "3 MB", "MIT", _stories),
     "tinystories": Source(
-        "TinyStories V2 (arXiv 2305.07759), with its own held-out file; downloaded", "2.2 GB", "CDLA-Sharing-1.0", _tinystories
+        "TinyStories V2 (arXiv 2305.07759), with its own held-out file; downloaded",
+        "2.2 GB",
+        "CDLA-Sharing-1.0",
+        _tinystories,
     ),
     "tinystories-valid": Source(
         "the held-out file of TinyStories V2 alone, a smaller download",
@@ -195,7 +198,9 @@ def _marker(files, separator):
         raise ValueError("the separator is empty; give the string that ends a document, such as '\\n\\n'")
     if any(contains(f, END_OF_TEXT) for f in files):
         if separator not in (None, END_OF_TEXT):
-            return END_OF_TEXT, (f"the text ends its documents with {END_OF_TEXT}, so the separator {separator!r} is not used",)
+            return END_OF_TEXT, (
+                f"the text ends its documents with {END_OF_TEXT}, so the separator {separator!r} is not used",
+            )
         return END_OF_TEXT, ()
     if separator is None:
         return None, ()

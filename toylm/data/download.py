@@ -1,8 +1,12 @@
 """Fetching a text file from a data set repository of the Hugging Face hub, or from the mirror that HF_ENDPOINT names."""
 
 import hashlib
+import logging
 import os
+import socket
 import sys
+import urllib.parse
+import urllib.request
 from pathlib import Path
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
@@ -19,7 +23,13 @@ def hub_file(repository, filename, cache_dir=None, size=None, sha256=None, inste
     import huggingface_hub
     from huggingface_hub import utils
 
-    where = {"repo_id": repository, "filename": filename, "repo_type": "dataset", "cache_dir": cache_dir, "token": False}
+    where = {
+        "repo_id": repository,
+        "filename": filename,
+        "repo_type": "dataset",
+        "cache_dir": cache_dir,
+        "token": False,
+    }
     try:
         return Path(huggingface_hub.hf_hub_download(**where, local_files_only=True))
     except (OSError, ValueError):
@@ -31,7 +41,11 @@ def hub_file(repository, filename, cache_dir=None, size=None, sha256=None, inste
     quiet = not sys.stderr.isatty() and not utils.are_progress_bars_disabled()
     if quiet:
         utils.disable_progress_bars()
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # its warnings (retries, hints to log in) would bury our one line
     try:
+        _check_reachable(endpoint)
         path = Path(huggingface_hub.hf_hub_download(**where, endpoint=endpoint))
     # The client's errors are OSError, ValueError or its HTTP library's own classes, which differ between its versions.
     except Exception as error:
@@ -43,6 +57,7 @@ def hub_file(repository, filename, cache_dir=None, size=None, sha256=None, inste
             f"HF_ENDPOINT{remedy}"
         ) from error
     finally:
+        logger.setLevel(level)
         if quiet:
             utils.enable_progress_bars()
     if sha256:
@@ -57,6 +72,17 @@ def hub_file(repository, filename, cache_dir=None, size=None, sha256=None, inste
     return path
 
 
+def _check_reachable(endpoint):
+    """Raise OSError at once where no connection can be made; the client would try again for half a minute."""
+    address = urllib.parse.urlsplit(endpoint)
+    if not address.hostname:
+        raise OSError("not an address that begins with https:// or http://")
+    if urllib.request.getproxies() and not urllib.request.proxy_bypass(address.hostname):
+        return  # only the proxy can tell
+    port = address.port or {"http": 80}.get(address.scheme, 443)
+    socket.create_connection((address.hostname, port), timeout=10).close()
+
+
 def _reason(error):
     """The innermost cause of a failed download in a few words."""
     seen = set()
@@ -66,5 +92,7 @@ def _reason(error):
     response = getattr(error, "response", None)
     if response is not None and getattr(response, "status_code", None):
         return f"status {response.status_code}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     first_line = (str(error).strip().splitlines() or [""])[0]
     return first_line[:160] or type(error).__name__

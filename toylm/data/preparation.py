@@ -10,15 +10,18 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import tokenizers
 
 from ..files import sync_directory, write_json
 from ..resources import cache_directory
 from .batches import Batches
 from .corpora import TASK_PREFIX, load_corpus
+from .encoding import write_tokens
+from .examples import ExampleSet
 from .progress import Progress
-from .split import HELD_OUT, TRAIN, split_documents
-from .token_file import TokenFile, TokenFileWriter
+from .split import TRAIN, split_documents
+from .token_file import TokenFile
 from .tokenizer import Tokenizer, resolve_tokenizer, train_tokenizer
 
 VERSION = 1  # of what is written; part of the key
@@ -26,7 +29,6 @@ MARK = "prepared.json"  # written last: a folder with it is whole
 FILES = ("train.bin", "train.json", "held_out.bin", "held_out.json", "tokenizer.json", "tokenizer_config.json")
 
 TOKENIZER_CHARACTERS = 100_000_000  # a tokenizer is trained on at most this much of the training text
-_BATCH_CHARACTERS = 4_000_000  # encoded at once
 _STALE_SECONDS = 24 * 3600
 
 
@@ -102,7 +104,9 @@ def prepare(
         out = Path(out) if out is not None else cache_directory() / "prepared" / f"{corpus.name}-{key[:12]}"
         prepared = _reuse(out, key)
         if prepared is None:
-            prepared = _make(corpus, out, tokenizer, vocab_size, held_out, seed, context_length, settings, key, progress)
+            prepared = _make(
+                corpus, out, tokenizer, vocab_size, held_out, seed, context_length, settings, key, progress
+            )
     if context_length is not None:
         prepared.check_context(context_length)
     return prepared
@@ -112,7 +116,9 @@ def load_prepared(directory):
     """Open a folder that `prepare` made. Raises FileNotFoundError or ValueError if it is not whole."""
     directory = Path(directory)
     if not (directory / MARK).is_file():
-        raise FileNotFoundError(f"{directory} holds no prepared data; make it with `toylm data SOURCE --out {directory}`")
+        raise FileNotFoundError(
+            f"{directory} holds no prepared data; make it with `toylm data SOURCE --out {directory}`"
+        )
     try:
         about = json.loads((directory / MARK).read_text(encoding="utf-8"))
         name, counts, notes = about["name"], about["counts"], about["notes"]
@@ -122,14 +128,18 @@ def load_prepared(directory):
     sides = [TokenFile.open(directory / f"{side}.bin") for side in ("train", "held_out")]
     for side in sides:
         if side.tokenizer != tokenizer.digest:
-            raise ValueError(f"{side.path} was made with another tokenizer than the one in {directory}; prepare the data again")
+            raise ValueError(
+                f"{side.path} was made with another tokenizer than the one in {directory}; prepare the data again"
+            )
         side.byte_lengths = tokenizer.byte_lengths
     return Prepared(name, *sides, tokenizer, counts, notes, directory)
 
 
 def _settings(corpus, tokenizer, vocab_size, held_out, seed):
     """Everything that the result depends on, JSON-able: settings, library versions, and the files by size and time."""
-    stamps = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in (*corpus.files, *corpus.held_out_files)]
+    stamps = [
+        (str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in (*corpus.files, *corpus.held_out_files)
+    ]
     trained = isinstance(tokenizer, str)
     return {
         "version": VERSION,
@@ -167,16 +177,22 @@ def _make(corpus, out, tokenizer, vocab_size, held_out, seed, context_length, se
     if isinstance(tokenizer, str):
         level, tokenizer = tokenizer, _trained(corpus, split, tokenizer, vocab_size, progress)
         if vocab_size is not None and tokenizer.vocab_size < vocab_size and level != "byte":
-            notes.append(f"the text supports {tokenizer.vocab_size:,} {level} tokens, fewer than the {vocab_size:,} asked for")
+            notes.append(
+                f"the text supports {tokenizer.vocab_size:,} {level} tokens, fewer than the {vocab_size:,} asked for"
+            )
     with _staging(out) as staging:
-        counts = _write_tokens(corpus, split, tokenizer, staging, progress)
-        sides = {name: counts[name]["unknown_tokens"] / max(counts[name]["tokens"], 1) for name in ("train", "held_out")}
+        counts = write_tokens(corpus, split, tokenizer, staging, progress)
+        sides = {
+            name: counts[name]["unknown_tokens"] / max(counts[name]["tokens"], 1) for name in ("train", "held_out")
+        }
         if sides["held_out"]:
             notes.append(
                 f"{sides['held_out']:.2%} of the held-out tokens are unknown to the tokenizer ({sides['train']:.2%} of the "
                 f"training tokens): bits per byte come out too low"
             )
-        made = Prepared(corpus.name, *(TokenFile.open(staging / f"{s}.bin") for s in ("train", "held_out")), tokenizer, counts)
+        made = Prepared(
+            corpus.name, *(TokenFile.open(staging / f"{s}.bin") for s in ("train", "held_out")), tokenizer, counts
+        )
         if context_length is not None:
             _check_named(made, context_length, corpus)
         del made  # Windows does not rename what is mapped
@@ -216,49 +232,6 @@ def _trained(corpus, split, level, vocab_size, progress):
         return train_tokenizer(texts(), level, vocab_size)
 
 
-def _write_tokens(corpus, split, tokenizer, directory, progress):
-    """Encode both sides into token files in `directory`; returns the counts."""
-    names = {TRAIN: "train", HELD_OUT: "held_out"}
-    with contextlib.ExitStack() as stack:
-        writers = {
-            side: stack.enter_context(
-                TokenFileWriter(directory / f"{name}.bin", tokenizer.vocab_size, tokenizer.end_id, tokenizer.digest)
-            )
-            for side, name in names.items()
-        }
-        bar = stack.enter_context(Progress(f"encoding {corpus.name}", corpus.bytes, show=progress))
-        waiting, characters = [], 0
-        for side, text, last in split.pieces(bar.update):
-            waiting.append((side, text, last))
-            characters += len(text)
-            if characters >= _BATCH_CHARACTERS:
-                _encode(waiting, writers, tokenizer)
-                waiting, characters = [], 0
-        _encode(waiting, writers, tokenizer)
-    counts = {
-        names[side]: {
-            "documents": writer.documents,
-            "tokens": writer.count,
-            "bytes": writer.utf8_bytes,
-            "unknown_tokens": writer.unknown_tokens,
-        }
-        for side, writer in writers.items()
-    }
-    return counts | {"duplicates_removed": split.duplicates_removed, "repeated_documents": split.repeated}
-
-
-def _encode(waiting, writers, tokenizer):
-    for (side, text, last), ids in zip(waiting, tokenizer.encode_batch([text for _, text, _ in waiting])):
-        writer = writers[side]
-        if last:
-            ids = [*ids, tokenizer.end_id]
-            writer.documents += 1
-        writer.write(ids)
-        writer.utf8_bytes += len(text.encode())
-        if tokenizer.unknown_id is not None:
-            writer.unknown_tokens += ids.count(tokenizer.unknown_id)
-
-
 @contextlib.contextmanager
 def _staging(out):
     """A temporary folder inside `out`, removed whatever happens; so is `out`, if it was made for nothing."""
@@ -276,12 +249,27 @@ def _staging(out):
             out.rmdir()
 
 
-def settings_of(prepared):
-    """The settings that a Prepared from a folder was made with."""
-    return json.loads((prepared.path / MARK).read_text(encoding="utf-8"))["settings"]
-
-
 def _task(data, seed, held_out):
+    """A synthetic task: its examples split at random, those of the training side removed from the held-out side."""
     from .tasks import task_dataset
 
-    raise NotImplementedError(task_dataset)
+    inputs, targets = task_dataset(data.removeprefix(TASK_PREFIX), seed=seed)
+    share = 0.1 if held_out is None else held_out
+    if not 0 < share <= 0.5:
+        raise ValueError(f"held_out is {share}; it is the share of the examples to hold out, above 0 and at most 0.5")
+    order = np.random.default_rng([seed, 1]).permutation(len(inputs))
+    count = max(1, round(len(inputs) * share))
+    known = {row.tobytes() for row in inputs[order[count:]]}
+    kept = [i for i in order[:count] if inputs[i].tobytes() not in known]
+    if not kept:
+        raise ValueError(
+            f"{data}: every held-out example occurs in training too; ask for longer or more varied sequences"
+        )
+    vocab_size = int(max(inputs.max(), targets.max())) + 1
+    sides = [ExampleSet(inputs[rows], targets[rows], vocab_size) for rows in (order[count:], kept)]
+    counts = {
+        name: {"documents": side.documents, "tokens": len(side), "bytes": 0, "unknown_tokens": 0}
+        for name, side in zip(("train", "held_out"), sides)
+    }
+    counts |= {"duplicates_removed": count - len(kept), "repeated_documents": 0}
+    return Prepared(data, *sides, None, counts)

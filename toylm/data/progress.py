@@ -17,7 +17,13 @@ class Progress:
             from tqdm import tqdm
 
             self._bar = tqdm(
-                total=total, desc=description, unit=unit, unit_scale=True, leave=False, dynamic_ncols=True, file=sys.stderr
+                total=total,
+                desc=description,
+                unit=unit,
+                unit_scale=True,
+                leave=False,
+                dynamic_ncols=True,
+                file=sys.stderr,
             )
 
     def update(self, amount):
@@ -29,7 +35,11 @@ class Progress:
             now = time.monotonic()
             self._next = now + QUIET_SECONDS
             left = (now - self._started) * max(self.total - self.done, 0) / self.done
-            print(f"{self.description}: {self.done / self.total:.0%}, about {left:.0f} s left", file=sys.stderr, flush=True)
+            print(
+                f"{self.description}: {self.done / self.total:.0%}, about {left:.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def __enter__(self):
         return self

@@ -123,7 +123,11 @@ def split_documents(corpus, held_out=None, seed=0, on_bytes=None):
     if len(distinct) < 2 or len(distinct) * share < 1:
         stretches = max(1, corpus.stretches // len(lengths))
         what = "the text is one document" if len(lengths) == 1 else f"the text has only {len(lengths)} documents"
-        notes = () if corpus.stretches == 1 else (f"{what}: {share:.0%} of it is held out, in stretches, instead of by document",)
+        notes = (
+            ()
+            if corpus.stretches == 1
+            else (f"{what}: {share:.0%} of it is held out, in stretches, instead of by document",)
+        )
         return Split(corpus, lengths, nothing, nothing, share, stretches, notes=notes)
     threshold = distinct[wanted - 1]
     first = _first_occurrence(keys)

@@ -33,8 +33,18 @@ class TokenFile:
     tokenizer's digest), `byte_lengths` ((V,) bytes each id stands for; needed only to measure a part of the file).
     """
 
-    def __init__(self, tokens, vocab_size, end_id=0, documents=1, utf8_bytes=0, unknown_tokens=0, tokenizer=None, path=None,
-                 crc32=None):
+    def __init__(
+        self,
+        tokens,
+        vocab_size,
+        end_id=0,
+        documents=1,
+        utf8_bytes=0,
+        unknown_tokens=0,
+        tokenizer=None,
+        path=None,
+        crc32=None,
+    ):
         self.tokens, self.vocab_size, self.end_id, self.path = tokens, int(vocab_size), int(end_id), path
         self.documents, self.utf8_bytes, self.unknown_tokens = int(documents), int(utf8_bytes), int(unknown_tokens)
         self.tokenizer, self.crc32, self.byte_lengths = tokenizer, crc32, None
@@ -54,13 +64,17 @@ class TokenFile:
                 raise ValueError(f"format {about['format']!r}")
             dtype = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}[about["dtype"]]
             count, vocab_size = int(about["tokens"]), int(about["vocab_size"])
-            fields = {k: about[k] for k in ("end_id", "documents", "utf8_bytes", "unknown_tokens", "tokenizer", "crc32")}
+            fields = {
+                k: about[k] for k in ("end_id", "documents", "utf8_bytes", "unknown_tokens", "tokenizer", "crc32")
+            }
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{described} does not describe a token file ({error}); prepare the data again") from None
         size, expected = os.path.getsize(path), count * dtype.itemsize
         if size != expected:
             what = "truncated" if size < expected else "too long"
-            raise ValueError(f"{path} is {what}: {size} bytes, but {count} tokens take {expected}; prepare the data again")
+            raise ValueError(
+                f"{path} is {what}: {size} bytes, but {count} tokens take {expected}; prepare the data again"
+            )
         # np.asarray: a plain array over the same pages, which is quicker to slice.
         tokens = np.asarray(np.memmap(path, dtype, "r")) if count else np.zeros(0, dtype)
         file = cls(tokens, vocab_size, path=path, **fields)
@@ -133,24 +147,14 @@ class TokenFile:
         return EvaluationWindows(self, context_length, batch_size, max_tokens)
 
 
-class TokenFileWriter:
-    """Writes a token file piece by piece; a context manager. On an exception nothing is left behind.
+class TokenCollector:
+    """Takes ids piece by piece and keeps them in memory; `collected()` is a TokenFile of them, without a file."""
 
-    with TokenFileWriter(path, vocab_size, end_id) as writer: writer.write(ids); writer.documents += 1; ...
-    """
-
-    def __init__(self, path, vocab_size, end_id=0, tokenizer=None):
-        self.path = Path(path)
-        if self.path.suffix != ".bin":
-            raise ValueError(f"a token file's name ends in .bin, not as {self.path.name!r} does")
+    def __init__(self, vocab_size, end_id=0, tokenizer=None):
         self.vocab_size, self.end_id, self.tokenizer = int(vocab_size), int(end_id), tokenizer
         self.dtype = token_dtype(vocab_size)
         self.count = self.documents = self.utf8_bytes = self.unknown_tokens = self._crc = 0
-
-    def __enter__(self):
-        self._context = atomic_writer(self.path)
-        self._file = self._context.__enter__()
-        return self
+        self._parts = []
 
     def write(self, ids):
         """Append ids, a list or an integer array. Raises ValueError if one is out of range."""
@@ -160,25 +164,48 @@ class TokenFileWriter:
         if int(ids.min()) < 0 or int(ids.max()) >= self.vocab_size:
             bad = next(int(i) for i in ids if i < 0 or i >= self.vocab_size)
             raise ValueError(f"token id {bad} is out of range for a vocabulary of {self.vocab_size}")
-        data = ids.astype(self.dtype).tobytes()
-        self._file.write(data)
-        self._crc = zlib.crc32(data, self._crc)
+        ids = ids.astype(self.dtype)
+        self._crc = zlib.crc32(ids, self._crc)
         self.count += len(ids)
+        self._store(ids)
+
+    def _store(self, ids):
+        self._parts.append(ids)
+
+    def _fields(self):
+        names = ("end_id", "documents", "utf8_bytes", "unknown_tokens", "tokenizer")
+        return {name: getattr(self, name) for name in names} | {"crc32": self._crc}
+
+    def collected(self):
+        """What was written, as a TokenFile."""
+        tokens = np.concatenate(self._parts) if self._parts else np.zeros(0, self.dtype)
+        return TokenFile(tokens, self.vocab_size, **self._fields())
+
+
+class TokenFileWriter(TokenCollector):
+    """Writes a token file piece by piece; a context manager. On an exception nothing is left behind.
+
+    with TokenFileWriter(path, vocab_size, end_id) as writer: writer.write(ids); writer.documents += 1; ...
+    """
+
+    def __init__(self, path, vocab_size, end_id=0, tokenizer=None):
+        super().__init__(vocab_size, end_id, tokenizer)
+        self.path = Path(path)
+        if self.path.suffix != ".bin":
+            raise ValueError(f"a token file's name ends in .bin, not as {self.path.name!r} does")
+
+    def __enter__(self):
+        self._context = atomic_writer(self.path)
+        self._file = self._context.__enter__()
+        return self
+
+    def _store(self, ids):
+        self._file.write(ids)
 
     def __exit__(self, *exception):
         handled = self._context.__exit__(*exception)
         if exception[0] is None:
-            about = {
-                "format": FORMAT,
-                "dtype": {2: "uint16", 4: "uint32"}[self.dtype.itemsize],
-                "tokens": self.count,
-                "vocab_size": self.vocab_size,
-                "end_id": self.end_id,
-                "documents": self.documents,
-                "utf8_bytes": self.utf8_bytes,
-                "unknown_tokens": self.unknown_tokens,
-                "tokenizer": self.tokenizer,
-                "crc32": self._crc,
-            }
-            write_json(self.path.with_suffix(".json"), about)
+            dtype = {2: "uint16", 4: "uint32"}[self.dtype.itemsize]
+            sizes = {"tokens": self.count, "vocab_size": self.vocab_size}
+            write_json(self.path.with_suffix(".json"), {"format": FORMAT, "dtype": dtype} | sizes | self._fields())
         return handled

@@ -37,7 +37,9 @@ class Tokenizer:
         self.end_token = end_token
         self.end_id = backend.token_to_id(end_token)
         if self.end_id is None:
-            raise ValueError(f"the tokenizer has no token {end_token!r} to end a document with; train one, or add that token")
+            raise ValueError(
+                f"the tokenizer has no token {end_token!r} to end a document with; train one, or add that token"
+            )
         backend.no_padding()
         backend.no_truncation()
 
@@ -160,7 +162,9 @@ class TextStream:
     def push(self, token_id):
         """The text that has become complete with this id; often its own, sometimes none. Always valid UTF-8."""
         if not 0 <= token_id < len(self._token_bytes):
-            raise ValueError(f"token id {token_id} is out of range; the tokenizer has the ids 0 to {len(self._token_bytes) - 1}")
+            raise ValueError(
+                f"token id {token_id} is out of range; the tokenizer has the ids 0 to {len(self._token_bytes) - 1}"
+            )
         return self._decoder.decode(self._token_bytes[token_id])
 
     def flush(self):

@@ -1,0 +1,80 @@
+"""Text through a tokenizer into tokens, in batches that keep all cores busy and memory bounded."""
+
+import contextlib
+
+from .corpora import load_corpus
+from .progress import Progress
+from .split import HELD_OUT, TRAIN
+from .token_file import TokenCollector, TokenFileWriter
+
+BATCH_CHARACTERS = 4_000_000  # encoded at once
+
+
+def encode_corpus(data, tokenizer, separator=None, limit=None, cache_dir=None, progress=True):
+    """All of a text as tokens of an existing tokenizer, in memory (2 or 4 bytes a token): a TokenFile without a file.
+
+    data: see `load_corpus`; of a corpus with its own held-out files, those. Raises what `load_corpus` raises, and ValueError
+    if there is no text.
+    """
+    corpus = load_corpus(data, separator, cache_dir, limit)
+    held_out = bool(corpus.held_out_files)
+    writer = TokenCollector(tokenizer.vocab_size, tokenizer.end_id, tokenizer.digest)
+    with Progress(f"encoding {corpus.name}", corpus.bytes, show=progress) as bar:
+        pieces = ((TRAIN, text, last) for text, last in corpus.pieces(held_out, bar.update))
+        for batch in _in_batches(pieces):
+            _encode(batch, {TRAIN: writer}, tokenizer)
+    if not writer.utf8_bytes:
+        raise ValueError(f"{corpus.files[0]} holds no text, only white space or empty documents")
+    collected = writer.collected()
+    collected.byte_lengths = tokenizer.byte_lengths
+    return collected
+
+
+def write_tokens(corpus, split, tokenizer, directory, progress):
+    """Encode both sides into token files in `directory`; returns the counts."""
+    names = {TRAIN: "train", HELD_OUT: "held_out"}
+    with contextlib.ExitStack() as stack:
+        writers = {
+            side: stack.enter_context(
+                TokenFileWriter(directory / f"{name}.bin", tokenizer.vocab_size, tokenizer.end_id, tokenizer.digest)
+            )
+            for side, name in names.items()
+        }
+        bar = stack.enter_context(Progress(f"encoding {corpus.name}", corpus.bytes, show=progress))
+        for batch in _in_batches(split.pieces(bar.update)):
+            _encode(batch, writers, tokenizer)
+    counts = {
+        names[side]: {
+            "documents": writer.documents,
+            "tokens": writer.count,
+            "bytes": writer.utf8_bytes,
+            "unknown_tokens": writer.unknown_tokens,
+        }
+        for side, writer in writers.items()
+    }
+    return counts | {"duplicates_removed": split.duplicates_removed, "repeated_documents": split.repeated}
+
+
+def _in_batches(pieces):
+    """Gather (side, text, last) pieces into lists of a few megabytes, so that all cores have work."""
+    waiting, characters = [], 0
+    for piece in pieces:
+        waiting.append(piece)
+        characters += len(piece[1])
+        if characters >= BATCH_CHARACTERS:
+            yield waiting
+            waiting, characters = [], 0
+    if waiting:
+        yield waiting
+
+
+def _encode(waiting, writers, tokenizer):
+    for (side, text, last), ids in zip(waiting, tokenizer.encode_batch([text for _, text, _ in waiting])):
+        writer = writers[side]
+        if last:
+            ids = [*ids, tokenizer.end_id]
+            writer.documents += 1
+        writer.write(ids)
+        writer.utf8_bytes += len(text.encode())
+        if tokenizer.unknown_id is not None:
+            writer.unknown_tokens += ids.count(tokenizer.unknown_id)
