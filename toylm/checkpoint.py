@@ -1,0 +1,300 @@
+"""Checkpoints: a model, its tokenizer and, to go on training, the optimizer's state, in one Hugging Face model directory.
+
+    step-000500/
+      config.json  model.safetensors  tokenizer.json  tokenizer_config.json      the model
+      training.safetensors  training.json                                        what resuming needs, where it was given
+
+A checkpoint appears whole or not at all: it is written under a temporary name, flushed to disk and renamed. Nothing in it is
+code: tensors are safetensors, the rest is JSON.
+"""
+
+import errno
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from .errors import CheckpointError
+from .files import current_umask, sync_directory, write_json, write_text
+from .interop.huggingface import expected_tensors, from_hf_config, from_tensors, to_hf_config, to_tensors
+
+STEP_NAME = re.compile(r"step-(\d+)")
+POINTERS = ("latest", "best")  # small text files in a run folder that name one of its checkpoints
+
+
+class TrainingState(NamedTuple):
+    """What resuming needs beside the model: `arrays`, name -> float array (the optimizer's), and `state`, JSON-able."""
+
+    arrays: dict
+    state: dict
+
+
+class Checkpoint(NamedTuple):
+    """What `load_checkpoint` returns. `tokenizer` and `training` are None where the checkpoint has none."""
+
+    model: object
+    tokenizer: object
+    training: TrainingState | None
+    path: Path
+
+
+# -- saving ----------------------------------------------------------------------------------------------------------------
+
+
+def save_checkpoint(directory, model, tokenizer=None, training=None):
+    """Write a checkpoint directory atomically and return its path; an earlier checkpoint of that name is replaced.
+
+    `tokenizer` has `save(directory)` and `end_id`; `training` is a TrainingState. Raises ValueError if `directory` holds
+    something that is not a checkpoint, OSError (a full disk, no permission) with nothing half-written left behind.
+    """
+    directory = Path(directory)
+    replaces = directory.exists()
+    if replaces and not _may_replace(directory):
+        raise ValueError(f"{directory} is not a checkpoint; choose a new or an empty folder")
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    partial = directory.with_name(f"{directory.name}.tmp-{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir()
+        _write_files(partial, model, tokenizer, training)
+        for file in partial.iterdir():
+            _sync_file(file)
+        sync_directory(partial)
+        if replaces:
+            # A directory cannot be replaced in one step where it is not empty: the old one makes way first.
+            old = directory.with_name(f"{directory.name}.old-{os.getpid()}")
+            os.replace(directory, old)
+            os.replace(partial, directory)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            os.replace(partial, directory)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    sync_directory(directory.parent)
+    return directory
+
+
+def _may_replace(directory):
+    return directory.is_dir() and ((directory / "config.json").is_file() or not any(directory.iterdir()))
+
+
+def _write_files(directory, model, tokenizer, training):
+    end_id = 0 if tokenizer is None else tokenizer.end_id
+    dtype = model.parameters.flat.dtype.name
+    write_json(directory / "config.json", to_hf_config(model.config, end_id=end_id, dtype=dtype))
+    _save_tensors(directory / "model.safetensors", to_tensors(model.config, model.parameters))
+    if tokenizer is not None:
+        tokenizer.save(directory, model_max_length=model.config.context_length)
+    if training is not None:
+        layout = [[name, m.nrows, m.ncols] for name, m in ((n, model.parameters[n]) for n in model.parameters.names)]
+        arrays = {name: np.ascontiguousarray(array) for name, array in training.arrays.items()}
+        _save_tensors(directory / "training.safetensors", arrays, layout=json.dumps(layout))
+        write_json(directory / "training.json", training.state)
+
+
+def _save_tensors(path, tensors, **metadata):
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    try:
+        save_file(tensors, path, metadata={"format": "pt", **metadata})
+    except SafetensorError as error:
+        # The library wraps the system's error in text; its number decides what the user is told.
+        code = re.search(r"os error (\d+)", str(error))
+        number = int(code.group(1)) if code else errno.EIO
+        raise OSError(number, os.strerror(number), str(path)) from error
+    os.chmod(path, 0o666 & ~current_umask())  # the library leaves 0600
+
+
+def _sync_file(path):
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+# -- finding ---------------------------------------------------------------------------------------------------------------
+
+
+def list_checkpoints(run):
+    """The checkpoints in a run folder as (step, path), in the order of their steps."""
+    found = []
+    for path in Path(run).iterdir():
+        match = STEP_NAME.fullmatch(path.name)
+        if match and path.is_dir():
+            found.append((int(match.group(1)), path))
+    return sorted(found)
+
+
+def write_pointer(run, name, checkpoint):
+    """Let `latest` or `best` in `run` name `checkpoint`, one of its directories."""
+    write_text(Path(run) / name, Path(checkpoint).name + "\n")
+
+
+def read_pointer(run, name):
+    """The checkpoint directory that `latest` or `best` in `run` names, or None where there is none."""
+    path = Path(run) / name
+    if path.is_dir():  # a symbolic link, made by hand, will do
+        return path
+    try:
+        target = path.read_text(encoding="utf-8").strip()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
+    directory = path.parent / target
+    return directory if STEP_NAME.fullmatch(target) and directory.is_dir() else None
+
+
+def find_checkpoint(path, prefer="best"):
+    """The checkpoint directory that `path` means: a checkpoint, RUN/latest, RUN/best, or a run folder.
+
+    For a run folder the `prefer`red pointer decides ("best" or "latest"), else the other one, else the highest step. Raises
+    FileNotFoundError or CheckpointError saying what is there instead.
+    """
+    path = Path(path)
+    if path.name in POINTERS and not path.is_dir():
+        found = read_pointer(path.parent, path.name)
+        if found is None:
+            raise FileNotFoundError(f"{path} names no checkpoint{_what_is_there(path.parent)}")
+        return found
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist{_what_is_there(path.parent)}")
+    if not path.is_dir():
+        raise CheckpointError(f"{path} is a file; a checkpoint is a folder with config.json and model.safetensors")
+    if (path / "config.json").is_file() or (path / "model.safetensors").is_file():
+        return path
+    for name in (prefer, *POINTERS):
+        found = read_pointer(path, name)
+        if found is not None:
+            return found
+    steps = list_checkpoints(path)
+    if steps:
+        return steps[-1][1]
+    if (path / "run.json").is_file():
+        raise CheckpointError(f"{path} is a run that has saved no checkpoint yet")
+    raise CheckpointError(f"{path} holds neither a checkpoint (config.json, model.safetensors) nor a run's step-* folders")
+
+
+def _what_is_there(folder):
+    if not folder.is_dir():
+        return ""
+    names = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if not names:
+        return ""
+    shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
+    return f"; {folder} holds {shown}"
+
+
+# -- loading ---------------------------------------------------------------------------------------------------------------
+
+
+def load_checkpoint(path, precision="float32", threads=None, training=False, prefer="best"):
+    """Open a checkpoint (or a run's, see `find_checkpoint`) and return a Checkpoint: model, tokenizer, training, path.
+
+    With `training` the optimizer's state is read as well, and missing it is an error. Raises FileNotFoundError where there is
+    no checkpoint, CheckpointError where it is of another architecture, truncated, corrupt, or its parts do not fit together.
+    """
+    from .model.transformer import TransformerLM
+
+    path = find_checkpoint(path, prefer)
+    config = read_config(path)
+    tokenizer = _load_tokenizer(path)
+    if tokenizer is not None and tokenizer.vocab_size > config.vocab_size:
+        raise CheckpointError(
+            f"{path}: the tokenizer has {tokenizer.vocab_size} tokens and the model only {config.vocab_size}; "
+            f"they do not belong together"
+        )
+    tensors = _read_tensors(path / "model.safetensors")[0]
+    model = TransformerLM(config, seed=None, precision=precision, threads=threads)
+    _check_tensors(path / "model.safetensors", tensors, expected_tensors(config, model.parameters))
+    from_tensors(config, model.parameters, tensors)
+    if hasattr(model, "parameters_changed"):
+        model.parameters_changed()
+    return Checkpoint(model, tokenizer, _load_training(path, model.parameters) if training else None, path)
+
+
+def read_config(path):
+    """The ModelConfig of a checkpoint directory. Raises FileNotFoundError or CheckpointError."""
+    file = Path(path) / "config.json"
+    return from_hf_config(_read_json(file), file)
+
+
+def read_training(path):
+    """The training.json of a checkpoint directory, or None where it has none."""
+    file = Path(path) / "training.json"
+    return _read_json(file) if file.is_file() else None
+
+
+def _read_json(file):
+    if not file.is_file():
+        raise FileNotFoundError(f"{file.parent} has no {file.name}: not a whole checkpoint")
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{file} is damaged: not valid JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{file} is damaged: not a JSON object")
+    return value
+
+
+def _load_tokenizer(path):
+    if not (path / "tokenizer.json").is_file():
+        return None
+    from .data import Tokenizer
+
+    try:
+        return Tokenizer.load(path)
+    except Exception as error:  # the tokenizers library raises bare Exception
+        raise CheckpointError(f"{path / 'tokenizer.json'} is damaged: {error}") from None
+
+
+def _read_tensors(file):
+    """(tensors, metadata) of a safetensors file; arrays are copies, so that the file can be replaced afterwards."""
+    from safetensors import SafetensorError, safe_open
+
+    if not file.is_file():
+        raise FileNotFoundError(f"{file.parent} has no {file.name}: not a whole checkpoint")
+    try:
+        with safe_open(file, framework="numpy") as opened:
+            return {name: np.array(opened.get_tensor(name)) for name in opened.keys()}, opened.metadata() or {}  # noqa: SIM118
+    except SafetensorError as error:
+        raise CheckpointError(f"{file} is truncated or corrupt ({error}); use another checkpoint") from None
+    except TypeError as error:  # NumPy knows no bfloat16
+        raise CheckpointError(f"{file} holds tensors that NumPy cannot read ({error}); save it as float32") from None
+
+
+def _check_tensors(file, tensors, expected):
+    missing = [name for name in expected if name not in tensors]
+    extra = [name for name in tensors if name not in expected and name != "lm_head.weight"]  # a tied copy does no harm
+    if missing:
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise CheckpointError(f"{file} lacks the tensor {missing[0]}{others} that config.json asks for")
+    if extra:
+        others = f" and {len(extra) - 1} more" if len(extra) > 1 else ""
+        raise CheckpointError(f"{file} holds the tensor {extra[0]}{others}, which config.json knows no place for")
+    for name, shape in expected.items():
+        if tensors[name].shape != tuple(shape):
+            raise CheckpointError(
+                f"{file}: {name} has shape {tensors[name].shape}, config.json asks for {tuple(shape)}; "
+                f"the two files do not belong together"
+            )
+        if tensors[name].dtype.kind != "f":
+            raise CheckpointError(f"{file}: {name} holds {tensors[name].dtype.name}, not floating-point numbers")
+
+
+def _load_training(path, parameters):
+    state = read_training(path)
+    if state is None:
+        raise CheckpointError(f"{path} holds a model only, no training.json: it can generate but not resume training")
+    arrays, metadata = _read_tensors(path / "training.safetensors")
+    layout = [[name, parameters[name].nrows, parameters[name].ncols] for name in parameters.names]
+    if json.loads(metadata.get("layout", "null")) != layout:
+        raise CheckpointError(f"{path / 'training.safetensors'} was written for another parameter layout: cannot resume")
+    for name, array in arrays.items():
+        if array.shape != (parameters.size,):
+            raise CheckpointError(
+                f"{path / 'training.safetensors'}: {name} has shape {array.shape}, the model {parameters.size} parameters"
+            )
+    return TrainingState(arrays, state)

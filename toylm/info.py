@@ -1,0 +1,157 @@
+"""What a run or a checkpoint holds: configuration, parameters, checkpoints, losses, and the machine it ran on.
+
+  toylm info runs/first
+  toylm info runs/first/step-000500 --json
+"""
+
+import json
+import math
+import sys
+from pathlib import Path
+
+
+def build_parser(parser):
+    """Add the arguments of `toylm info`."""
+    parser.add_argument("run", metavar="RUN", help="run or checkpoint folder")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args):
+    """Run `toylm info`; returns the exit status."""
+    from .train.console import use_utf8_output
+
+    use_utf8_output()
+    about = describe(args.run)
+    if args.json:
+        print(json.dumps(about, indent=2, ensure_ascii=False))
+    else:
+        _print(about)
+    return 0
+
+
+def describe(path):
+    """Everything `toylm info` tells about a run folder or a checkpoint, as a JSON-able dictionary.
+
+    Raises FileNotFoundError or CheckpointError where there is no checkpoint.
+    """
+    from .checkpoint import find_checkpoint, list_checkpoints, read_config, read_pointer, read_training
+    from .train import metrics
+    from .train.run_folder import METRICS
+
+    checkpoint = find_checkpoint(path)
+    config = read_config(checkpoint)
+    about = {"checkpoint": str(checkpoint), "config": config.to_dict(), "parameters": _parameter_table(checkpoint)}
+    about["parameter_count"] = sum(math.prod(row["shape"]) for row in about["parameters"])
+    training = read_training(checkpoint)
+    if training:
+        about["training"] = training.get("loop", {})
+    run_folder = checkpoint.parent
+    if not (run_folder / "run.json").is_file():
+        return about
+    about["run"] = json.loads((run_folder / "run.json").read_text(encoding="utf-8"))
+    pointers = {name: read_pointer(run_folder, name) for name in ("latest", "best")}
+    records = metrics.read(run_folder / METRICS)
+    losses = {r["step"]: r["held_out_loss"] for r in records if r.get("held_out_loss") is not None}
+    about["checkpoints"] = [
+        {
+            "step": step,
+            "name": found.name,
+            "bytes": sum(f.stat().st_size for f in Path(found).iterdir()),
+            "held_out_loss": losses.get(step),
+            "is": [name for name, target in pointers.items() if target == found],
+        }
+        for step, found in list_checkpoints(run_folder)
+    ]
+    about["held_out"] = [
+        {k: r.get(k) for k in ("step", "held_out_loss", "perplexity", "bits_per_byte")}
+        for r in records
+        if r.get("held_out_loss") is not None
+    ]
+    ended = [r for r in records if "finished" in r]
+    if ended:
+        about["ended"] = ended[-1]
+    return about
+
+
+def _parameter_table(checkpoint):
+    """Name, shape and dtype of each tensor in model.safetensors, from the file's header alone."""
+    from safetensors import SafetensorError, safe_open
+
+    from .errors import CheckpointError
+
+    file = checkpoint / "model.safetensors"
+    if not file.is_file():
+        raise FileNotFoundError(f"{checkpoint} has no model.safetensors: not a whole checkpoint")
+    try:
+        with safe_open(file, framework="numpy") as opened:
+            slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118
+            return [
+                {"name": name, "shape": part.get_shape(), "dtype": part.get_dtype()}
+                for name, part in sorted(slices.items(), key=lambda item: _order(item[0]))
+            ]
+    except SafetensorError as error:
+        raise CheckpointError(f"{file} is truncated or corrupt ({error}); use another checkpoint") from None
+
+
+def _order(name):
+    """Embeddings, then the layers by number, then the rest."""
+    numbers = [int(part) for part in name.split(".") if part.isdigit()]
+    return (0 if "embed" in name else 1 if numbers else 2, numbers, name)
+
+
+def _print(about):
+    from .train.console import duration, size
+
+    config = about["config"]
+    print(f"checkpoint   {about['checkpoint']}")
+    print(f"model        {about['parameter_count']:,} parameters; " + ", ".join(f"{k} {v}" for k, v in config.items()))
+    run_record = about.get("run")
+    if run_record:
+        _print_run(run_record)
+    if "training" in about:
+        loop = about["training"]
+        time = duration(loop.get("seconds", 0))
+        print(f"trained      {loop.get('step', 0):,} steps, {loop.get('tokens', 0):,} tokens, {time}")
+    if "ended" in about:
+        ended = about["ended"]
+        peak = f", {size(ended['peak_memory_bytes'])} at the peak" if ended.get("peak_memory_bytes") else ""
+        print(f"ended        {ended['finished']} at step {ended['step']:,}{peak}")
+    print("\nparameters")
+    rows = about["parameters"]
+    width = max(len(row["name"]) for row in rows)
+    for row in rows:
+        shape = " x ".join(map(str, row["shape"]))
+        print(f"  {row['name']:<{width}}  {shape:>14}  {math.prod(row['shape']):>12,}  {row['dtype']}")
+    if about.get("checkpoints"):
+        print("\ncheckpoints")
+        for row in about["checkpoints"]:
+            loss = "" if row["held_out_loss"] is None else f"  held-out {row['held_out_loss']:.4f}"
+            names = f"  ({', '.join(row['is'])})" if row["is"] else ""
+            print(f"  {row['name']}  {size(row['bytes'])}{loss}{names}")
+    if about.get("held_out"):
+        print("\nheld-out text\n    step   nats/token   perplexity   bits/byte")
+        for row in about["held_out"]:
+            bits = "" if row["bits_per_byte"] is None else f"{row['bits_per_byte']:.4f}"
+            print(f"{row['step']:>8,}{row['held_out_loss']:>13.4f}{row['perplexity'] or math.inf:>13,.2f}{bits:>12}")
+
+
+def _print_run(record):
+    from .train.console import size
+
+    host = record.get("host", {})
+    memory = f", {size(host['memory_bytes'])} of memory" if host.get("memory_bytes") else ""
+    data = record.get("data") or {}
+    train = (data.get("counts") or {}).get("train", {})
+    counts = f": {train['documents']:,} documents, {train['tokens']:,} tokens" if train else ""
+    print(f"text         {data.get('name', '?')}{counts}")
+    print(f"recipe       {record.get('recipe')}, seed {record.get('seed')}, {record.get('threads')} threads")
+    print(f"command      {record.get('command')}")
+    print(f"started      {record.get('started')}; resumed {len(record.get('resumed', []))} times")
+    print(f"host         {host.get('cpu')}{memory}; {host.get('platform')}")
+    print("versions     " + ", ".join(f"{k} {v}" for k, v in record.get("versions", {}).items()))
+
+
+if __name__ == "__main__":
+    from .cli import run_verb
+
+    sys.exit(run_verb("info", sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Other programs' formats: what a toylm model is called there, and back."""

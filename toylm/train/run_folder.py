@@ -1,0 +1,208 @@
+"""A run's folder: one process at a time, checkpoints with their `latest` and `best`, and the logs that grow beside them.
+
+    runs/first/
+      run.json  metrics.jsonl  samples.txt  loss.png
+      step-000500/ ...         checkpoints
+      latest, best             name a checkpoint
+      .lock                    held by the process that trains
+"""
+
+import contextlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+from ..checkpoint import list_checkpoints, read_pointer, save_checkpoint, write_pointer
+from ..errors import CheckpointError, UsageError
+from .settings import TrainSettings
+
+METRICS = "metrics.jsonl"
+SAMPLES = "samples.txt"
+OWN_FILES = ("run.json", METRICS, SAMPLES, "loss.png", "latest", "best", ".lock")
+_LOCK_OFFSET = 1 << 20  # Windows locks bytes, also against reading: lock one far behind the text
+
+
+class RunFolder:
+    """An existing run folder, locked for this process until `close` (a context manager).
+
+    Raises UsageError if another process holds it.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self._lock = _acquire(self.path / ".lock")
+
+    @classmethod
+    def create(cls, path, overwrite=False):
+        """Make (or take) the folder `path` for a new run; see `check_free` for what is refused."""
+        path = Path(path)
+        check_free(path, overwrite)
+        path.mkdir(parents=True, exist_ok=True)
+        run = cls(path)
+        try:
+            check_free(path, overwrite, locked=True)  # again: another process may have been quicker
+            run._clear()
+        except BaseException:
+            run.close()
+            raise
+        return run
+
+    def _clear(self):
+        for _, checkpoint in list_checkpoints(self.path):
+            shutil.rmtree(checkpoint)
+        for name in OWN_FILES:
+            if name != ".lock":
+                (self.path / name).unlink(missing_ok=True)
+        self.remove_remnants()
+
+    def remove_remnants(self):
+        """Remove what a killed process left half-written."""
+        for path in self.path.iterdir():
+            if _is_remnant(path.name):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def save(self, step, model, tokenizer, training, best=False, keep_last=2):
+        """Save a checkpoint for `step`, point `latest` (and `best`) at it, remove the ones no longer kept. Returns its path."""
+        path = save_checkpoint(self.path / f"step-{step:06d}", model, tokenizer, training)
+        write_pointer(self.path, "latest", path)
+        if best:
+            write_pointer(self.path, "best", path)
+        self._prune(step, keep_last)
+        return path
+
+    def _prune(self, step, keep_last):
+        best = read_pointer(self.path, "best")
+        # A run taken back to an earlier step leaves the later checkpoints alone until it reaches them.
+        behind = [path for s, path in list_checkpoints(self.path) if s <= step]
+        for path in behind[:-keep_last]:
+            if path != best:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def latest(self):
+        """The newest whole checkpoint's path, or None."""
+        steps = list_checkpoints(self.path)
+        return read_pointer(self.path, "latest") or (steps[-1][1] if steps else None)
+
+    def sync_logs(self):
+        """Flush the logs to disk and return their sizes, which belong into the checkpoint."""
+        sizes = {}
+        for name in (METRICS, SAMPLES):
+            path = self.path / name
+            if path.exists():
+                with open(path, "rb+") as file:
+                    os.fsync(file.fileno())
+                sizes[name] = path.stat().st_size
+        return sizes
+
+    def truncate_logs(self, sizes):
+        """Cut the logs back to `sizes`, as they were when the checkpoint was written, so that they read like one run."""
+        for name in (METRICS, SAMPLES):
+            path = self.path / name
+            if path.exists() and path.stat().st_size > sizes.get(name, 0):
+                with open(path, "rb+") as file:
+                    file.truncate(sizes.get(name, 0))
+
+    def close(self):
+        """Release the folder."""
+        if self._lock is not None:
+            self._lock.close()  # closing the descriptor releases the system's lock, as the end of the process does
+            self._lock = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+
+def check_free(path, overwrite=False, locked=False):
+    """Raise UsageError unless a new run may use `path`; touches nothing.
+
+    A folder with a run in it is refused unless that run saved nothing, or `overwrite` (its files will be removed); so is one
+    that another process uses, and one with other things in it. `locked`: this process holds its lock.
+    """
+    path = Path(path)
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise UsageError(f"{path} is a file; --out names a folder")
+    steps = list_checkpoints(path)
+    ours = {*OWN_FILES, *(p.name for _, p in steps)}
+    foreign = sorted(p.name for p in path.iterdir() if p.name not in ours and not _is_remnant(p.name))
+    if foreign:
+        raise UsageError(f"{path} holds other things ({foreign[0]}); choose a new folder with --out")
+    if (path / ".lock").exists() and not locked:
+        _acquire(path / ".lock").close()
+    if steps and not overwrite:
+        raise UsageError(
+            f"{path} holds a run already, at step {steps[-1][0]}: continue it with --resume {path}, choose another --out, or "
+            f"give --overwrite"
+        )
+
+
+def _is_remnant(name):
+    return name.startswith("step-") and (".tmp-" in name or ".old-" in name) or name.endswith(".part")
+
+
+def default_path(name, parent="runs"):
+    """`runs/NAME`, or the first of `runs/NAME-2`, `runs/NAME-3` ... that is free: a run never lands on another."""
+    path = Path(parent) / name
+    number = 1
+    while path.exists():
+        number += 1
+        path = Path(parent) / f"{name}-{number}"
+    return path
+
+
+def read_run(path):
+    """(TrainSettings, the whole record) of a run's run.json. Raises FileNotFoundError or CheckpointError."""
+    file = Path(path) / "run.json"
+    if not file.is_file():
+        raise FileNotFoundError(f"{path} has no run.json: only a run made by toylm train can be resumed")
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        return TrainSettings.from_dict(record["settings"]), record
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{file} is damaged: {error}") from None
+
+
+def newest_run(parent="runs"):
+    """The run folder under `parent` with the checkpoint saved last. Raises FileNotFoundError where there is none."""
+    candidates = []
+    with contextlib.suppress(FileNotFoundError):
+        for path in Path(parent).iterdir():
+            if (path / "latest").exists() and (path / "run.json").is_file():
+                candidates.append(((path / "latest").stat().st_mtime_ns, path))
+    if not candidates:
+        raise FileNotFoundError(f"no run with a checkpoint in the folder {parent}; name it: --resume RUN")
+    return max(candidates)[1]
+
+
+def _acquire(path):
+    """Open `path` and take the system's lock on it, which ends with the process however it ends."""
+    file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 (held open as long as the lock)
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            file.seek(_LOCK_OFFSET)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        file.seek(0)
+        holder = file.read(20).strip()
+        file.close()
+        raise UsageError(
+            f"{path.parent} is in use by another process{f' ({holder})' if holder else ''}; wait for it or choose another --out"
+        ) from None
+    except OSError:
+        return file  # a file system without locks: go on without
+    file.seek(0)
+    file.truncate()
+    file.write(str(os.getpid()))
+    file.flush()
+    return file

@@ -1,0 +1,291 @@
+"""A run's settings: one frozen dataclass, from defaults, a TOML recipe and command-line flags, in that order.
+
+    [model]
+    d_model = 64
+    n_layers = 2
+
+The TOML tables carry the names of the groups below and exist for the reader; a key may also stand outside any table. "none"
+switches an optional setting off. An unknown key is an error that names the nearest valid one.
+"""
+
+import dataclasses
+import math
+import tomllib
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import UsageError, nearest
+from ..resources import resource_path
+
+# group -> its heading in the help
+GROUPS = {
+    "data": "text and tokens",
+    "model": "model",
+    "optimization": "optimization",
+    "length": "how long (one of steps, minutes, tokens)",
+    "evaluation": "held-out loss and samples",
+    "output": "run folder",
+    "machine": "machine",
+}
+HORIZONS = ("steps", "minutes", "tokens")
+
+
+def _setting(default, group, help, *, fixed=False, choices=None, at_least=None, above=None, at_most=None, below=None):
+    """A field. `fixed`: a resumed run cannot change it. The limits are checked by `TrainSettings`."""
+    rules = dict(group=group, help=help, fixed=fixed, choices=choices)
+    rules.update(at_least=at_least, above=above, at_most=at_most, below=below)
+    return dataclasses.field(default=default, metadata=rules)
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Everything a run depends on. Raises ValueError naming the setting, the value and the limit."""
+
+    # -- text and tokens
+    data: tuple[str, ...] = _setting(
+        ("stories",), "data", "stories (comes with toylm), tinystories (downloaded), shakespeare, or UTF-8 text files",
+        fixed=True)
+    separator: str | None = _setting(
+        None, "data", "text between two documents, where the files have no <|endoftext|>", fixed=True)
+    tokenizer: str = _setting("bpe", "data", "bpe, char, byte, word, or the path of a tokenizer.json", fixed=True)
+    vocab_size: int | None = _setting(
+        None, "data", "tokens in the vocabulary, at most; none: 2048 for bpe, 8192 for words", fixed=True, at_least=3)
+    held_out: float | None = _setting(
+        None, "data", "share of the documents kept for evaluation; none: the corpus's own split, else 0.05",
+        fixed=True, above=0, below=1)
+    held_out_data: str | None = _setting(None, "data", "text to hold out instead of a share: a corpus or a file", fixed=True)
+    limit: int | None = _setting(None, "data", "read this many characters of the text only", fixed=True, at_least=1)
+
+    # -- model
+    d_model: int = _setting(128, "model", "width of the residual stream", fixed=True, at_least=1)
+    d_ff: int | None = _setting(None, "model", "hidden width of the feed-forward; none: 4 d_model", fixed=True, at_least=1)
+    n_heads: int = _setting(4, "model", "attention heads", fixed=True, at_least=1)
+    n_layers: int = _setting(4, "model", "blocks", fixed=True, at_least=1)
+    context_length: int = _setting(128, "model", "tokens in a training sequence", fixed=True, at_least=1)
+    positions: str = _setting("rope", "model", "position encoding", fixed=True, choices=("rope", "learned"))
+    precision: str = _setting(
+        "float32", "model", "arithmetic of the kernels", fixed=True, choices=("float32", "float64", "bf16"))
+
+    # -- optimization
+    optimizer: str = _setting(
+        "adamw", "optimization", "sgd, adam (no weight decay), adamw", fixed=True, choices=("sgd", "adam", "adamw"))
+    learning_rate: float = _setting(3e-3, "optimization", "peak learning rate", above=0)
+    final_learning_rate: float = _setting(
+        0.1, "optimization", "learning rate at the end, as a share of the peak", at_least=0, at_most=1)
+    warmup: float = _setting(
+        0.05, "optimization", "share of the run over which the learning rate rises to its peak", at_least=0, below=1)
+    weight_decay: float = _setting(0.1, "optimization", "decay of the matrices (adamw, sgd); gains have none", at_least=0)
+    momentum: float = _setting(0.9, "optimization", "of sgd", fixed=True, at_least=0, below=1)
+    beta1: float = _setting(0.9, "optimization", "of adam and adamw", at_least=0, below=1)
+    beta2: float = _setting(0.95, "optimization", "of adam and adamw", at_least=0, below=1)
+    eps: float = _setting(1e-8, "optimization", "of adam and adamw", above=0)
+    clip: float | None = _setting(1.0, "optimization", "largest gradient norm; none: no clipping", above=0)
+    batch_size: int = _setting(16, "optimization", "sequences a forward and backward pass", fixed=True, at_least=1)
+    grad_accum: int = _setting(1, "optimization", "passes whose gradients make one step", fixed=True, at_least=1)
+
+    # -- how long
+    steps: int | None = _setting(None, "length", "optimizer steps", at_least=1)
+    minutes: float | None = _setting(
+        3.0, "length", "minutes of training; the learning rate follows the clock", above=0)
+    tokens: int | None = _setting(None, "length", "training tokens (500k, 20M, 1e9 ...)", at_least=1)
+    patience: int | None = _setting(
+        None, "length", "stop after this many evaluations without a better held-out loss; none: never", at_least=1)
+
+    # -- held-out loss and samples
+    eval_every: int = _setting(250, "evaluation", "steps between evaluations", at_least=1)
+    eval_tokens: int | None = _setting(
+        50_000, "evaluation", "held-out tokens an evaluation during the run; none: all", at_least=1)
+    sample_every: int | None = _setting(500, "evaluation", "steps between samples; none: never", at_least=1)
+    sample_prompt: str = _setting("", "evaluation", "start of the samples; empty: a new document")
+    sample_tokens: int = _setting(80, "evaluation", "tokens a sample", at_least=1)
+    sample_temperature: float = _setting(0.8, "evaluation", "temperature of the samples", at_least=0)
+
+    # -- run folder
+    log_every: int = _setting(50, "output", "steps between lines of progress and of metrics.jsonl", at_least=1)
+    save_every: int = _setting(250, "output", "steps between checkpoints", at_least=1)
+    keep_last: int = _setting(2, "output", "checkpoints kept, besides the best", at_least=1)
+
+    # -- machine
+    seed: int = _setting(0, "machine", "of the initial weights, the batches and the samples", fixed=True, at_least=0)
+    threads: int | None = _setting(None, "machine", "threads of Numba and BLAS; none: physical cores", at_least=1)
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            _check(field, getattr(self, field.name))
+        chosen = [name for name in HORIZONS if getattr(self, name) is not None]
+        if len(chosen) != 1:
+            raise UsageError(f"give exactly one of steps, minutes and tokens, not {' and '.join(chosen) or 'none of them'}")
+
+    @property
+    def horizon(self):
+        """The one of "steps", "minutes" and "tokens" that ends the run."""
+        return next(name for name in HORIZONS if getattr(self, name) is not None)
+
+    def updated(self, changes):
+        """A copy with `changes` (name -> value); a length among them replaces the other two."""
+        named = [name for name in HORIZONS if changes.get(name) is not None]
+        if named:
+            changes = {**dict.fromkeys(HORIZONS), **changes}
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self):
+        """All settings as a JSON-able dictionary."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+
+    def to_toml(self):
+        """The settings as the text of a recipe: `--config` reads it back to the same settings."""
+        lines = []
+        for group in GROUPS:
+            lines.append(f"[{group}]")
+            lines += [f"{f.name} = {_toml(getattr(self, f.name))}" for f in fields_of(group)]
+            lines.append("")
+        return "\n".join(lines)
+
+    @classmethod
+    def from_dict(cls, values):
+        """The inverse of `to_dict`. Raises ValueError for an unknown key or a value of the wrong kind."""
+        return cls(**parse_values(values, "run.json"))
+
+
+FIELDS = {field.name: field for field in dataclasses.fields(TrainSettings)}
+
+
+def fields_of(group):
+    """The fields of one group, in order."""
+    return [field for field in FIELDS.values() if field.metadata["group"] == group]
+
+
+def is_optional(field):
+    """Whether "none" is a value of the field."""
+    return type(None) in _kinds(field)
+
+
+def _kinds(field):
+    return typing.get_args(field.type) if isinstance(field.type, types.UnionType) else (field.type,)
+
+
+def _check(field, value):
+    if value is None:
+        if not is_optional(field):
+            raise UsageError(f"{field.name} cannot be none")
+        return
+    rules = field.metadata
+    if rules["choices"] and value not in rules["choices"]:
+        raise UsageError(f"{field.name} is {value!r}{nearest(value, rules['choices'])}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{field.name} is {value}; it must be a finite number")
+    limits = [
+        ("at_least", "at least", lambda v, limit: v >= limit),
+        ("above", "above", lambda v, limit: v > limit),
+        ("at_most", "at most", lambda v, limit: v <= limit),
+        ("below", "below", lambda v, limit: v < limit),
+    ]
+    said = [f"{words} {rules[key]}" for key, words, _ in limits if rules[key] is not None]
+    if any(rules[key] is not None and not holds(value, rules[key]) for key, _, holds in limits):
+        raise UsageError(f"{field.name} is {value}; it must be {' and '.join(said)}")
+    if field.name == "data" and not value:
+        raise UsageError("data names no text; give a corpus name or a path")
+
+
+def parse_value(name, value):
+    """Bring a value from the command line (a string) or from TOML/JSON to the kind of setting `name`."""
+    field = FIELDS[name]
+    kinds = _kinds(field)
+    if value is None or (isinstance(value, str) and value.lower() == "none" and is_optional(field)):
+        return None
+    if str in kinds:
+        if not isinstance(value, str):
+            raise UsageError(f"{name} is {value!r}; it must be text")
+        return value
+    if int in kinds or float in kinds:
+        return _number(name, value, whole=int in kinds)
+    values = [value] if isinstance(value, str) else value  # the tuple of texts
+    if not isinstance(values, (list, tuple)) or not all(isinstance(v, str) for v in values):
+        raise UsageError(f"{name} is {value!r}; it must be text, or a list of texts")
+    return tuple(values)
+
+
+def _number(name, value, whole):
+    what = "a whole number" if whole else "a number"
+    number = value
+    if isinstance(value, str):
+        factor = {"k": 10**3, "m": 10**6, "g": 10**9}.get(value[-1:].lower()) if whole else None
+        try:
+            number = float(value[:-1]) * factor if factor else float(value)
+        except ValueError:
+            raise UsageError(f"{name} is {value!r}; it must be {what}") from None
+        if whole and value.strip().lstrip("+-").isdecimal():
+            number = int(value)  # beyond 2**53 a float would round
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
+        raise UsageError(f"{name} is {value!r}; it must be {what}")
+    if not whole:
+        return float(number)
+    if not math.isfinite(number) or number != int(number):
+        raise UsageError(f"{name} is {value!r}; it must be a whole number")
+    return int(number)
+
+
+def parse_values(values, source):
+    """Check the keys of a flat dictionary and convert its values; `source` names the file in messages."""
+    parsed = {}
+    for name, value in values.items():
+        if name not in FIELDS:
+            raise UsageError(f"{source} has an unknown key {name!r}{nearest(name, FIELDS)}")
+        parsed[name] = parse_value(name, value)
+    return parsed
+
+
+def read_toml(path):
+    """The settings in a TOML file as a dictionary. Raises UsageError or FileNotFoundError with one sentence."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"the settings file {path} does not exist")
+    try:
+        with open(path, "rb") as file:
+            document = tomllib.load(file)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from None
+    flat = {}
+    for key, value in document.items():
+        if not isinstance(value, dict):
+            flat[key] = value
+            continue
+        if key not in GROUPS:
+            raise UsageError(f"{path} has an unknown table [{key}]{nearest(key, GROUPS)}")
+        for name, inner in value.items():
+            if name in flat:
+                raise UsageError(f"{path} gives {name} twice")
+            flat[name] = inner
+    return parse_values(flat, path)
+
+
+def recipes():
+    """Recipe name -> (path, its first comment line) of the recipes that come with toylm."""
+    found = {}
+    for path in sorted(resource_path("train").glob("*.toml")):
+        first = path.read_text(encoding="utf-8").split("\n", 1)[0]
+        found[path.stem] = (path, first.removeprefix("#").strip())
+    return found
+
+
+def find_config(name):
+    """The path of `--config NAME`: a recipe's name or a TOML file. Raises UsageError with the nearest recipe."""
+    known = recipes()
+    if name in known:
+        return known[name][0]
+    if name.endswith(".toml") or "/" in name or "\\" in name or Path(name).is_file():
+        return Path(name)
+    raise UsageError(f"no recipe {name!r}{nearest(name, known)} (a file of your own: --config my.toml)")
+
+
+def _toml(value):
+    if value is None:
+        return '"none"'
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return '"' + "".join(c if c >= " " and c != "\x7f" else f"\\u{ord(c):04x}" for c in escaped) + '"'
+    return repr(value)

@@ -1,0 +1,146 @@
+"""From settings to what the loop works with: prepared text, model, optimizer, batches; and the report before step 1."""
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+from ..config import ModelConfig
+from .console import size
+from .schedule import Schedule
+
+
+class Parts(NamedTuple):
+    """What `set_up` makes."""
+
+    model: object
+    optimizer: object
+    batches: object
+    schedule: Schedule
+
+
+def check_settings(settings):
+    """Everything about the settings that can be wrong without having read the text: raises ValueError before any work."""
+    from ..threads import set_threads
+
+    model_config(settings, vocab_size=settings.vocab_size or 257)
+    set_threads(settings.threads)
+
+
+def model_config(settings, vocab_size):
+    """The ModelConfig that the settings ask for."""
+    return ModelConfig(
+        vocab_size=vocab_size,
+        d_model=settings.d_model,
+        d_ff=settings.d_ff,
+        n_heads=settings.n_heads,
+        n_layers=settings.n_layers,
+        context_length=settings.context_length,
+        positions=settings.positions,
+    )
+
+
+def prepare_text(settings, quiet=False, kept=None):
+    """The prepared text of the settings, from toylm's cache where it is there already.
+
+    kept: the folder an earlier process of the same run found it in, used where the text itself is gone.
+    """
+    from ..data import load_prepared, prepare
+
+    data = settings.data[0] if len(settings.data) == 1 else list(settings.data)
+    try:
+        return prepare(
+            data,
+            tokenizer=settings.tokenizer,
+            vocab_size=settings.vocab_size,
+            held_out=settings.held_out,
+            separator=settings.separator,
+            limit=settings.limit,
+            held_out_data=settings.held_out_data,
+            context_length=settings.context_length,
+            progress=not quiet,
+        )
+    except FileNotFoundError:
+        if kept is None or not Path(kept).is_dir():
+            raise
+        return load_prepared(kept)
+
+
+def make_optimizer(settings, parameters):
+    """The optimizer that the settings name."""
+    from .. import optimizers
+
+    if settings.optimizer == "sgd":
+        return optimizers.SGD(
+            parameters, settings.learning_rate, momentum=settings.momentum, weight_decay=settings.weight_decay
+        )
+    decay = settings.weight_decay if settings.optimizer == "adamw" else 0.0
+    betas = (settings.beta1, settings.beta2)
+    return optimizers.Adam(parameters, settings.learning_rate, betas=betas, eps=settings.eps, weight_decay=decay)
+
+
+def set_up(settings, prepared, model=None):
+    """Model (a new one unless given), optimizer, batches and schedule. Raises ValueError if the settings do not fit."""
+    if model is None:
+        from ..model.transformer import TransformerLM
+
+        config = model_config(settings, prepared.vocab_size)
+        model = TransformerLM(config, seed=settings.seed, precision=settings.precision, threads=settings.threads)
+    batches = prepared.batches(settings.batch_size, settings.context_length, settings.seed)
+    return Parts(model, make_optimizer(settings, model.parameters), batches, Schedule(settings, batches.context_length))
+
+
+def memory_bytes(parts, settings):
+    """What training will hold, in bytes, by kind: parameters, gradients, moments, activations."""
+    parameters = parts.model.parameters.flat.nbytes
+    return {
+        "parameters": parameters,
+        "gradients": parts.model.gradients.flat.nbytes,
+        "moments": sum(array.nbytes for array in parts.optimizer.state().values()),
+        "activations": parts.model.workspace_bytes(settings.batch_size, settings.context_length),
+    }
+
+
+def report(settings, prepared, parts, console):
+    """Print what is about to be trained: text, model, memory, tokens per step and epoch."""
+    from ..threads import get_threads
+    from .host import cpu_name
+
+    config, schedule = parts.model.config, parts.schedule
+    counts = prepared.counts
+    train, held_out = counts["train"], counts["held_out"]
+    say = console.say
+    say(f"machine      {get_threads()} thread{'s' * (get_threads() > 1)} on {cpu_name()}")
+    say(
+        f"text         {prepared.name}: {train['documents']:,} documents, {size(train['bytes'])}, {train['tokens']:,} tokens; "
+        f"held out {held_out['documents']:,} documents, {held_out['tokens']:,} tokens"
+    )
+    if prepared.tokenizer is not None:
+        ratio = train["bytes"] / max(1, train["tokens"])
+        level = settings.tokenizer if not Path(settings.tokenizer).exists() else Path(settings.tokenizer).name
+        say(f"tokenizer    {level}, {prepared.vocab_size:,} tokens, {ratio:.2f} bytes a token")
+    for note in prepared.notes:
+        say(f"note         {note}")
+    say(
+        f"model        {parts.model.parameters.size:,} parameters: d_model {config.d_model}, d_ff {config.d_ff}, "
+        f"{config.n_layers} layers, {config.n_heads} heads, context {config.context_length}, positions {config.positions}, "
+        f"{settings.precision}"
+    )
+    memory = memory_bytes(parts, settings)
+    kinds = ", ".join(f"{kind} {size(count)}" for kind, count in memory.items() if count)
+    say(f"memory       {size(sum(memory.values()))}: {kinds}")
+    accumulated = f" x {settings.grad_accum} accumulated" if settings.grad_accum > 1 else ""
+    per_epoch = parts.batches.windows_per_epoch / (settings.batch_size * settings.grad_accum)
+    say(
+        f"a step       {schedule.tokens_per_step:,} tokens ({settings.batch_size} sequences x {settings.context_length}"
+        f"{accumulated}); an epoch {math.ceil(per_epoch):,} steps"
+    )
+    say(f"length       {_length(settings, schedule, per_epoch)}")
+    say(f"optimizer    {settings.optimizer}, learning rate {settings.learning_rate:g}, seed {settings.seed}")
+
+
+def _length(settings, schedule, per_epoch):
+    patience = "" if settings.patience is None else f", or until {settings.patience} evaluations bring nothing better"
+    if schedule.total_steps is None:
+        return f"{settings.minutes:g} minutes{patience}"
+    total = schedule.total_steps
+    return f"{total:,} steps, {total * schedule.tokens_per_step:,} tokens, {total / per_epoch:.2f} epochs{patience}"
