@@ -6,13 +6,12 @@ from numba import prange
 from .fastmath import exp
 from .jit import jit, parallel
 from .rows import rows_of
+from .simd import maximum
 
 
 @jit
 def _log_sum_exp(z):
-    peak = z[0]
-    for v in range(1, z.shape[0]):
-        peak = max(peak, z[v])
+    peak = maximum(z.dtype.type(0), np.int64(z.ctypes.data), np.int64(z.shape[0]))
     total = z.dtype.type(0)
     for v in range(z.shape[0]):
         total += exp(z[v] - peak)
@@ -47,9 +46,7 @@ def cross_entropy_backward(logits, targets, scale, losses, threads):
                     z[v] = 0
                 continue
             target_logit = z[targets[i]]
-            peak = z[0]
-            for v in range(1, V):
-                peak = max(peak, z[v])
+            peak = maximum(z.dtype.type(0), np.int64(z.ctypes.data), np.int64(V))
             total = z.dtype.type(0)
             for v in range(V):
                 e = exp(z[v] - peak)

@@ -22,22 +22,24 @@ def gelu_forward(x, y, threads):
     c2, k, one = x.dtype.type(-2.0 * C), x.dtype.type(K), x.dtype.type(1)
     for t in prange(threads):
         start, stop = rows_of(x.shape[0], threads, t)
-        for i in range(start, stop):
-            v = x[i]
-            y[i] = v / (one + exp(c2 * (v + k * v * v * v)))
+        xs, ys = x[start:stop], y[start:stop]
+        for i in range(xs.shape[0]):
+            v = xs[i]
+            ys[i] = v / (one + exp(c2 * (v + k * v * v * v)))
 
 
 @parallel
-def gelu_backward(dy, x, dx, threads):
-    """dx = dy · gelu'(x), overwriting dx (which may be dy); gelu' = s + x s (1 - s) · 2 du/dx with s = sigmoid(2u)."""
+def gelu_backward(dy, x, threads):
+    """dy becomes dx = dy · gelu'(x), gelu' = s + x s (1 - s) · 2 du/dx with s = sigmoid(2u); dy, x: (n,)."""
     c2, k, one = x.dtype.type(-2.0 * C), x.dtype.type(K), x.dtype.type(1)
     slope, slope_k = x.dtype.type(2.0 * C), x.dtype.type(6.0 * C * K)
     for t in prange(threads):
         start, stop = rows_of(x.shape[0], threads, t)
-        for i in range(start, stop):
-            v = x[i]
+        xs, dys = x[start:stop], dy[start:stop]
+        for i in range(xs.shape[0]):
+            v = xs[i]
             s = one / (one + exp(c2 * (v + k * v * v * v)))
-            dx[i] = dy[i] * (s + v * s * (one - s) * (slope + slope_k * v * v))
+            dys[i] *= s + v * s * (one - s) * (slope + slope_k * v * v)
 
 
 def gelu_reference(x):

@@ -18,9 +18,10 @@ def square_norm_parts(g, parts, threads):
     for t in prange(threads):
         start, stop = rows_of(parts.shape[0], threads, t)
         for c in range(start, stop):
+            chunk = g[c * CHUNK : (c + 1) * CHUNK]
             total = 0.0
-            for i in range(c * CHUNK, min((c + 1) * CHUNK, g.shape[0])):
-                total += np.float64(g[i]) * np.float64(g[i])
+            for i in range(chunk.shape[0]):
+                total += np.float64(chunk[i]) * np.float64(chunk[i])
             parts[c] = total
 
 
@@ -41,23 +42,24 @@ def sgd(p, g, velocity, n_decayed, learning_rate, momentum, weight_decay, factor
     keep = p.dtype.type(1.0 - learning_rate * weight_decay)
     for t in prange(threads):
         start, stop = rows_of(p.shape[0], threads, t)
-        border = min(max(start, n_decayed), stop)
-        for i in range(start, border):
-            p[i] *= keep
-        if velocity.shape[0] == 0:
-            for i in range(start, stop):
-                p[i] -= rate * (f * g[i])
+        decayed = p[start : min(max(start, n_decayed), stop)]
+        for i in range(decayed.shape[0]):
+            decayed[i] *= keep
+        ps, gs, vs = p[start:stop], g[start:stop], velocity[start:stop]
+        for i in range(vs.shape[0]):
+            vs[i] = mu * vs[i] + f * gs[i]
+        if velocity.shape[0] > 0:
+            gs, f_here = vs, p.dtype.type(1)
         else:
-            for i in range(start, stop):
-                v = mu * velocity[i] + f * g[i]
-                velocity[i] = v
-                p[i] -= rate * v
+            f_here = f
+        for i in range(ps.shape[0]):
+            ps[i] -= rate * (f_here * gs[i])
 
 
 @jit
-def _adam_range(p, g, m, v, start, stop, keep, step_size, beta1, beta2, eps, correction, factor):
+def _adam_range(p, g, m, v, keep, step_size, beta1, beta2, eps, correction, factor):
     one = p.dtype.type(1)
-    for i in range(start, stop):
+    for i in range(p.shape[0]):
         grad = factor * g[i]
         m_new = beta1 * m[i] + (one - beta1) * grad
         v_new = beta2 * v[i] + (one - beta2) * grad * grad
@@ -81,8 +83,8 @@ def adam(p, g, m, v, n_decayed, learning_rate, beta1, beta2, eps, weight_decay, 
     for t in prange(threads):
         start, stop = rows_of(p.shape[0], threads, t)
         border = min(max(start, n_decayed), stop)
-        _adam_range(p, g, m, v, start, border, keep, step_size, b1, b2, e, correction, f)
-        _adam_range(p, g, m, v, border, stop, one, step_size, b1, b2, e, correction, f)
+        for low, high, kept in ((start, border, keep), (border, stop, one)):
+            _adam_range(p[low:high], g[low:high], m[low:high], v[low:high], kept, step_size, b1, b2, e, correction, f)
 
 
 def sgd_reference(p, g, velocity, n_decayed, learning_rate, momentum, weight_decay, factor):

@@ -11,8 +11,9 @@ def residual_forward(x, f, y, threads):
     """y = x + f; all (n,); y may be x or f."""
     for t in prange(threads):
         start, stop = rows_of(x.shape[0], threads, t)
-        for i in range(start, stop):
-            y[i] = x[i] + f[i]
+        xs, fs, ys = x[start:stop], f[start:stop], y[start:stop]
+        for i in range(ys.shape[0]):
+            ys[i] = xs[i] + fs[i]
 
 
 @parallel
@@ -20,9 +21,10 @@ def residual_backward(dy, dx, df, threads):
     """dx += dy; df += dy; all (n,)."""
     for t in prange(threads):
         start, stop = rows_of(dy.shape[0], threads, t)
-        for i in range(start, stop):
-            dx[i] += dy[i]
-            df[i] += dy[i]
+        dys, dxs, dfs = dy[start:stop], dx[start:stop], df[start:stop]
+        for i in range(dys.shape[0]):
+            dxs[i] += dys[i]
+            dfs[i] += dys[i]
 
 
 def residual_reference(x, f):

@@ -1,4 +1,8 @@
-"""How row kernels share their rows among threads: fixed equal shares, so that sums over threads have a fixed order."""
+"""How row kernels share their rows among threads: fixed equal shares, so that sums over threads have a fixed order.
+
+Inside a share, kernels take slices and count from 0: Numba must allow for a negative index where a loop starts at a variable,
+and what it then emits is not vectorised (GELU: five times slower).
+"""
 
 import numpy as np
 

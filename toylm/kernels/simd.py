@@ -272,13 +272,17 @@ def copy_vectors(typingctx, zero, source, target):
 
 
 @intrinsic
-def bits_to_float32(typingctx, bits):
-    """The float32 whose bit pattern is the int32 `bits`."""
+def power_of_two(typingctx, n):
+    """2^n as float32, for a float32 `n` that is a whole number from -126 to 127: put together from its exponent bits.
+
+    In Numba source the integers would be 64 bits wide, and half as many would fit a vector.
+    """
 
     def codegen(context, builder, signature, args):
-        return builder.bitcast(args[0], ir.FloatType())
+        exponent = builder.add(builder.fptosi(args[0], I32), I32(127))
+        return builder.bitcast(builder.shl(exponent, I32(23)), ir.FloatType())
 
-    return types.float32(types.int32), codegen
+    return types.float32(types.float32), codegen
 
 
 @intrinsic

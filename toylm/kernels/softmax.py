@@ -6,14 +6,13 @@ from numba import prange
 from .fastmath import exp
 from .jit import jit, parallel
 from .rows import rows_of
+from .simd import maximum
 
 
 @jit
 def softmax_row(x, y, n):
     """y[:n] = softmax(x[:n]); returns the log of the sum of exponentials of x. x and y may be the same array."""
-    peak = x[0]
-    for j in range(1, n):
-        peak = max(peak, x[j])
+    peak = maximum(x.dtype.type(0), np.int64(x.ctypes.data), np.int64(n))
     total = x.dtype.type(0)
     for j in range(n):
         e = exp(x[j] - peak)

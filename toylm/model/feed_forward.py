@@ -28,7 +28,7 @@ class FeedForward:
         matmul(dout, parameters[self.w_ff2].array, dhidden, transpose_b=True)
         matmul(a.ff_hidden, dout, gradients[self.w_ff2].array, transpose_a=True, accumulate=True)
         # forward: hidden = gelu(pre)
-        gelu_backward(dhidden.reshape(-1), a.ff_pre.reshape(-1), dhidden.reshape(-1))
+        gelu_backward(dhidden.reshape(-1), a.ff_pre.reshape(-1))
         # forward: pre = h·w_ff1
         matmul(dhidden, parameters[self.w_ff1].array, dh, transpose_b=True)
         matmul(h, dhidden, gradients[self.w_ff1].array, transpose_a=True, accumulate=True)
