@@ -207,11 +207,9 @@ def load_checkpoint(path, precision="float32", threads=None, training=False, pre
             f"they do not belong together"
         )
     tensors = _read_tensors(path / "model.safetensors")[0]
-    model = TransformerLM(config, seed=None, precision=precision, threads=threads)
+    model = TransformerLM(config, seed=0, precision=precision, threads=threads)
     _check_tensors(path / "model.safetensors", tensors, expected_tensors(config, model.parameters))
     from_tensors(config, model.parameters, tensors)
-    if hasattr(model, "parameters_changed"):
-        model.parameters_changed()
     return Checkpoint(model, tokenizer, _load_training(path, model.parameters) if training else None, path)
 
 

@@ -8,7 +8,6 @@ RUN is a run folder (its best checkpoint is taken; RUN/latest names the newest) 
 stdout, the figures to stderr. Without a prompt a new document begins.
 """
 
-import math
 import sys
 import time
 
@@ -37,19 +36,6 @@ def build_parser(parser):
     other.add_argument("--raw", action="store_true", help="do not begin with <|endoftext|>, which opens a document")
     other.add_argument("--threads", metavar="N", type=int, help="threads (default: physical cores)")
     other.add_argument("--quiet", action="store_true", help="no figures on stderr")
-
-
-def check_sampling(temperature=1.0, top_k=None, top_p=None, max_tokens=1, num_samples=1, seed=0):
-    """Raise ValueError, naming the value and the limit, for sampling controls out of range."""
-    if not (temperature >= 0 and math.isfinite(temperature)):
-        raise ValueError(f"temperature is {temperature}; it must be 0 (always the likeliest token) or above")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"top_p is {top_p}; it must be above 0 and at most 1")
-    for name, value, least in (
-        ("top_k", top_k, 1), ("max_tokens", max_tokens, 1), ("num_samples", num_samples, 1), ("seed", seed, 0)
-    ):  # fmt: skip
-        if value is not None and value < least:
-            raise ValueError(f"{name} is {value}; it must be at least {least}")
 
 
 class StopStrings:
@@ -90,18 +76,15 @@ def stream_text(model, tokenizer, prompt_ids, *, stop=(), ignore_end=False, **sa
     stop_ids = () if ignore_end else (tokenizer.end_id,)
     stops, decoder, count = StopStrings(stop), tokenizer.stream(), 0
     for token in model.stream(prompt_ids, stop_ids=stop_ids, **sampling):
-        token = int(token)
         count += 1
-        if token in stop_ids:
-            break
         # The end of a document is shown as a blank line where the text goes on past it.
         piece = stops.push("\n\n" if token == tokenizer.end_id else decoder.push(token))
         yield piece, count
         count = 0
         if stops.found:
             return
-    rest = stops.push(decoder.flush())
-    yield rest + ("" if stops.found else stops.flush()), count
+    # Bytes still waiting in the decoder are the beginning of a character that never came: they are not shown.
+    yield stops.flush(), count
 
 
 def read_prompt(args):
@@ -124,12 +107,17 @@ def read_prompt(args):
 
 def run(args):
     """Run `toylm generate`; returns the exit status."""
-    check_sampling(args.temperature, args.top_k, args.top_p, args.max_tokens, args.num_samples, args.seed)
+    from .model.generation import check_sampling
+
+    check_sampling(args.temperature, args.top_k, args.top_p, args.max_tokens)
+    for name, least in (("max_tokens", 1), ("num_samples", 1), ("seed", 0)):
+        if getattr(args, name) < least:
+            raise UsageError(f"{name} is {getattr(args, name)}; it must be at least {least}")
     prompt = read_prompt(args)
     if prompt == "":
         raise UsageError("the prompt is empty: it has no tokens; give some text, or leave it out to begin a new document")
     from .checkpoint import load_checkpoint
-    from .kernels import compile_seconds
+    from .kernels.jit import compile_seconds
     from .train.console import use_utf8_output
 
     use_utf8_output()
@@ -143,25 +131,48 @@ def run(args):
         ids = [tokenizer.end_id, *ids]
     if not args.quiet:
         print(f"[{path}]", file=sys.stderr, flush=True)
-    tokens, began, compiled = 0, time.perf_counter(), compile_seconds()
+    tokens, rates, compiled = 0, _Rate(), compile_seconds()
     for sample in range(args.num_samples):
         if args.num_samples > 1:
             print(f"--- sample {sample + 1}")
         print(prompt or "", end="", flush=True)
+        rates.start()
         pieces = stream_text(
             model, tokenizer, ids, stop=args.stop, ignore_end=args.ignore_end, max_tokens=args.max_tokens,
             temperature=args.temperature, top_k=args.top_k, top_p=args.top_p, seed=args.seed + sample,
         )  # fmt: skip
         for piece, count in pieces:
             tokens += count
+            rates.count(count)
             print(piece, end="", flush=True)
         print(flush=True)
     compiled = compile_seconds() - compiled
-    seconds = max(1e-9, time.perf_counter() - began - compiled)
     if not args.quiet:
-        apart = f" (kernels compiled in {compiled:.1f} s besides)" if compiled > 0.05 else ""
-        print(f"[{tokens} tokens in {seconds:.2f} s, {tokens / seconds:,.0f} tokens/s{apart}]", file=sys.stderr)
+        apart = f"; kernels compiled in {compiled:.1f} s besides" if compiled > 0.05 else ""
+        print(f"[{tokens} tokens{rates}{apart}]", file=sys.stderr)
     return 0
+
+
+class _Rate:
+    """Tokens a second after the first of each sample, which waits for the prompt and for kernels to load."""
+
+    def __init__(self):
+        self.tokens, self.seconds, self._last = 0, 0.0, None
+
+    def start(self):
+        """A sample begins."""
+        self._last = None
+
+    def count(self, tokens):
+        """So many more tokens have come."""
+        now = time.perf_counter()
+        if self._last is not None:
+            self.tokens += tokens
+            self.seconds += now - self._last
+        self._last = now
+
+    def __str__(self):
+        return f", {self.tokens / self.seconds:,.0f} tokens/s" if self.tokens and self.seconds > 0 else ""
 
 
 if __name__ == "__main__":

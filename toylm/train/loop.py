@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from ..checkpoint import TrainingState
 from ..errors import DivergedError, UsageError
-from ..kernels import compile_seconds
+from ..kernels.jit import compile_seconds
 from . import metrics
 from .console import duration
 from .evaluation import evaluate
@@ -58,7 +58,8 @@ class Trainer:
         self.state = LoopState()
         self.compile_seconds = 0.0  # in this process
         self._saved_step = None
-        self._window_seconds, self._window_tokens = 0.0, 0  # of steps alone, since the last line
+        self._step_seconds = 0.0  # of steps alone, in this process
+        self._window_seconds, self._window_tokens = 0.0, 0  # the same since the last line
         self._plotted = -math.inf
 
     # -- resuming ------------------------------------------------------------------------------------------------------
@@ -97,10 +98,13 @@ class Trainer:
                 self._step()
                 self._count_time()
                 done = state.step - first_step
-                if done == 1 and self.compile_seconds > 0.05:
-                    self.console.say(f"kernels compiled in {self.compile_seconds:.1f} s (kept on disk for the next time)")
+                if done == 1:
+                    if self.compile_seconds > 0.05:
+                        self.console.say(f"kernels compiled in {self.compile_seconds:.1f} s (kept on disk for the next time)")
+                    # The first step also loads kernels and fills caches: expectations are built on those after it.
+                    timed_from = self._step_seconds
                 if done == _TIMED_STEPS + 1:
-                    self._say_expected()
+                    self._say_expected((self._step_seconds - timed_from) / _TIMED_STEPS)
                 per_step = (state.seconds - first_seconds) / done
                 self._after_step(per_step)
             if state.step != self._saved_step:
@@ -156,7 +160,9 @@ class Trainer:
         state.recent_losses = [*state.recent_losses[1 - _RECENT :], loss]
         if state.first_loss is None:
             state.first_loss = loss
-        self._window_seconds += time.perf_counter() - began - (compile_seconds() - compiled)
+        seconds = time.perf_counter() - began - (compile_seconds() - compiled)
+        self._step_seconds += seconds
+        self._window_seconds += seconds
         self._window_tokens += self.schedule.tokens_per_step
         if self._suspicious() and len(state.recent_losses) == _RECENT:
             mean = math.fsum(state.recent_losses) / _RECENT
@@ -234,7 +240,7 @@ class Trainer:
         text = settings.sample_prompt + tokenizer.decode([i for i in ids if i != tokenizer.end_id])
         with self._writing(SAMPLES), open(self._path(SAMPLES), "a", encoding="utf-8", newline="\n") as file:
             file.write(f"=== step {state.step} ===\n{text}\n\n")
-        indented = "\n".join(f"    {line}" for line in text.strip().splitlines())
+        indented = "\n".join(f"    {line}" for line in text.strip().splitlines()) or "    (an empty document)"
         self.console.say(f"sample at step {state.step}:\n{indented}")
 
     def _save(self, best=False):
@@ -278,21 +284,16 @@ class Trainer:
         self.state.seconds += max(0.0, now - self._clock - (compiled - self._compiled))
         self._clock, self._compiled = now, compiled
 
-    def _say_expected(self):
+    def _say_expected(self, per_step):
         """After a few timed steps: how long the run will take, and how much text it will see."""
         state, schedule = self.state, self.schedule
-        # The first step also fills caches and launches threads: it is left out where later ones were timed.
-        speed = self._window_tokens / self._window_seconds if self._window_seconds > 0 else math.inf
-        per_step = schedule.tokens_per_step / speed
-        if schedule.total_steps is not None:
-            steps, seconds = schedule.total_steps, max(0, schedule.total_steps - state.step) * per_step
-        else:
-            seconds = schedule.remaining_seconds(state.step, state.seconds, per_step)
-            steps = state.step + round(seconds / per_step)
-        epochs = steps * schedule.tokens_per_step / max(1, self.batches.windows_per_epoch * self.batches.context_length)
+        seconds = schedule.remaining_seconds(state.step, state.seconds, per_step)
+        steps = schedule.total_steps or state.step + round(seconds / per_step)
+        tokens = steps * schedule.tokens_per_step
+        epochs = tokens / (self.batches.windows_per_epoch * self.batches.context_length)
         self.console.say(
-            f"expected: {duration(seconds)} for {steps:,} steps, {steps * schedule.tokens_per_step:,} tokens "
-            f"({epochs:.1f} epochs) at {speed:,.0f} tokens/s"
+            f"expected: {duration(seconds)} for {steps:,} steps, {tokens:,} tokens ({epochs:.1f} epochs) "
+            f"at {schedule.tokens_per_step / per_step:,.0f} tokens/s"
         )
 
     def _append(self, **record):

@@ -1,0 +1,64 @@
+"""What the tests of training and of its commands share: a little text, settings for a very small model, one trained run."""
+
+import random
+
+import pytest
+
+from toylm.cli import run_verb
+
+SMALL = (
+    "--vocab-size 300 --d-model 16 --n-heads 2 --n-layers 1 --context-length 16 --batch-size 4 --held-out 0.2 --threads 1 "
+    "--log-every 4 --eval-every 10 --save-every 10 --sample-every none --learning-rate 0.01"
+).split()
+
+
+def make_text(documents=120, seed=0):
+    """Documents of a few sentences each, every one closed by <|endoftext|>."""
+    rng = random.Random(seed)
+    words = "cat dog bird tree house river boat apple".split()
+    verbs = "saw liked found carried painted followed".split()
+    lines = []
+    for i in range(documents):
+        sentences = [
+            f"The {rng.choice(words)} {rng.choice(verbs)} the {rng.choice(words)} number {i}." for _ in range(rng.randint(2, 5))
+        ]
+        lines.append(" ".join(sentences) + "\n<|endoftext|>\n")
+    return "".join(lines)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Prepared texts go to a temporary folder, not into the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOYLM_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def text_file(tmp_path_factory):
+    """A UTF-8 text of 120 short documents."""
+    path = tmp_path_factory.mktemp("text") / "animals.txt"
+    path.write_text(make_text(), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def train(text_file, tmp_path, monkeypatch):
+    """train(*flags, out="run", small=True) runs `toylm train` in this process and returns its status; runs/ is temporary."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*flags, data=text_file, small=True):
+        text = [] if "--resume" in flags or data is None else ["--data", str(data)]
+        settings = SMALL if small and "--resume" not in flags else []
+        return run_verb("train", [*text, *settings, *map(str, flags)])
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained_run(text_file, tmp_path_factory):
+    """The folder of a finished run of 20 steps. Read only."""
+    path = tmp_path_factory.mktemp("trained") / "run"
+    flags = ["--data", str(text_file), "--out", str(path), "--steps", "20", "--sample-every", "10", "--sample-tokens", "8"]
+    assert run_verb("train", [*SMALL, *flags, "--quiet"]) == 0
+    return path

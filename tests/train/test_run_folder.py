@@ -1,0 +1,123 @@
+"""The run folder: one process at a time, what is kept, what is refused, logs cut back."""
+
+import multiprocessing
+import os
+
+import pytest
+
+import toylm
+from toylm.checkpoint import TrainingState, read_pointer
+from toylm.errors import UsageError
+from toylm.train import metrics
+from toylm.train.run_folder import RunFolder, default_path, newest_run
+
+
+@pytest.fixture
+def model():
+    return toylm.TransformerLM(toylm.ModelConfig(vocab_size=11, d_model=8, n_heads=2, n_layers=1, context_length=8), seed=0)
+
+
+def save(run, model, step, **options):
+    return run.save(step, model, None, TrainingState({}, {"step": step}), **options)
+
+
+def names(run):
+    return sorted(p.name for p in run.path.iterdir() if p.name.startswith("step-"))
+
+
+def test_keeps_the_last_and_the_best(tmp_path, model):
+    with RunFolder.create(tmp_path / "run") as run:
+        for step in (10, 20, 30, 40):
+            save(run, model, step, best=step == 10, keep_last=2)
+        assert names(run) == ["step-000010", "step-000030", "step-000040"]
+        assert read_pointer(run.path, "best").name == "step-000010"
+        assert run.latest().name == "step-000040"
+        save(run, model, 50, best=True, keep_last=1)
+        assert names(run) == ["step-000050"]
+        assert (run.path / "best").read_text(encoding="utf-8") == "step-000050\n"
+
+
+def test_a_run_taken_back_keeps_its_later_checkpoints_until_it_reaches_them(tmp_path, model):
+    with RunFolder.create(tmp_path / "run") as run:
+        for step in (10, 20, 30):
+            save(run, model, step, keep_last=3)
+        save(run, model, 15, keep_last=1)
+        assert names(run) == ["step-000015", "step-000020", "step-000030"]
+        assert run.latest().name == "step-000015"
+
+
+def test_a_folder_in_use_is_refused(tmp_path):
+    with RunFolder.create(tmp_path / "run"):
+        with pytest.raises(UsageError, match=rf"in use by another process \({os.getpid()}\)"):
+            RunFolder(tmp_path / "run")
+        with pytest.raises(UsageError, match="in use by another process"):
+            RunFolder.create(tmp_path / "run", overwrite=True)
+    RunFolder(tmp_path / "run").close()  # free again
+
+
+def _hold_and_die(path):
+    RunFolder.create(path)
+    os._exit(9)
+
+
+def test_the_lock_ends_with_its_process(tmp_path):
+    process = multiprocessing.get_context("spawn").Process(target=_hold_and_die, args=(tmp_path / "run",))
+    process.start()
+    process.join(30)
+    assert process.exitcode == 9 and (tmp_path / "run" / ".lock").exists()
+    RunFolder(tmp_path / "run").close()
+
+
+def test_what_a_new_run_may_use(tmp_path, model):
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    with pytest.raises(UsageError, match="is a file"):
+        RunFolder.create(tmp_path / "file")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("x", encoding="utf-8")
+    with pytest.raises(UsageError, match="holds other things .thesis.tex."):
+        RunFolder.create(tmp_path / "other", overwrite=True)
+    assert [p.name for p in (tmp_path / "other").iterdir()] == ["thesis.tex"]
+    path = tmp_path / "run"
+    with RunFolder.create(path) as run:  # an empty run may be started over
+        (path / "metrics.jsonl").write_text("{}\n", encoding="utf-8")
+    with RunFolder.create(path) as run:
+        assert not (path / "metrics.jsonl").exists()
+        save(run, model, 5)
+        (path / "step-000007.tmp-123").mkdir()
+    with pytest.raises(UsageError, match="holds a run already, at step 5: continue it with --resume"):
+        RunFolder.create(path)
+    with RunFolder.create(path, overwrite=True) as run:
+        assert [p.name for p in path.iterdir()] == [".lock"]
+
+
+def test_default_names_never_collide(tmp_path):
+    assert default_path("a", tmp_path) == tmp_path / "a"
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a-2").mkdir()
+    assert default_path("a", tmp_path) == tmp_path / "a-3"
+
+
+def test_newest_run(tmp_path, model):
+    with pytest.raises(FileNotFoundError, match="no run with a checkpoint"):
+        newest_run(tmp_path / "runs")
+    for i, name in enumerate(("b", "a")):
+        with RunFolder.create(tmp_path / "runs" / name) as run:
+            (run.path / "run.json").write_text("{}", encoding="utf-8")
+            save(run, model, 1)
+            os.utime(run.path / "latest", ns=(i, i))
+    assert newest_run(tmp_path / "runs").name == "a"
+
+
+def test_logs_are_cut_back_and_torn_lines_skipped(tmp_path):
+    with RunFolder.create(tmp_path / "run") as run:
+        path = run.path / "metrics.jsonl"
+        metrics.append(path, {"step": 1, "loss": 2.0, "gradient_norm": float("inf")})
+        sizes = run.sync_logs()
+        metrics.append(path, {"step": 2, "loss": 1.0})
+        with open(path, "a", encoding="utf-8") as file:
+            file.write('{"step": 3, "lo')
+        assert [r["step"] for r in metrics.read(path)] == [1, 2]
+        run.truncate_logs(sizes)
+        assert metrics.read(path) == [{"step": 1, "loss": 2.0, "gradient_norm": None}]
+        run.truncate_logs({})
+        assert path.stat().st_size == 0

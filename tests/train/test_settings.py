@@ -1,0 +1,102 @@
+"""Settings: defaults, recipes, TOML and flags; every mistake named with its limit or the nearest valid name."""
+
+import pytest
+
+from toylm.cli import run_verb
+from toylm.errors import UsageError
+from toylm.train.settings import FIELDS, TrainSettings, find_config, parse_value, read_toml, recipes
+
+
+def test_the_default_recipe_is_the_defaults():
+    stories = TrainSettings().updated(read_toml(find_config("stories")))
+    assert stories.updated({"vocab_size": None}) == TrainSettings()
+    assert stories.vocab_size == 2048  # what the tokenizer takes by default
+
+
+def test_every_recipe_is_valid_and_described():
+    known = recipes()
+    assert {"nano", "tiny", "small", "stories", "shakespeare-char", "tinystories"} <= set(known)
+    for name, (path, line) in known.items():
+        TrainSettings().updated(read_toml(path))
+        assert len(line) > 20, name
+
+
+def test_toml_and_json_round_trips(tmp_path):
+    settings = TrainSettings(
+        data=("a b.txt", 'quo"te\\.txt'), separator="\n\n---\t\n", clip=None, d_ff=48, steps=7, minutes=None, eps=1e-9
+    )
+    path = tmp_path / "mine.toml"
+    path.write_text(settings.to_toml(), encoding="utf-8")
+    assert TrainSettings().updated(read_toml(path)) == settings
+    assert TrainSettings.from_dict(settings.to_dict()) == settings
+
+
+def test_flags_override_the_file_and_a_length_replaces_another(tmp_path, capsys):
+    path = tmp_path / "mine.toml"
+    path.write_text("d_model = 32\n[length]\nminutes = 2\n[optimization]\nlearning_rate = 1\n", encoding="utf-8")
+    assert run_verb("train", ["--config", str(path), "--learning-rate", "0.5", "--tokens", "2M", "--show-settings"]) == 0
+    shown = tmp_path / "shown.toml"
+    shown.write_text(capsys.readouterr().out, encoding="utf-8")
+    settings = TrainSettings().updated(read_toml(shown))
+    assert (settings.d_model, settings.learning_rate, settings.tokens) == (32, 0.5, 2_000_000)
+    assert settings.minutes is None and settings.steps is None and settings.horizon == "tokens"
+
+
+@pytest.mark.parametrize(
+    "text, sentence",
+    [
+        ("d_modle = 3", "unknown key 'd_modle'; did you mean 'd_model'"),
+        ("[modle]\nd_model = 3", r"unknown table \[modle\]; did you mean 'model'"),
+        ("[model]\nd_model = 3\n[data]\nd_model = 4", "gives d_model twice"),
+        ("d_model = 'three'", "d_model is 'three'; it must be a whole number"),
+        ("d_model = 3.5", "d_model is 3.5; it must be a whole number"),
+        ("learning_rate = true", "learning_rate is True; it must be a number"),
+        ("tokenizer = 3", "tokenizer is 3; it must be text"),
+        ("data = [1]", "data is .*; it must be text, or a list of texts"),
+        ("data = []", "data names no text"),
+        ("d_model = ", "is not valid TOML"),
+        ("batch_size = 0", "batch_size is 0; it must be at least 1"),
+        ("learning_rate = 0", "learning_rate is 0.0; it must be above 0"),
+        ("learning_rate = nan", "learning_rate is nan; it must be a finite number"),
+        ("held_out = 1.0", "held_out is 1.0; it must be above 0 and below 1"),
+        ("optimizer = 'adamx'", "optimizer is 'adamx'; did you mean 'adam'"),
+        ("positions = 'none'", "positions is 'none'; valid: rope, learned"),
+        ("steps = 3\ntokens = 4", "exactly one of steps, minutes and tokens, not steps and tokens"),
+    ],
+)
+def test_mistakes_in_a_file(tmp_path, text, sentence):
+    path = tmp_path / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=sentence):
+        TrainSettings().updated(read_toml(path))
+
+
+def test_a_file_that_is_not_there_or_not_utf8(tmp_path):
+    with pytest.raises(FileNotFoundError, match="missing.toml does not exist"):
+        read_toml(tmp_path / "missing.toml")
+    (tmp_path / "latin.toml").write_bytes(b"data = '\xe9'")
+    with pytest.raises(UsageError, match="not valid TOML"):
+        read_toml(tmp_path / "latin.toml")
+
+
+def test_numbers_in_words():
+    assert parse_value("tokens", "500k") == 500_000
+    assert parse_value("tokens", "1e9") == 10**9
+    assert parse_value("seed", str(2**63 - 25)) == 2**63 - 25  # exact beyond what a float holds
+    assert parse_value("clip", "none") is None
+    assert parse_value("data", "a.txt") == ("a.txt",)
+    for wrong in ("1.5", "k", "x", "inf", ""):
+        with pytest.raises(UsageError, match="must be a whole number"):
+            parse_value("tokens", wrong)
+
+
+def test_help_names_every_setting(capsys):
+    with pytest.raises(SystemExit) as ended:
+        run_verb("train", ["-h"])
+    assert ended.value.code == 0
+    page = capsys.readouterr().out
+    for name, field in FIELDS.items():
+        assert f"--{name.replace('_', '-')}" in page
+        assert len(field.metadata["help"]) > 3
+    for heading in ("what to run:", "model:", "optimization:", "how long", "run folder:", "recipes (--config NAME"):
+        assert heading in page
