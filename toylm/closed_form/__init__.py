@@ -1,1 +1,54 @@
-"""One-shot (closed-form) fitting."""
+"""One-shot (closed-form) fitting: a model is solved for, not trained.
+
+    >>> from toylm.closed_form import Ridge, instant
+    >>> model = Ridge(lambda_reg=1e-3).fit(X, y); model.predict(X_test); model.solver_, model.rcond_
+    >>> instant(X, y, X_test, arch="elm", hidden_units=256)
+
+Estimators follow scikit-learn's conventions without needing it. Importing this package loads no scipy and no numba.
+`python -m toylm.instant` runs the identities that all of this must satisfy.
+"""
+
+import importlib
+
+# Public name -> the module that defines it; resolved at first use (PEP 562).
+_HOMES = {
+    name: module
+    for module, names in {
+        "estimator": "RankWarning ConflictingTargets",
+        "linear": "LinearRegression Ridge",
+        "ridge_path": "RidgePath loo_residuals",
+        "kernels": "kernel_matrix",
+        "kernel_ridge": "KernelRidge KernelRidgePath",
+        "elm": "ELM DeepELM",
+        "autoencoder": "LinearAutoencoder",
+        "deep_linear": "DeepLinear balanced_factors reduced_rank",
+        "dictionary": "DictionaryModel",
+        "barycentric": "Barycentric1D barycentric_weights chebyshev_lobatto",
+        "whitening": "Whitening",
+        "collapse": "Collapse collapse_of",
+        "gram": "GramAccumulator",
+        "solvers": "least_squares Solution",
+        "passes": "ArraySource StreamSource",
+        "facade": "instant ipredict ARCHITECTURES",
+        "transformer": "ridge_fit_closed_form krr_fit krr_predict BlockCollapseTrainer compute_qkv_attn "
+        "solve_output_projection_from_attn solve_attention_output_projection lora_from_residual_svd "
+        "lora_from_activations apply_lora_update_inplace LoRATrainer ClosedFormHead ActivationHooks",
+        "task_models": "CopyModel BracketDepthModel ReverseModel RunningSumModel",
+        "identities": "run_battery",
+    }.items()
+    for name in names.split()
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name):
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return __all__

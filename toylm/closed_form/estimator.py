@@ -102,9 +102,9 @@ def as_targets(Y, rows, name="y"):
     """Y as a float64 array (n,) or (n, k) with `rows` rows, checked for NaN and infinity."""
     if Y is None:
         raise ValueError(f"requires {name} to be passed, but the target {name} is None")
-    if np.iscomplexobj(Y):
-        raise ValueError(f"Complex data not supported: {name}")
     Y = np.asarray(Y)
+    if np.iscomplexobj(Y):
+        raise ValueError(f"Complex data not supported: {name} has dtype {Y.dtype}")
     if Y.dtype.kind in "USO":
         try:
             Y = Y.astype(np.float64)

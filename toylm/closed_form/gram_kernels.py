@@ -204,6 +204,12 @@ def _all_chunks(X, Y, shift_x, shift_y, Z, M, dp, R, S, inverse, precondition):
         _chunk(X, Y, shift_x, shift_y, t * size, min(n, (t + 1) * size), Z[t], M[t], dp, R, S, inverse, precondition)
 
 
+def _parts(rows):
+    """Several parts a thread, handed out one by one: a core that others use then delays the sum by one part only."""
+    threads = nb.get_num_threads()
+    return 1 if threads == 1 else max(1, min(6 * threads, rows // (8 * BLOCK)))
+
+
 def moments(X, Y, shift_x, shift_y, R=None):
     """Z'Z with Z = [(X - shift_x) R^-1 | Y - shift_y | 1], a (d+k+1, d+k+1) float64 array.
 
@@ -221,10 +227,11 @@ def moments(X, Y, shift_x, shift_y, R=None):
     for p in range(dp // PANEL):
         part = slice(p * PANEL, (p + 1) * PANEL)
         scaled[p] = -np.triu(padded[part, part], 1) / diagonal[part, None]
-    threads = max(1, min(nb.get_num_threads(), X.shape[0] // BLOCK))
-    Z = np.zeros((threads, BLOCK, ld))
-    M = np.zeros((threads, ld + ROWS, ld))
-    _all_chunks(X, Y, shift_x, shift_y, Z, M, dp, padded, scaled, -1.0 / diagonal, R is not None)
+    parts = _parts(X.shape[0])
+    Z = np.zeros((parts, BLOCK, ld))
+    M = np.zeros((parts, ld + ROWS, ld))
+    with nb.parallel_chunksize(1):
+        _all_chunks(X, Y, shift_x, shift_y, Z, M, dp, padded, scaled, -1.0 / diagonal, R is not None)
     keep = np.r_[0:d, dp : dp + k + 1]
     total = M.sum(axis=0)[np.ix_(keep, keep)]
     return np.triu(total) + np.triu(total, 1).T
@@ -260,7 +267,7 @@ def sketch(X, shift, rows, offset=0):
     The signs are a hash of the row's number (its number in X plus `offset`), so equal input gives equal bits.
     Woodruff, Sketching as a tool for numerical linear algebra (2014), section 2.
     """
-    threads = max(1, min(nb.get_num_threads(), X.shape[0] // BLOCK))
-    S = np.zeros((threads, rows, X.shape[1]))
+    parts = min(nb.get_num_threads(), _parts(X.shape[0]))
+    S = np.zeros((parts, rows, X.shape[1]))
     _sketch_chunks(X, shift, offset, S)
     return S.sum(axis=0)

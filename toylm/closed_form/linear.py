@@ -131,7 +131,7 @@ class Ridge(_Linear):
 
 def _small(X):
     """Small input is checked for NaN up front; for large input the Gram matrix shows it without another pass."""
-    return np.size(X) < 1_000_000
+    return np.asarray(X).size < 1_000_000
 
 
 def _fit_blocks(model, blocks, lambda_reg, fit_intercept, solver):

@@ -32,6 +32,11 @@ RCOND_CHOLESKY = 1e-10
 SOLVERS = ("auto", "cholesky", "cholesky_qr", "tsqr", "svd")
 
 
+def rank_tolerance(rows, columns):
+    """Singular values below this times the largest one are rounding: their error grows as sqrt(n), not as n."""
+    return EPS * max(columns, np.sqrt(rows), 16)
+
+
 @dataclass
 class Solution:
     """W (d, k) and intercept (k,), the solver that found them, an estimate of rcond(X'X + lambda I), the rank of X."""
@@ -161,16 +166,16 @@ def _wide(X, Y, lambda_reg, fit_intercept, solver):
             return _solution(coef, means.mean_x, means.mean_y, "dual_cholesky", factored[2], len(X))
     if solver == "cholesky":
         raise ValueError("solver 'cholesky' failed: XX' + lambda I is singular in float64; use solver 'auto'")
-    return _svd(Xc, Yc, means.mean_x, means.mean_y, lambda_reg, max(X.shape))
+    return _svd(Xc, Yc, means.mean_x, means.mean_y, lambda_reg, len(X))
 
 
-def _svd(A, B, mean_x, mean_y, lambda_reg, size):
+def _svd(A, B, mean_x, mean_y, lambda_reg, rows):
     """From a thin SVD of A: W = V diag(s / (s^2 + lambda)) U'B, singular values at rounding level dropped if lambda is 0."""
     from scipy.linalg import svd
 
     U, s, Vt = svd(A, full_matrices=False, check_finite=False)
     largest = s[0] if len(s) else 0.0
-    keep = s > EPS * size * largest
+    keep = s > rank_tolerance(rows, A.shape[1]) * largest
     rank = int(keep.sum())
     if rank < A.shape[1] and lambda_reg == 0:
         warn_rank(rank, A.shape[1], "the system is singular")
@@ -212,11 +217,11 @@ def _tsqr(source, gram, lambda_reg, fit_intercept, solver):
     rcond = 0.0
     if R.shape[0] == R.shape[1]:
         rcond, _ = lapack.dtrcon(R, norm="1")
-    if rcond > EPS * max(gram.count, len(mean_x)) and solver != "svd":
+    if rcond > rank_tolerance(gram.count, len(mean_x)) and solver != "svd":
         coef = solve_triangular(R, C, check_finite=False)
         return _solution(coef, mean_x, mean_y, "tsqr", rcond**2, len(mean_x), passes=2)
     # The penalty is in R already.
-    found = _svd(R, C, mean_x, mean_y, 0.0, max(gram.count, R.shape[1]))
+    found = _svd(R, C, mean_x, mean_y, 0.0, gram.count)
     found.passes = 2
     return found
 
@@ -248,7 +253,7 @@ def precondition(source, gram, lambda_reg, fit_intercept, use_sketch=None, limit
         R = _shifted_cholesky(_penalised(A, lambda_reg))
     for _ in range(5):
         rcond, _ = lapack.dtrcon(R, norm="1")
-        if rcond <= EPS * max(d, 16):
+        if rcond <= rank_tolerance(gram.count, d) / d:
             return None
         G, C = 0.0, 0.0
         for X, Y in source.blocks():
@@ -308,7 +313,7 @@ def solve_moments(gram, lambda_reg=0.0, fit_intercept=True):
     A, B = gram.normal_equations(fit_intercept)
     values, V = eigh(A, check_finite=False)
     largest = max(values[-1], 0.0)
-    keep = values > EPS * max(len(A), 16) * largest
+    keep = values > rank_tolerance(gram.count, len(A)) * largest
     if lambdas.min() == 0 and not keep.all():
         warn_rank(int(keep.sum()), len(A), "the system is singular")
     denominator = np.where(keep, values, 0.0)[:, None] + lambdas

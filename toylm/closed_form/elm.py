@@ -1,0 +1,150 @@
+"""Extreme learning machines: random features, and a ridge head in closed form."""
+
+import numpy as np
+
+from . import memory
+from .estimator import Regressor, check_choice, check_count, check_lambda, check_positive
+from .passes import ArraySource, StreamSource
+from .solvers import least_squares
+from .whitening import make_whitening
+
+ACTIVATIONS = {"tanh": np.tanh, "relu": lambda z: np.maximum(z, 0.0)}
+_BLOCK_BYTES = 64 * 2**20
+
+
+class DeepELM(Regressor):
+    """Layers of random features H_l = phi(H_(l-1) W_l + b_l), H_0 the whitened input, then beta = (H'H + lambda I)^-1 H'Y.
+
+    Formula: W_l and b_l are drawn once, weight_scale N(0, 1), layer by layer from one generator seeded by random_seed, and
+    never trained; only the head beta is solved for. weight_scale "fan_in" is 1 / sqrt(inputs of the layer), which keeps
+    deep stacks from saturating. Source: G.-B. Huang, Q.-Y. Zhu, C.-K. Siew, Extreme learning machine: theory and
+    applications (2006); J. Tang, C. Deng, G.-B. Huang, Extreme learning machine for multilayer perceptron (2016).
+    Cost: n (sum of h_(l-1) h_l) for the features, n h^2 + h^3 / 3 for the head; memory 24 h^2 bytes and a block of rows,
+    named before they are taken (16 n h where n < h).
+    Fails: features do not adapt: past a few dozen inputs with structure, a trained network of the same width is better.
+    Depth rarely helps (`toylm deep-elm-bench` shows it): each random layer forgets something of the input.
+
+    Parameters: hidden_units, an int or one int a layer; depth, how often an int is repeated; activation "tanh" or "relu";
+    weight_scale; random_seed; lambda_reg; fit_intercept, of the head; whiten and whiten_eps (see Whitening; None for raw
+    inputs); solver as in LinearRegression.
+    Attributes: hidden_weights_ (list of (inputs, h)), hidden_biases_ (list of (h,)), beta_ (h, k), intercept_; solver_,
+    rcond_, rank_.
+    """
+
+    def __init__(
+        self,
+        hidden_units=128,
+        depth=2,
+        activation="tanh",
+        weight_scale="fan_in",
+        random_seed=0,
+        lambda_reg=1e-6,
+        fit_intercept=False,
+        whiten="features",
+        whiten_eps=1e-8,
+        solver="auto",
+    ):
+        self.hidden_units = hidden_units
+        self.depth = depth
+        self.activation = activation
+        self.weight_scale = weight_scale
+        self.random_seed = random_seed
+        self.lambda_reg = lambda_reg
+        self.fit_intercept = fit_intercept
+        self.whiten = whiten
+        self.whiten_eps = whiten_eps
+        self.solver = solver
+
+    def _widths(self):
+        if np.ndim(self.hidden_units):
+            widths = [check_count(h, "hidden_units") for h in self.hidden_units]
+            if not widths:
+                raise ValueError("hidden_units is empty: give at least one layer")
+            return widths
+        return [check_count(self.hidden_units, "hidden_units")] * check_count(self.depth, "depth")
+
+    def fit(self, X, y):
+        """X (n, d), y (n,) or (n, k). Raises ValueError on bad input, MemoryError where the head would not fit in memory."""
+        check_lambda(self.lambda_reg)
+        check_choice(self.activation, "activation", tuple(ACTIVATIONS))
+        widths = self._widths()
+        X, Y = self._fit_X_y(X, y)
+        n, last = len(X), widths[-1]
+        inputs = [X.shape[1], *widths[:-1]]
+        needed = 8 * sum(a * b for a, b in zip(inputs, widths)) + (16 * n * last if n < last else 24 * last**2)
+        memory.require(needed, f"hidden_units = {max(widths)}", "use fewer hidden units")
+        whitening = make_whitening(self.whiten, self.whiten_eps)
+        self.whitening_ = whitening.fit(X) if whitening else None
+        rng = np.random.default_rng(self.random_seed)
+        self.hidden_weights_, self.hidden_biases_ = [], []
+        for rows, columns in zip(inputs, widths):
+            scale = rows**-0.5 if self.weight_scale == "fan_in" else check_positive(self.weight_scale, "weight_scale")
+            self.hidden_weights_.append(scale * rng.standard_normal((rows, columns)))
+            self.hidden_biases_.append(scale * rng.standard_normal(columns))
+        step = max(256, _BLOCK_BYTES // (8 * last))
+        if n < last or n <= step:
+            source = ArraySource(self._features(X), Y)
+        else:
+            source = StreamSource(
+                lambda: ((self._features(X[i : i + step]), Y[i : i + step]) for i in range(0, n, step))
+            )
+        found = least_squares(source, self.lambda_reg, self.fit_intercept, self.solver)
+        self.beta_, self._intercept = found.coef, found.intercept
+        self.intercept_ = float(found.intercept[0]) if self._one_target else found.intercept
+        self.solver_, self.rcond_, self.rank_ = found.solver, found.rcond, found.rank
+        return self
+
+    def features(self, X):
+        """The last hidden layer H, (n, h)."""
+        return self._features(self._check_X(X))
+
+    def predict(self, X):
+        """H beta + intercept, (n,) or (n, k) like the y of fit."""
+        X = self._check_X(X)
+        out = np.empty((len(X), self.beta_.shape[1]))
+        step = max(256, _BLOCK_BYTES // (8 * max(map(len, self.hidden_biases_))))
+        for i in range(0, len(X), step):
+            out[i : i + step] = self._features(X[i : i + step]) @ self.beta_ + self._intercept
+        return self._shape_like_y(out)
+
+    def _features(self, X):
+        H = self.whitening_.transform(X) if self.whitening_ else np.asarray(X, np.float64)
+        for W, b in zip(self.hidden_weights_, self.hidden_biases_):
+            H = ACTIVATIONS[self.activation](H @ W + b)
+        return H
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "beta_")
+
+
+class ELM(DeepELM):
+    """One layer of random features H = phi(x W_0 + b_0), then beta = (H'H + lambda I)^-1 H'Y.
+
+    Formula, source, cost and limits: DeepELM, with one layer; weight_scale is a number here, 1 by default.
+    Parameters and attributes: as in DeepELM, without depth.
+    """
+
+    def __init__(
+        self,
+        hidden_units=128,
+        activation="tanh",
+        weight_scale=1.0,
+        random_seed=0,
+        lambda_reg=1e-6,
+        fit_intercept=False,
+        whiten="features",
+        whiten_eps=1e-8,
+        solver="auto",
+    ):
+        self.hidden_units = hidden_units
+        self.activation = activation
+        self.weight_scale = weight_scale
+        self.random_seed = random_seed
+        self.lambda_reg = lambda_reg
+        self.fit_intercept = fit_intercept
+        self.whiten = whiten
+        self.whiten_eps = whiten_eps
+        self.solver = solver
+
+    def _widths(self):
+        return [check_count(self.hidden_units, "hidden_units")]

@@ -1,0 +1,248 @@
+"""Choosing lambda in one shot: exact leave-one-out and generalised cross-validation over a path of lambdas, one factorization.
+
+With the thin SVD of the centred X = U diag(s) V', c = U'Y and the filter g_j = lambda / (s_j^2 + lambda):
+
+    y_i - yhat_i = p_i + sum_j u_ij g_j c_j          p = Y - U c: what no lambda can fit
+    1 - h_ii     = q_i + sum_j u_ij^2 g_j            q_i = 1 - 1/n - sum_j u_ij^2
+    leave-one-out error of row i = (y_i - yhat_i) / (1 - h_ii)
+    GCV = n sum_i (y_i - yhat_i)^2 / (n - tr H)^2
+
+Every term is a sum without cancellation, down to lambda = 1e-14 and with fewer rows than features (where p = q = 0 exactly).
+Sources: D. Allen, The relationship between variable selection and data augmentation (1974), for PRESS; G. Golub, M. Heath,
+G. Wahba, Generalized cross-validation as a method for choosing a good ridge parameter (1979).
+"""
+
+import numpy as np
+
+from .estimator import as_matrix, check_choice, check_lambda
+from .gram import GramAccumulator
+from .linear import _Linear
+from .passes import ArraySource, StreamSource, centred_rows
+from .solvers import Solution, factor_spd, precondition, rank_tolerance, tsqr
+
+_DIRECT_WORK = 1e9  # n d min(n, d) up to which the SVD of X itself is taken
+_WELL_CONDITIONED = 1e-4  # rcond of X'X above which its eigenvectors give U to twelve digits
+_ROWS = 1024
+
+
+class Spectrum:
+    """Means, singular values s (r,), right vectors V (d, r), coordinates c = U'Y (r, k), and how to get the rows of U."""
+
+    def __init__(self, source, fit_intercept):
+        self.fit_intercept = fit_intercept
+        self.source = source
+        self.U = None
+        if isinstance(source, ArraySource) and source.X.size * min(source.X.shape) <= _DIRECT_WORK:
+            self._direct(source.X, source.Y)
+        else:
+            self._streamed()
+
+    def _direct(self, X, Y):
+        from scipy.linalg import svd
+
+        self.n = len(X)
+        self.mean_x = X.mean(axis=0, dtype=np.float64) if self.fit_intercept else np.zeros(X.shape[1])
+        self.mean_y = Y.mean(axis=0) if self.fit_intercept else np.zeros(Y.shape[1])
+        U, s, Vt = svd(centred_rows(X, self.mean_x), full_matrices=False, check_finite=False)
+        keep = s > rank_tolerance(self.n, X.shape[1]) * s[0]
+        self.U, self.s, self.V = U[:, keep], s[keep], Vt[keep].T
+        self.c = self.U.T @ (Y - self.mean_y)
+
+    def _streamed(self):
+        from scipy.linalg import cholesky, eigh, solve_triangular, svd
+
+        gram = GramAccumulator()
+        for X, Y in self.source.blocks():
+            gram.add(X, Y)
+        self.n, self.squares = gram.count, gram.squares
+        self.mean_x = gram.mean_x if self.fit_intercept else np.zeros_like(gram.mean_x)
+        self.mean_y = gram.mean_y if self.fit_intercept else np.zeros_like(gram.mean_y)
+        A, B = gram.normal_equations(self.fit_intercept)
+        factored = factor_spd(A)
+        self.R = None
+        if factored is not None and factored[2] > _WELL_CONDITIONED:
+            values, self.V = eigh(A, check_finite=False)
+            self.s = np.sqrt(values)
+            self.M = self.V / self.s
+            self.c = self.M.T @ B
+            return
+        found = precondition(self.source, gram, 0.0, self.fit_intercept)
+        if found is not None:
+            self.R, G, C, _ = found
+            T = cholesky(G)
+            left, self.s, Vt = svd(T @ self.R)
+            self.V, self.M = Vt.T, solve_triangular(T, left)
+            self.c = self.M.T @ C
+            return
+        R, C = tsqr(self.source, self.mean_x, self.mean_y)
+        left, s, Vt = svd(R, full_matrices=False)
+        keep = s > rank_tolerance(self.n, len(self.mean_x)) * s[0]
+        self.s, self.V = s[keep], Vt[keep].T
+        self.M = self.V / self.s
+        self.c = left[:, keep].T @ C
+
+    def rows(self):
+        """Pairs of a block of rows of U (b, r) and the same rows of the centred Y (b, k)."""
+        if self.U is not None:
+            for i in range(0, self.n, _ROWS):
+                yield self.U[i : i + _ROWS], self.source.Y[i : i + _ROWS] - self.mean_y
+            return
+        for X, Y in self.source.blocks():
+            for i in range(0, len(X), _ROWS):
+                yield centred_rows(X[i : i + _ROWS], self.mean_x, self.R) @ self.M, Y[i : i + _ROWS] - self.mean_y
+
+    @property
+    def saturated(self):
+        """Whether U spans every direction that the rows have, so that p and q are exactly zero."""
+        return len(self.s) == self.n - self.fit_intercept
+
+    def coef(self, lambdas):
+        """W (d, k) for one lambda, or for one lambda a target (k,)."""
+        s = self.s[:, None]
+        return self.V @ (s / (s**2 + np.atleast_1d(lambdas)) * self.c)
+
+    def filters(self, lambdas):
+        """g (r, m): lambda / (s^2 + lambda)."""
+        return lambdas / (self.s[:, None] ** 2 + lambdas)
+
+
+def loo_errors(spectrum, lambdas):
+    """Mean squared leave-one-out error, (m, k), of every lambda and target; every row read once, exact."""
+    g = spectrum.filters(lambdas)
+    k, m = spectrum.c.shape[1], len(lambdas)
+    total = np.zeros((k, m))
+    left, right = g, np.eye(m)
+    if not spectrum.saturated and k * m > 512:
+        # The columns of g differ little from each other: m filters are a few patterns, to rounding.
+        W, values, Zt = np.linalg.svd(g, full_matrices=False)
+        few = max(1, int((values > 1e-17 * len(g)).sum()))
+        if 2 * few < m:
+            left, right = W[:, :few] * values[:few], Zt[:few]
+    width = left.shape[1]
+    by_target = np.ascontiguousarray((spectrum.c.T[:, None, :] * left.T).reshape(k * width, -1).T)
+    extended = np.vstack([right, np.ones((1, m))])
+    for U, Y in spectrum.rows():
+        b = len(U)
+        parts = np.empty((b, k, width + 1))
+        parts[:, :, :-1] = (U @ by_target).reshape(b, k, width)
+        if spectrum.saturated:
+            parts[:, :, -1], q = 0.0, 0.0
+        else:
+            parts[:, :, -1] = Y - U @ spectrum.c
+            q = 1 - spectrum.fit_intercept / spectrum.n - np.einsum("ij,ij->i", U, U)[:, None]
+        with np.errstate(divide="ignore"):
+            inverse = 1 / (q + U**2 @ g)
+        error = np.empty((b, m))
+        for t in range(k):
+            np.matmul(parts[:, t], extended, out=error)
+            error *= inverse
+            total[t] += np.einsum("ij,ij->j", error, error)
+    return total.T / spectrum.n
+
+
+def loo_residuals(X, y, lambda_reg, fit_intercept=True):
+    """Leave-one-out residuals y_i - yhat_(-i), (n,) or (n, k), of ridge with one lambda: as if n models had been fitted."""
+    X = as_matrix(X)
+    Y = np.asarray(y, np.float64)
+    spectrum = Spectrum(ArraySource(X, Y.reshape(len(Y), -1)), fit_intercept)
+    g = spectrum.filters(np.array([check_lambda(lambda_reg)]))
+    out = []
+    for U, centred in spectrum.rows():
+        p = q = 0.0
+        if not spectrum.saturated:
+            p = centred - U @ spectrum.c
+            q = 1 - spectrum.fit_intercept / spectrum.n - np.einsum("ij,ij->i", U, U)[:, None]
+        out.append((p + U @ (g * spectrum.c)) / (q + U**2 @ g))
+    return np.concatenate(out).reshape(Y.shape)
+
+
+def gcv_scores(spectrum, lambdas):
+    """GCV, (m, k): n ||r||^2 / (n - tr H)^2, the intercept counted in tr H. No pass over the rows where X was streamed."""
+    g = spectrum.filters(lambdas)
+    n = spectrum.n
+    if spectrum.saturated:
+        left_over = 0.0
+    else:
+        left_over = sum(((Y - U @ spectrum.c) ** 2).sum(axis=0) for U, Y in spectrum.rows())
+    residual = left_over + (g[:, :, None] ** 2 * spectrum.c[:, None, :] ** 2).sum(axis=0)
+    free = n - spectrum.fit_intercept - (1 - g).sum(axis=0)
+    if spectrum.saturated:
+        free = g.sum(axis=0)
+    return n * residual / free[:, None] ** 2
+
+
+class RidgePath(_Linear):
+    """Ridge whose lambda is chosen from a path by exact leave-one-out or by GCV, all from one factorization.
+
+    Formula and sources: at the top of this module. Leave-one-out costs what one fit costs plus one pass over the rows;
+    n fits would cost n times as much.
+    Cost: n d^2 for the factorization, one pass of n (d^2 + d m + k (d q + q m)) multiply-adds for leave-one-out with m
+    lambdas, k targets, q <= m patterns that the m filters consist of (about 10); memory 8 d^2 bytes and a block of rows.
+    Fails: leave-one-out answers for rows drawn independently. Neighbouring rows that know each other (windows of one text)
+    make it choose too small a lambda.
+
+    Parameters: lambdas, the path (None: 60 values from 1e-12 to 100 times the mean squared singular value); criterion "loo"
+    or "gcv"; per_target, one lambda for each target or one for all; fit_intercept.
+    Attributes: lambda_ (float, or (k,) per target); lambdas_ (m,); scores_ (m, k), mean squared error left out, or GCV;
+    best_score_; those of Ridge.
+    """
+
+    def __init__(self, lambdas=None, criterion="loo", per_target=False, fit_intercept=True):
+        self.lambdas = lambdas
+        self.criterion = criterion
+        self.per_target = per_target
+        self.fit_intercept = fit_intercept
+
+    def fit(self, X, y):
+        """X (n, d), y (n,) or (n, k). Raises ValueError on NaN, infinity, mismatched rows, lambda < 0."""
+        X, Y = self._fit_X_y(X, y)
+        if len(X) < 2:
+            raise ValueError(f"leave-one-out needs at least 2 rows, got n_samples = {len(X)} (1 sample)")
+        return self._choose(Spectrum(ArraySource(X, Y), self.fit_intercept))
+
+    def fit_blocks(self, blocks):
+        """Fit from a callable that returns a fresh iterator of (X, Y) blocks; it is called two to four times."""
+        X, Y = next(iter(blocks()))
+        self.n_features_in_ = as_matrix(X).shape[1]
+        self._one_target = np.ndim(Y) == 1
+        return self._choose(Spectrum(StreamSource(blocks), self.fit_intercept))
+
+    def _choose(self, spectrum):
+        check_choice(self.criterion, "criterion", ("loo", "gcv"))
+        if self.lambdas is None:
+            scale = (spectrum.s**2).mean() if len(spectrum.s) else 1.0
+            self.lambdas_ = np.logspace(-12, 2, 60) * scale
+        else:
+            self.lambdas_ = np.array([check_lambda(value, "lambdas") for value in np.atleast_1d(self.lambdas)])
+        if not len(self.lambdas_):
+            raise ValueError("lambdas is empty: give at least one value")
+        score = loo_errors if self.criterion == "loo" else gcv_scores
+        with np.errstate(invalid="ignore", divide="ignore"):
+            self.scores_ = score(spectrum, self.lambdas_)
+        # lambda 0 with fewer rows than features leaves 0 / 0: such a value is not a candidate.
+        usable = np.where(np.isfinite(self.scores_), self.scores_, np.inf)
+        if self.per_target:
+            best = usable.argmin(axis=0)
+            self.lambda_ = self.lambdas_[best]
+            self.best_score_ = usable[best, np.arange(len(best))]
+        else:
+            best = int(usable.mean(axis=1).argmin())
+            self.lambda_, self.best_score_ = float(self.lambdas_[best]), float(usable[best].mean())
+        coef = spectrum.coef(self.lambda_)
+        low = spectrum.s[-1] ** 2 if len(spectrum.s) == len(spectrum.mean_x) else 0.0
+        smallest = np.min(self.lambda_)
+        high = spectrum.s.max(initial=0.0) ** 2 + smallest
+        rcond = (low + smallest) / high if high else 0.0
+        intercept = spectrum.mean_y - spectrum.mean_x @ coef
+        solver = "svd" if spectrum.U is not None else "eigh" if spectrum.R is None else "cholesky_qr"
+        self.spectrum_ = spectrum
+        self._store(Solution(coef, intercept, solver, rcond, len(spectrum.s)))
+        if self.per_target and self._one_target:
+            self.lambda_, self.best_score_ = float(self.lambda_[0]), float(self.best_score_[0])
+        spectrum.source, spectrum.U = None, None
+        return self
+
+    def coef_path(self, lambdas=None):
+        """W for every lambda of a path, (m, d, k), from the factorization of fit."""
+        lambdas = self.lambdas_ if lambdas is None else np.atleast_1d(lambdas)
+        return np.stack([self.spectrum_.coef(value) for value in lambdas])
