@@ -7,7 +7,7 @@ from .progress import Progress
 from .split import HELD_OUT, TRAIN
 from .token_file import TokenCollector, TokenFileWriter
 
-BATCH_CHARACTERS = 4_000_000  # encoded at once
+BATCH_CHARACTERS = 1_000_000  # encoded at once; the library takes some 200 bytes a token meanwhile
 
 
 def encode_corpus(data, tokenizer, separator=None, limit=None, cache_dir=None, progress=True):
@@ -56,7 +56,7 @@ def write_tokens(corpus, split, tokenizer, directory, progress):
 
 
 def _in_batches(pieces):
-    """Gather (side, text, last) pieces into lists of a few megabytes, so that all cores have work."""
+    """Gather (side, text, last) pieces into lists of about a megabyte, so that all cores have work."""
     waiting, characters = [], 0
     for piece in pieces:
         waiting.append(piece)

@@ -10,7 +10,7 @@ import io
 END_OF_TEXT = "<|endoftext|>"
 
 CHUNK_BYTES = 1 << 20
-LONGEST_PIECE = 1 << 20  # characters
+LONGEST_PIECE = 1 << 17  # characters
 
 
 def read_chunks(path, on_bytes=None):
@@ -69,7 +69,7 @@ def split_pieces(chunks, marker=None):
     """Cut a stream of text into documents; yield `(text, last)` pieces.
 
     Documents end at `marker` and at the end of the stream; white space around them is stripped, and empty ones are dropped.
-    Without a marker the stream is one document, kept to the character. A document of more than about a million characters
+    Without a marker the stream is one document, kept to the character. A document of more than about 130,000 characters
     comes in several pieces, none of which ends in white space, cut before a space where there is one.
     """
     keep = len(marker) if marker else 1  # characters that may be the start of a marker
@@ -83,15 +83,16 @@ def split_pieces(chunks, marker=None):
                 if text or started:
                     yield text, True
                 started = False
-        if len(buffer) > LONGEST_PIECE:
-            cut = _cut(buffer, len(buffer) - keep)
-            if cut:
-                text, buffer = buffer[:cut], buffer[cut:]
-                if marker and not started:
-                    text = text.lstrip()
-                started = started or bool(text)
-                if text:
-                    yield text, False
+        while len(buffer) > LONGEST_PIECE + keep:
+            cut = _cut(buffer, LONGEST_PIECE) or _cut(buffer, len(buffer) - keep)
+            if not cut:
+                break  # nothing but white space so far
+            text, buffer = buffer[:cut], buffer[cut:]
+            if marker and not started:
+                text = text.lstrip()
+            started = started or bool(text)
+            if text:
+                yield text, False
     if marker:
         buffer = buffer.rstrip() if started else buffer.strip()
     if buffer or started:
@@ -100,7 +101,7 @@ def split_pieces(chunks, marker=None):
 
 def _cut(text, limit):
     """Where to cut `text` at or before `limit`: before a space if one is near, and never after white space."""
-    cut = text.rfind(" ", limit - 4096, limit)
+    cut = text.rfind(" ", max(0, limit - 4096), limit)
     if cut < 0:
         cut = limit
     while cut and text[cut - 1].isspace():

@@ -1,0 +1,165 @@
+"""From a text to everything that training needs, kept and reused."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from toylm.data import Tokenizer, encode_corpus, load_prepared, preparation, prepare, train_tokenizer
+
+STORIES = [f"Once upon a time {name} had {count} {thing}." for name in ("Lily", "Tom", "Ann", "Zoë") for count in range(5)
+           for thing in ("cats", "dogs", "🙂", "naïve friends", "apples")]  # fmt: skip
+
+
+@pytest.fixture
+def stories(tmp_path):
+    path = tmp_path / "my stories.txt"
+    path.write_text("\n<|endoftext|>\n".join(STORIES), encoding="utf-8")
+    return path
+
+
+def files(folder):
+    return {p.name: p.read_bytes() for p in folder.iterdir()}
+
+
+@pytest.mark.parametrize("level, vocab_size", [("bpe", 300), ("char", None), ("byte", None), ("word", 20)])
+def test_the_tokens_are_the_text(tmp_path, stories, level, vocab_size):
+    prepared = prepare(stories, tmp_path / "out", level, vocab_size, held_out=0.1, context_length=16, progress=False)
+    assert [prepared.counts[s]["documents"] for s in ("train", "held_out")] == [90, 10]
+    found = []
+    for side, name in ((prepared.train, "train"), (prepared.held_out, "held_out")):
+        ends = np.flatnonzero(side.tokens == prepared.tokenizer.end_id)
+        assert ends[-1] == len(side) - 1 and len(ends) == side.documents == prepared.counts[name]["documents"]
+        texts = [prepared.tokenizer.decode(d) for d in np.split(side.tokens, ends + 1)[:-1]]
+        assert prepared.counts[name]["tokens"] == len(side) and prepared.counts[name]["bytes"] == side.utf8_bytes
+        found += texts
+    if level != "word":
+        assert sorted(found) == sorted(STORIES)
+        assert prepared.train.utf8_bytes + prepared.held_out.utf8_bytes == sum(len(s.encode()) for s in STORIES)
+        assert prepared.train.unknown_tokens == prepared.held_out.unknown_tokens == 0
+    else:
+        assert prepared.vocab_size == 20 and prepared.train.unknown_tokens > 0
+        assert "of the held-out tokens are unknown" in prepared.notes[-1]
+    tokens, targets = prepared.batches(4, 16, seed=1).next()
+    assert tokens.shape == targets.shape == (4, 16) and max(tokens.max(), targets.max()) < prepared.vocab_size
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted([*preparation.FILES, preparation.MARK])
+
+
+def test_the_tokenizer_never_sees_held_out_text(tmp_path):
+    documents = ["aaaa bbbb"] * 30 + [f"plain {i}" for i in range(30)]
+    held_out = tmp_path / "held.txt"
+    held_out.write_text("Ω ΩΩ", encoding="utf-8")
+    text = tmp_path / "text.txt"
+    text.write_text("<|endoftext|>".join(documents), encoding="utf-8")
+    prepared = prepare(text, tmp_path / "out", "char", held_out_data=held_out, progress=False)
+    assert "Ω" not in prepared.tokenizer.backend.get_vocab()
+    assert prepared.held_out.unknown_tokens == 3 and prepared.train.unknown_tokens == 0
+
+
+def test_it_is_reused_until_something_changes(tmp_path, stories):
+    out = tmp_path / "out"
+
+    def again(**options):
+        return prepare(stories, out, **({"vocab_size": 270, "progress": False} | options)).reused
+
+    assert again() is False and again() is True and again(context_length=4) is True
+    assert again(vocab_size=280) is False and again(vocab_size=280) is True
+    assert again(vocab_size=280, seed=1) is False and again(vocab_size=280, seed=1, held_out=0.2) is False
+    assert again() is False and again() is True
+    first = files(out)
+    stamp = stories.stat().st_mtime_ns
+    stories.write_text("\n<|endoftext|>\n".join(STORIES[::-1]), encoding="utf-8")
+    os.utime(stories, ns=(stamp + 10**9, stamp + 10**9))
+    assert again() is False and files(out).keys() == first.keys()
+    (out / "train.bin").write_bytes(b"damaged")
+    assert again() is False and again() is True
+
+
+def test_the_same_text_gives_the_same_files(tmp_path, stories):
+    for name in ("one", "two"):
+        prepare(stories, tmp_path / name, vocab_size=280, progress=False)
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+
+
+def test_a_prepared_folder_is_data_itself(tmp_path, stories):
+    made = prepare(stories, tmp_path / "out", vocab_size=280, progress=False)
+    opened = prepare(tmp_path / "out", vocab_size=4096, tokenizer="char")
+    assert opened.tokenizer.digest == made.tokenizer.digest and opened.counts == made.counts
+    assert (opened.train.byte_lengths == made.tokenizer.byte_lengths).all()
+    train_tokenizer(["other"], "char").save(tmp_path / "out")
+    with pytest.raises(ValueError, match="made with another tokenizer"):
+        load_prepared(tmp_path / "out")
+    (tmp_path / "out" / "prepared.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(ValueError, match="prepared.json is corrupt"):
+        load_prepared(tmp_path / "out")
+    with pytest.raises(FileNotFoundError, match="holds no prepared data"):
+        load_prepared(tmp_path)
+
+
+def test_the_cache_is_the_default_folder(tmp_path, stories, monkeypatch):
+    monkeypatch.setenv("TOYLM_CACHE", str(tmp_path / "cache"))
+    made = prepare(stories, vocab_size=280, progress=False)
+    assert made.path.parent == tmp_path / "cache" / "prepared" and made.path.name.startswith("my stories-")
+    assert prepare(stories, vocab_size=280, progress=False).reused
+    assert not prepare(stories, vocab_size=290, progress=False).reused  # in a folder of its own
+    assert prepare(stories, vocab_size=280, progress=False).reused
+
+
+def test_an_existing_tokenizer_is_used(tmp_path, stories):
+    tokenizer = train_tokenizer(STORIES, "char")
+    tokenizer.save(tmp_path / "checkpoint")
+    for given in (tokenizer, tmp_path / "checkpoint", str(tmp_path / "checkpoint" / "tokenizer.json")):
+        prepared = prepare(stories, tmp_path / "out", given, progress=False)
+        assert prepared.tokenizer.digest == Tokenizer.load(tmp_path / "checkpoint").digest
+    whole = encode_corpus(stories, tokenizer, progress=False)
+    assert len(whole) == len(prepared.train) + len(prepared.held_out) and whole.documents == 100
+    assert whole.windows(8, 4).bytes == sum(len(s.encode()) for s in STORIES)
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, OSError(28, "No space left on device"), RuntimeError])
+def test_nothing_is_left_half_written(tmp_path, stories, monkeypatch, interrupt):
+    def fail(*args, **kwargs):
+        raise interrupt
+
+    kept = tmp_path / "kept"
+    prepare(stories, kept, vocab_size=280, progress=False)
+    before = files(kept)
+    for place in ("write_tokens", "Tokenizer.save", "train_tokenizer", "write_json"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"toylm.data.preparation.{place}", fail)
+            for out in (kept, tmp_path / "new"):
+                with pytest.raises(type(interrupt) if isinstance(interrupt, OSError) else interrupt):
+                    prepare(stories, out, vocab_size=290, progress=False)
+        assert files(kept) == before and not (tmp_path / "new").exists()
+    assert prepare(stories, kept, vocab_size=280, progress=False).reused
+
+
+def test_mistakes_leave_nothing(tmp_path, stories):
+    out = tmp_path / "out"
+    short = tmp_path / "short.txt"
+    short.write_text("A cat.", encoding="utf-8")
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
+    for data, options, message in [
+        (short, {"context_length": 64}, r"short.txt has \d+ tokens; one context of 64 needs 65: choose a context length"),
+        (tmp_path / "latin.txt", {}, "not UTF-8 .* offset 3"),
+        (stories, {"vocab_size": 100}, "vocab_size is 100"),
+        (stories, {"held_out": 2}, "held_out is 2"),
+        (stories, {"tokenizer": "bpee"}, "did you mean 'bpe'"),
+        (stories, {"separator": ""}, "separator is empty"),
+        ("shakespear", {}, "did you mean 'shakespeare'"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            prepare(data, out, progress=False, **options)
+        assert not out.exists()
+    with pytest.raises(ValueError, match="is a file; the output must be a folder"):
+        prepare(stories, short, progress=False)
+    prepare(stories, out, vocab_size=280, progress=False)
+    with pytest.raises(ValueError, match="one context of 99999 needs 100000"):  # also when it is reused
+        prepare(stories, out, vocab_size=280, context_length=99999, progress=False)
+
+
+def test_a_text_smaller_than_the_vocabulary_says_so(tmp_path, stories):
+    prepared = prepare(stories, tmp_path / "out", vocab_size=5000, progress=False)
+    assert prepared.vocab_size < 5000 and "fewer than the 5,000 asked for" in prepared.notes[0]
+    assert json.loads((tmp_path / "out" / "prepared.json").read_text(encoding="utf-8"))["notes"] == prepared.notes
