@@ -1,29 +1,9 @@
 """What the tests of training and of its commands share: a little text, settings for a very small model, one trained run."""
 
-import random
-
 import pytest
+from small_run import SMALL, make_text
 
 from toylm.cli import run_verb
-
-SMALL = (
-    "--vocab-size 300 --d-model 16 --n-heads 2 --n-layers 1 --context-length 16 --batch-size 4 --held-out 0.2 --threads 1 "
-    "--log-every 4 --eval-every 10 --save-every 10 --sample-every none --learning-rate 0.01"
-).split()
-
-
-def make_text(documents=120, seed=0):
-    """Documents of a few sentences each, every one closed by <|endoftext|>."""
-    rng = random.Random(seed)
-    words = "cat dog bird tree house river boat apple".split()
-    verbs = "saw liked found carried painted followed".split()
-    lines = []
-    for i in range(documents):
-        sentences = [
-            f"The {rng.choice(words)} {rng.choice(verbs)} the {rng.choice(words)} number {i}." for _ in range(rng.randint(2, 5))
-        ]
-        lines.append(" ".join(sentences) + "\n<|endoftext|>\n")
-    return "".join(lines)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,8 +7,8 @@ from toylm.train.settings import TrainSettings
 
 
 def settings(**changes):
-    base = {"learning_rate": 1.0, "final_learning_rate": 0.1, "warmup": 0.1, "batch_size": 4, "context_length": 8, "grad_accum": 2}
-    return TrainSettings().updated({**base, **changes})
+    rates = {"learning_rate": 1.0, "final_learning_rate": 0.1, "warmup": 0.1}
+    return TrainSettings().updated({**rates, "batch_size": 4, "context_length": 8, "grad_accum": 2, **changes})
 
 
 def test_steps():

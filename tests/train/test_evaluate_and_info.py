@@ -1,0 +1,109 @@
+"""toylm evaluate and toylm info, against sums worked out from the logits and from the files."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from toylm.checkpoint import load_checkpoint
+from toylm.cli import run_verb
+from toylm.train import metrics
+
+TEXT = "The cat saw the dog.\n<|endoftext|>\nA bird found the boat number 7, naïve café 🙂.\n<|endoftext|>\n"
+
+
+def figures(capsys, *arguments):
+    assert run_verb("evaluate", [*map(str, arguments), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_loss_is_the_mean_over_all_tokens(trained_run, tmp_path, capsys):
+    (tmp_path / "text.txt").write_text(TEXT, encoding="utf-8")
+    shown = figures(capsys, trained_run, tmp_path / "text.txt", "--context-length", "8", "--batch-size", "3")
+    model, tokenizer, _, _ = load_checkpoint(trained_run)
+    from toylm.data import load_corpus
+
+    documents = list(load_corpus(str(tmp_path / "text.txt")))
+    assert len(documents) == 2
+    ids = [i for text in documents for i in [*tokenizer.encode(text), tokenizer.end_id]]
+    context = [tokenizer.end_id, *ids[:-1]]
+    nats = 0.0
+    for start in range(0, len(ids), 8):
+        logits = model.forward(np.array(context[start : start + 8])).astype(np.float64)
+        logits -= logits.max(axis=1, keepdims=True)
+        logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        nats -= sum(logs[i, target] for i, target in enumerate(ids[start : start + 8]))
+    size = sum(len(text.encode()) for text in documents)
+    assert shown["tokens"] == len(ids) and shown["bytes"] == size
+    assert shown["loss"] == pytest.approx(nats / len(ids), rel=1e-5)
+    assert shown["perplexity"] == pytest.approx(math.exp(nats / len(ids)), rel=1e-4)
+    assert shown["bits_per_byte"] == pytest.approx(nats / math.log(2) / size, rel=1e-5)
+
+
+def test_the_runs_own_held_out_text(trained_run, capsys):
+    """The figure of the training run, again."""
+    records = [r for r in metrics.read(trained_run / "metrics.jsonl") if "held_out_loss" in r]
+    best = min(records, key=lambda r: r["held_out_loss"])
+    shown = figures(capsys, trained_run)
+    assert shown["text"] == "animals, held out" and shown["tokens"] == best["held_out_tokens"]
+    assert shown["loss"] == pytest.approx(best["held_out_loss"], rel=1e-6)
+    assert shown["bits_per_byte"] == pytest.approx(best["bits_per_byte"], rel=1e-6)
+
+
+def test_printed(trained_run, tmp_path, capsys):
+    (tmp_path / "text.txt").write_text(TEXT, encoding="utf-8")
+    assert run_verb("evaluate", [str(trained_run), str(tmp_path / "text.txt")]) == 0
+    out = capsys.readouterr().out
+    for words in ("nats/token", "perplexity", "bits per byte", "windows of 16", "step-0000"):
+        assert words in out
+
+
+@pytest.mark.parametrize(
+    "content, flags, sentence",
+    [
+        (b"", [], "is empty"),
+        (b"caf\xe9", [], "UTF-8"),
+        (None, [], "there is no file or folder"),
+        (b"some text", ["--context-length", "17"], "context_length is 17; the model was trained for at most 16"),
+        (b"some text", ["--batch-size", "0"], "batch_size is 0; it must be at least 1"),
+    ],
+)
+def test_mistakes(trained_run, tmp_path, capsys, content, flags, sentence):
+    path = tmp_path / "text.txt"
+    if content is not None:
+        path.write_bytes(content)
+    assert run_verb("evaluate", [str(trained_run), str(path), *flags]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and sentence in error
+
+
+def test_a_checkpoint_without_its_run_needs_a_text(trained_run, tmp_path, capsys):
+    load_checkpoint(trained_run).model.save(tmp_path / "m", load_checkpoint(trained_run).tokenizer)
+    assert run_verb("evaluate", [str(tmp_path / "m")]) == 2
+    assert "belongs to no run" in capsys.readouterr().err
+
+
+def test_info(trained_run, capsys):
+    assert run_verb("info", [str(trained_run), "--json"]) == 0
+    about = json.loads(capsys.readouterr().out)
+    model = load_checkpoint(trained_run).model
+    assert about["parameter_count"] == model.parameters.size and about["config"] == model.config.to_dict()
+    assert [row["step"] for row in about["checkpoints"]] == [10, 20]
+    assert about["checkpoints"][1]["is"] == ["latest", "best"]
+    assert [row["step"] for row in about["held_out"]] == [10, 20]
+    assert about["ended"]["finished"] == "steps" and about["run"]["host"]["cpu"]
+    assert run_verb("info", [str(trained_run)]) == 0
+    out = capsys.readouterr().out
+    for words in ("model.layers.0.mlp.up_proj.weight", "64 x 16", "(latest, best)", "host ", "versions ", "bits/byte"):
+        assert words in out
+
+
+def test_info_of_a_bare_checkpoint_and_of_nothing(trained_run, tmp_path, capsys):
+    load_checkpoint(trained_run).model.save(tmp_path / "m")
+    assert run_verb("info", [str(tmp_path / "m")]) == 0
+    assert "parameters" in capsys.readouterr().out
+    (tmp_path / "m" / "model.safetensors").write_bytes(b"\0" * 30)
+    for path, sentence in ((tmp_path / "m", "truncated or corrupt"), (tmp_path / "nowhere", "does not exist")):
+        assert run_verb("info", [str(path)]) == 2
+        assert sentence in capsys.readouterr().err

@@ -1,0 +1,328 @@
+"""toylm train, end to end on a very small model: what it leaves, how it stops, how it goes on."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from small_run import SMALL
+
+from toylm.checkpoint import list_checkpoints, load_checkpoint
+from toylm.train import loop as loop_module
+from toylm.train import metrics
+
+
+def parameters(run, which="latest"):
+    return load_checkpoint(run, prefer=which, training=True)
+
+
+def assert_same_bits(run_a, run_b):
+    """Parameters, moments and everything that is to come are equal."""
+    a, b = parameters(run_a), parameters(run_b)
+    assert np.array_equal(a.model.parameters.flat, b.model.parameters.flat)
+    assert set(a.training.arrays) == set(b.training.arrays)
+    for name, array in a.training.arrays.items():
+        assert np.array_equal(array, b.training.arrays[name]), name
+    state_a, state_b = a.training.state, b.training.state
+    assert state_a["batches"] == state_b["batches"] and state_a["optimizer"] == state_b["optimizer"]
+    assert {**state_a["loop"], "seconds": 0} == {**state_b["loop"], "seconds": 0}
+
+
+def log(run):
+    """metrics.jsonl without what depends on the clock."""
+    timed = {"seconds", "tokens_per_second", "evaluation_seconds", "compile_seconds", "peak_memory_bytes"}
+    return [{k: v for k, v in record.items() if k not in timed} for record in metrics.read(run / "metrics.jsonl")]
+
+
+def stop_at(monkeypatch, step, action):
+    """Call `action()` in the middle of the given step."""
+    step_once = loop_module.Trainer._step
+
+    def wrapped(self):
+        if self.state.step + 1 == step:
+            action()
+        step_once(self)
+
+    monkeypatch.setattr(loop_module.Trainer, "_step", wrapped)
+
+
+# -- what a run leaves -----------------------------------------------------------------------------------------------------
+
+
+def test_what_a_run_leaves(trained_run):
+    names = {p.name for p in trained_run.iterdir()}
+    assert {"run.json", "metrics.jsonl", "samples.txt", "loss.png", "latest", "best", "step-000010", "step-000020"} <= names
+    record = json.loads((trained_run / "run.json").read_text(encoding="utf-8"))
+    assert record["seed"] == 0 and record["settings"]["d_model"] == 16 and record["settings"]["steps"] == 20
+    assert record["versions"]["numpy"] == np.__version__ and record["host"]["cpu"] and record["command"]
+    records = metrics.read(trained_run / "metrics.jsonl")
+    training = [r for r in records if "loss" in r]
+    assert [r["step"] for r in training] == [4, 8, 12, 16, 20]
+    assert training[-1]["tokens"] == 20 * 4 * 16
+    held_out = [r for r in records if "held_out_loss" in r]
+    assert [r["step"] for r in held_out] == [10, 20]
+    for r in held_out:
+        assert r["perplexity"] == pytest.approx(np.exp(r["held_out_loss"]))
+        assert 0 < r["bits_per_byte"] < 8
+    assert held_out[1]["held_out_loss"] < held_out[0]["held_out_loss"] < np.log(300)
+    assert records[-1]["finished"] == "steps" and records[-1]["peak_memory_bytes"] > 50e6
+    samples = (trained_run / "samples.txt").read_text(encoding="utf-8")
+    assert samples.startswith("=== step 10 ===\n") and "=== step 20 ===\n" in samples
+    assert (trained_run / "loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_report_before_and_after(train, capsys, monkeypatch, tmp_path):
+    assert train("--steps", "14", "--log-every", "7") == 0
+    printed = capsys.readouterr().out
+    for words in ("machine ", "text         animals: ", "held out", "parameters 3", "gradients", "moments", "activations",
+                  "a step       64 tokens (4 sequences x 16)", "an epoch", "expected: ", "tokens/s", "nats/token", "bits/byte",
+                  "done after 14 steps", "at the peak", "python -m toylm.generate runs/animals"):  # fmt: skip
+        assert words in printed, words
+    assert "step 00007/00014 (50.00%) | loss " in printed and "| eta: " in printed
+    # A second run gets a folder of its own.
+    assert train("--steps", "1", "--quiet") == 0
+    assert {p.name for p in (tmp_path / "runs").iterdir()} == {"animals", "animals-2"}
+    assert capsys.readouterr().out == ""
+
+
+def test_dry_run_leaves_nothing(train, tmp_path, capsys):
+    assert train("--steps", "5", "--dry-run", "--out", "runs/x") == 0
+    assert "memory" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_minutes_tokens_and_the_other_optimizers(train, tmp_path):
+    assert train("--minutes", "0.01", "--optimizer", "sgd", "--out", "m", "--quiet") == 0
+    assert metrics.read(tmp_path / "m" / "metrics.jsonl")[-1]["finished"] == "minutes"
+    assert set(parameters(tmp_path / "m").training.arrays) == {"velocity"}
+    assert train("--tokens", "130", "--optimizer", "adam", "--positions", "learned", "--out", "t", "--quiet") == 0
+    last = metrics.read(tmp_path / "t" / "metrics.jsonl")[-1]
+    assert last["finished"] == "tokens" and last["step"] == 3  # 64 tokens a step
+    assert parameters(tmp_path / "t").model.config.positions == "learned"
+
+
+def test_accumulated_batches_equal_one_large_batch(train, tmp_path):
+    assert train("--steps", "3", "--batch-size", "4", "--grad-accum", "2", "--out", "a", "--quiet") == 0
+    assert train("--steps", "3", "--batch-size", "8", "--out", "b", "--quiet") == 0
+    a, b = (parameters(tmp_path / name).model.parameters.flat for name in "ab")
+    assert np.abs(a - b).max() < 2e-5
+
+
+def test_patience(train, tmp_path, capsys):
+    # Without a learning rate to speak of nothing gets better after the first evaluation.
+    flags = ["--steps", "40", "--eval-every", "2", "--patience", "3", "--learning-rate", "1e-30", "--weight-decay", "0"]
+    assert train(*flags, "--out", "p") == 0
+    last = metrics.read(tmp_path / "p" / "metrics.jsonl")[-1]
+    assert last["finished"] == "patience" and last["step"] == 8
+    assert "stopped early (patience)" in capsys.readouterr().out
+    assert (tmp_path / "p" / "best").read_text(encoding="utf-8") == "step-000002\n"
+
+
+# -- stopping and resuming -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def whole_run(text_file, tmp_path_factory):
+    """20 steps in one go, with an evaluation, samples and logs on the way."""
+    from toylm.cli import run_verb
+
+    path = tmp_path_factory.mktemp("whole") / "run"
+    assert run_verb("train", ["--data", str(text_file), *SMALL, *RESUMABLE, "--out", str(path), "--quiet"]) == 0
+    return path
+
+
+RESUMABLE = ["--steps", "20", "--eval-every", "6", "--sample-every", "5", "--sample-tokens", "8", "--grad-accum", "2"]
+
+_KILLED = """
+import os, signal, sys
+from toylm.train import loop
+once = loop.Trainer._step
+def step(self):
+    if self.state.step == 13:
+        os.kill(os.getpid(), signal.SIGKILL)
+    once(self)
+loop.Trainer._step = step
+from toylm.cli import run_verb
+run_verb("train", sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
+def test_ten_steps_kill_9_and_ten_more_are_twenty(train, whole_run, text_file, tmp_path):
+    arguments = ["--data", str(text_file), *SMALL, *RESUMABLE, "--out", "killed", "--quiet"]
+    done = subprocess.run([sys.executable, "-c", _KILLED, *arguments], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    killed = tmp_path / "killed"
+    assert [step for step, _ in list_checkpoints(killed)] == [10, 12]
+    assert train("--resume", killed / "step-000010") == 0
+    assert_same_bits(killed, whole_run)
+    assert log(killed) == log(whole_run)
+    assert (killed / "samples.txt").read_bytes() == (whole_run / "samples.txt").read_bytes()
+    assert json.loads((killed / "run.json").read_text(encoding="utf-8"))["resumed"][0]["step"] == 10
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_saves_and_says_how_to_resume(train, whole_run, tmp_path, capsys, monkeypatch, number):
+    with monkeypatch.context() as patch:
+        stop_at(patch, 13, lambda: os.kill(os.getpid(), number))
+        assert train(*RESUMABLE, "--out", "run") == 0
+    captured = capsys.readouterr()
+    assert "resume with: python -m toylm.train --resume run\n" in captured.out
+    assert "interrupted after 13 steps" in captured.out
+    assert (tmp_path / "run" / "latest").read_text(encoding="utf-8") == "step-000013\n"
+    assert signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL)
+    assert train("--resume", "run", "--quiet") == 0
+    assert_same_bits(tmp_path / "run", whole_run)
+    assert log(tmp_path / "run") == log(whole_run)
+
+
+def test_a_second_interrupt_stops_at_once(train, tmp_path, capsys, monkeypatch):
+    def twice():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    stop_at(monkeypatch, 13, twice)
+    assert train("--steps", "20", "--out", "run", "--quiet") == 130
+    assert "stopped at once; go on from run/step-000010 with: python -m toylm.train --resume run" in capsys.readouterr().err
+
+
+def test_longer(train, tmp_path, capsys):
+    assert train("--steps", "10", "--out", "runs/r", "--quiet") == 0
+    assert train("--resume") == 0  # the newest run
+    assert "runs/r is complete (10 steps); to train longer: --resume runs/r --steps ..." in capsys.readouterr().out
+    assert train("--resume", "runs/r", "--steps", "12", "--quiet") == 0
+    assert [r["step"] for r in log(tmp_path / "runs/r") if "finished" in r] == [12]
+    assert train("--resume", "runs/r", "--tokens", "1000", "--log-every", "1", "--quiet") == 0
+    assert [r["step"] for r in log(tmp_path / "runs/r") if "finished" in r] == [16]
+
+
+def test_resuming_where_the_text_is_gone(train, tmp_path, text_file, capsys):
+    copy = tmp_path / "copy.txt"
+    copy.write_bytes(text_file.read_bytes())
+    assert train("--steps", "2", "--out", "run", "--quiet", data=copy) == 0
+    copy.unlink()
+    assert train("--resume", "run", "--steps", "4", "--quiet") == 0  # from the prepared tokens
+    copy.write_bytes(text_file.read_bytes().replace(b"cat", b"cow"))
+    assert train("--resume", "run", "--steps", "6", "--quiet") == 2
+    assert "has changed" in capsys.readouterr().err
+
+
+# -- what goes wrong -------------------------------------------------------------------------------------------------------
+
+
+def one_line(capsys, *words):
+    """stderr is one line with these words."""
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and error.startswith("toylm train: "), error
+    for word in words:
+        assert word in error, error
+    return error
+
+
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        (["--config", "nanno"], ["no recipe 'nanno'; did you mean 'nano'"]),
+        (["--config", "nowhere.toml"], ["nowhere.toml does not exist"]),
+        (["--d-model", "30", "--n-heads", "4"], ["d_model 30 is not divisible by n_heads 4", "would do"]),
+        (["--d-model", "6", "--n-heads", "2"], ["head size", "is 3, which is odd", "even"]),
+        (["--context-length", "100000"], ["one context of 100000", "at most"]),
+        (["--steps", "5", "--tokens", "5"], ["exactly one of steps, minutes and tokens, not steps and tokens"]),
+        (["--batch-size", "0"], ["batch_size is 0; it must be at least 1"]),
+        (["--learning-rate", "fast"], ["learning_rate is 'fast'; it must be a number"]),
+        (["--threads", "100000"], ["threads is 100000"]),
+        (["--vocab-size", "10"], ["vocab_size is 10", "at least 257"]),
+        (["--tokenizer", "bpee"], ["bpee", "did you mean 'bpe'"]),
+        (["--separator", ""], ["separator is empty"]),
+        (["--resume", "nowhere"], ["nowhere does not exist"]),
+        (["--resume", "nowhere", "--out", "x"], ["--resume keeps its run's folder and settings"]),
+    ],
+)
+def test_mistakes_leave_nothing(train, tmp_path, capsys, flags, words):
+    assert train(*flags, "--out", "run") == 2 if "--resume" not in flags else train(*flags) == 2
+    one_line(capsys, *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b"", ["is empty"]),
+        (b"caf\xe9 " * 500, ["UTF-8"]),
+        (b"just a few words", ["tokens"]),
+        (None, ["stoories", "did you mean 'stories'"]),
+    ],
+)
+def test_texts_that_cannot_be_used(train, tmp_path, capsys, content, words):
+    name = "stoories"
+    if content is not None:
+        name = "input.txt"
+        (tmp_path / name).write_bytes(content)
+    assert train("--out", "run", data=name) == 2
+    one_line(capsys, *words)
+    assert [p.name for p in tmp_path.iterdir()] == ([name] if content is not None else [])
+
+
+def test_a_run_that_exists_or_is_in_use(train, tmp_path, capsys):
+    from toylm.train.run_folder import RunFolder
+
+    assert train("--steps", "2", "--out", "run", "--quiet") == 0
+    assert train("--steps", "2", "--out", "run", "--quiet") == 2
+    one_line(capsys, "run holds a run already, at step 2: continue it with --resume run")
+    with RunFolder(tmp_path / "run"):
+        for flags in (["--out", "run", "--overwrite"], ["--resume", "run", "--steps", "5"]):
+            assert train(*flags, "--quiet") == 2
+            one_line(capsys, "run is in use by another process")
+    assert train("--steps", "1", "--out", "run", "--overwrite", "--quiet") == 0
+    assert [step for step, _ in list_checkpoints(tmp_path / "run")] == [1]
+
+
+def test_what_a_resumed_run_cannot_change(train, capsys):
+    assert train("--steps", "2", "--out", "run", "--quiet") == 0
+    assert train("--resume", "run", "--d-model", "32") == 2
+    one_line(capsys, "d_model cannot change in a resumed run (it is 16, 32 was asked for)")
+    assert train("--resume", "run", "--d-model", "16", "--steps", "3", "--learning-rate", "0.002", "--quiet") == 0
+
+
+@pytest.mark.parametrize("rate", ["1e9", "30"])
+def test_a_learning_rate_that_diverges(train, tmp_path, capsys, rate):
+    assert train("--steps", "10", "--out", "run", "--quiet") == 0
+    flags = ["--resume", "run", "--steps", "200", "--learning-rate", rate, "--warmup", "0", "--clip", "none", "--quiet"]
+    assert train(*flags) == 2
+    error = one_line(capsys, "diverged at step ", "the last good checkpoint is run/step-0000", "lower --learning-rate")
+    step = int(error.split("diverged at step ")[1].split(":")[0])
+    kept = parameters(tmp_path / "run")
+    assert kept.training.state["loop"]["step"] < step < 60
+    assert np.isfinite(kept.model.parameters.flat).all()
+    # With the learning rate that it had before it goes on.
+    assert train("--resume", "run/step-000010", "--steps", "12", "--learning-rate", "0.001", "--quiet") == 0
+
+
+def test_diverging_before_anything_was_saved(train, tmp_path, capsys):
+    assert train("--steps", "300", "--learning-rate", "1e20", "--warmup", "0", "--out", "run", "--quiet") == 2
+    one_line(capsys, "diverged at step ", "no checkpoint had been saved")
+    assert train("--steps", "1", "--out", "run", "--quiet") == 0  # the folder may be used again
+
+
+def test_a_full_disk(train, tmp_path, capsys, monkeypatch):
+    from toylm import checkpoint
+
+    write_json = checkpoint.write_json
+
+    def full(path, value):
+        if "step-000020" in str(path):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        write_json(path, value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "write_json", full)
+        assert train("--steps", "30", "--out", "run", "--quiet") == 2
+    one_line(capsys, "cannot write run/step-000020 at step 20: No space left on device",
+             "the last good checkpoint is run/step-000010; go on with --resume run")  # fmt: skip
+    assert not [p for p in (tmp_path / "run").iterdir() if ".tmp-" in p.name]
+    assert train("--resume", "run", "--quiet") == 0
+    assert parameters(tmp_path / "run").training.state["loop"]["step"] == 30
