@@ -1,0 +1,203 @@
+"""Each of the four long tasks solved exactly in closed form: fitted on lengths up to 512, right at 65,536 and beyond.
+
+What makes the answers exact is that the right features are ones which a transformer's attention can compute:
+
+* copy and reverse are *pointers*: attention that puts all its weight on one position s = a t + b length + c. Where the
+  pointer is in each training sequence follows from a correlation of targets with inputs, its law from least squares.
+* bracket depth and running sum are *sums*: (t + 1) times the output of uniform causal attention is the count of every
+  token so far; the target is linear in the counts. Modulo m, the sum is a product of phases exp(2 pi i v / m).
+
+Then a head maps tokens to targets by ridge regression on one-hot vectors.
+"""
+
+import time
+
+import numpy as np
+
+from ..data.tasks import TASKS
+from .solvers import ArraySource, least_squares
+
+
+def lengths_of(X):
+    """Number of tokens before the padding, (N,)."""
+    return (np.asarray(X) > 0).sum(axis=1)
+
+
+class PointerModel:
+    """Y[t] = head(X[s]) with s = a t + b length + c; a, b, c and the head are found from data.
+
+    Formula: for a = +1 and a = -1 and every offset o, count the positions with Y[t] = X[a t + o] (a correlation of one-hot
+    vectors, by FFT); the best offset of a sequence of length n obeys o = b n + c: least squares over sequences. Head:
+    W = (counts + lambda)^-1 co-occurrences, the ridge solution on one-hot inputs, whose Gram matrix is diagonal.
+    Cost: vocabulary x length log length for each of at most 64 sequences. Fails: where no single position holds the answer.
+
+    Attributes after fit: slope_ a; law_ (b, c); head_ (V, V).
+    """
+
+    max_sequences = 64
+
+    def __init__(self, lambda_reg=1e-6):
+        self.lambda_reg = lambda_reg
+
+    def fit(self, X, Y):
+        """X, Y (N, L) int64, 0 where a sequence has ended (targets of 0 or less are not used)."""
+        X, Y = np.asarray(X), np.asarray(Y)
+        some = slice(0, self.max_sequences)
+        best = {slope: self._best_offsets(X[some], Y[some], slope) for slope in (1, -1)}
+        self.slope_ = max(best, key=lambda slope: best[slope][1].sum())
+        offsets = best[self.slope_][0]
+        n = lengths_of(X[some])
+        design = np.stack([n, np.ones(len(n))], axis=1)
+        if np.ptp(n) == 0:  # one length only: what depends on it cannot be told from a constant
+            design[:, 0] = 0.0
+        self.law_ = np.linalg.lstsq(design, offsets, rcond=None)[0]
+        tokens, valid = self._pointed(X)
+        valid &= Y > 0
+        size = int(max(X.max(), Y.max())) + 1
+        together = np.bincount(tokens[valid] * size + Y[valid], minlength=size * size).reshape(size, size)
+        self.head_ = together / (together.sum(axis=1, keepdims=True) + self.lambda_reg)
+        return self
+
+    def predict(self, X):
+        """Y (N, L) int64; 0 in the padding and where the pointer leaves the sequence."""
+        tokens, valid = self._pointed(np.asarray(X))
+        return np.where(valid, self.head_.argmax(axis=1)[tokens], 0)
+
+    def _pointed(self, X):
+        n = lengths_of(X)[:, None]
+        t = np.arange(X.shape[1])
+        source = np.rint(self.slope_ * t + self.law_[0] * n + self.law_[1]).astype(np.int64)
+        valid = (t < n) & (source >= 0) & (source < n)
+        return np.take_along_axis(X, np.where(valid, source, 0), axis=1), valid
+
+    @staticmethod
+    def _best_offsets(X, Y, slope):
+        """For each sequence the offset o with most positions Y[t] = X[slope t + o], and how many those are."""
+        length = X.shape[1]
+        size = 1 << (2 * length - 1).bit_length()
+        matches = np.zeros((len(X), size // 2 + 1), np.complex128)
+        for token in range(1, int(X.max()) + 1):
+            targets = np.fft.rfft(Y == token, size)
+            inputs = np.fft.rfft(X == token, size)
+            matches += inputs * (np.conj(targets) if slope == 1 else targets)
+        counts = np.rint(np.fft.irfft(matches, size)).astype(np.int64)
+        # slope +1: index o counts Y[t] = X[t + o], negative offsets wrap; slope -1: index o counts Y[t] = X[o - t].
+        best = counts.argmax(axis=1)
+        offsets = np.where(best > size // 2, best - size, best) if slope == 1 else best
+        return offsets, counts[np.arange(len(X)), best]
+
+
+class CopyModel(PointerModel):
+    """Copy, shifted or not: the pointer turns out as s = t - shift."""
+
+
+class ReverseModel(PointerModel):
+    """Reverse: the pointer turns out as s = length - 1 - t."""
+
+
+class CountModel:
+    """Y[t] = w' counts[t], counts[t] = (t + 1) x the output of uniform causal attention over one-hot tokens.
+
+    Formula: w by least squares without intercept on all positions of the training sequences. Cost: N L V^2.
+    Fails: for targets that are not linear in the counts (a sum modulo m: `RunningSumModel` with modulo).
+    Attributes after fit: weights_ (V,), solver_, rcond_.
+    """
+
+    def fit(self, X, Y):
+        """X, Y (N, L) int64; positions with X = 0 are not used."""
+        X, Y = np.asarray(X), np.asarray(Y)
+        tokens = int(X.max())
+        counts = np.concatenate([_counts(x[x > 0], tokens) for x in X])
+        found = least_squares(ArraySource(counts, Y[X > 0][:, None].astype(np.float64)), 0.0, fit_intercept=False)
+        self.weights_ = np.concatenate([[0.0], found.coef[:, 0]])  # token 0 is padding
+        self.solver_, self.rcond_ = found.solver, found.rcond
+        return self
+
+    def predict(self, X):
+        """w' counts, (N, L) float64, not rounded: w' counts[t] = w' counts[t-1] + w[x_t]."""
+        X = np.asarray(X)
+        return np.where(X > 0, np.cumsum(self.weights_[X], axis=1), 0.0)
+
+
+class BracketDepthModel(CountModel):
+    """Bracket depth: the weights turn out as +1 for '(', -1 for ')', 0 for distractors."""
+
+
+class RunningSumModel(CountModel):
+    """Running sum, with or without a modulus.
+
+    Without: CountModel. With modulo m: z_t = exp(2 pi i Y_t / m) turns by a factor that depends on x_t alone; the factor of
+    each token is the ridge solution of z_t conj(z_(t-1)) on one-hot tokens, its angle the token's value modulo m.
+    """
+
+    def __init__(self, modulo=None):
+        self.modulo = modulo
+
+    def fit(self, X, Y):
+        """X, Y (N, L) int64; positions with X = 0 are not used."""
+        if self.modulo is None:
+            return super().fit(X, Y)
+        X, Y = np.asarray(X), np.asarray(Y)
+        z = np.exp(2j * np.pi * Y / self.modulo)
+        turn = z * np.conj(np.concatenate([np.ones((len(z), 1)), z[:, :-1]], axis=1))
+        inside = X > 0
+        size = int(X.max()) + 1
+        real, imaginary = (np.bincount(X[inside], part[inside], minlength=size) for part in (turn.real, turn.imag))
+        values = np.rint(np.angle(real + 1j * imaginary) * self.modulo / (2 * np.pi)).astype(np.int64)
+        self.weights_ = values % self.modulo
+        self.weights_[0] = 0
+        return self
+
+    def predict(self, X):
+        """The running sum, (N, L): float64 without a modulus, exact int64 with one."""
+        if self.modulo is None:
+            return super().predict(X)
+        X = np.asarray(X)
+        return np.where(X > 0, np.cumsum(self.weights_[X], axis=1) % self.modulo, 0)
+
+
+def _counts(x, tokens):
+    return np.cumsum(x[:, None] == np.arange(1, tokens + 1), axis=0, dtype=np.float64)
+
+
+MODELS = {"copy": CopyModel, "bracket": BracketDepthModel, "reverse": ReverseModel, "running-sum": RunningSumModel}
+
+
+def solve_task(name, test_length=65536, test_sequences=2, num_sequences=512, min_len=64, max_len=512, seed=None, **options):
+    """Fit the task's closed-form model on lengths up to max_len and test it at `test_length`: a dict of measurements.
+
+    Keys: model, fit_seconds, predict_seconds, train and test; each of the last two a dict of accuracy (after rounding),
+    mse, and tokens. The test's seed differs from the training's.
+    """
+    generate = TASKS[name]
+    train_options = dict(options) if seed is None else {**options, "seed": seed}
+    X, Y = generate(num_sequences=num_sequences, min_len=min_len, max_len=max_len, **train_options)
+    long_X, long_Y = generate(
+        num_sequences=test_sequences,
+        min_len=test_length,
+        max_len=test_length,
+        **{**options, "seed": 1000 + (seed or 0)},
+    )
+    model = RunningSumModel(options.get("modulo")) if name == "running-sum" else MODELS[name]()
+    start = time.perf_counter()
+    model.fit(X, Y)
+    fitted = time.perf_counter()
+    predicted = model.predict(long_X)
+    done = time.perf_counter()
+    return {
+        "model": model,
+        "fit_seconds": fitted - start,
+        "predict_seconds": done - fitted,
+        "train": _measure(model.predict(X), X, Y),
+        "test": _measure(predicted, long_X, long_Y),
+    }
+
+
+def _measure(predicted, X, Y):
+    inside = X > 0
+    error = (predicted - Y)[inside]
+    return {
+        "accuracy": float((np.rint(predicted)[inside] == Y[inside]).mean()),
+        "mse": float((error.astype(np.float64) ** 2).mean()),
+        "tokens": int(inside.sum()),
+    }
