@@ -98,7 +98,7 @@ def _shakespeare(cache_dir):
 
 
 CORPORA = {
-    "stories": Source("children's stories from toylm's own generator, embedded", "3 MB", "MIT", _stories),
+    "stories": Source("children's stories from toylm's own generator, embedded", "4.0 MB", "CC0-1.0", _stories),
     "tinystories": Source(
         "TinyStories V2 (arXiv 2305.07759), with its own held-out file; downloaded",
         "2.2 GB",
