@@ -1,5 +1,6 @@
 """What a run prints: a progress bar on a terminal, plain lines elsewhere, and numbers in a form made for reading."""
 
+import os
 import sys
 
 
@@ -30,7 +31,7 @@ class Console:
         counter = "{n:.0f}/{total:.0f} s" if seconds else "{n_fmt}/{total_fmt}"
         self._bar = tqdm(
             total=total, initial=initial, unit=unit, dynamic_ncols=True, leave=False,
-            disable=True if self.quiet else None,  # None: no bar where stderr is no terminal
+            disable=True if self.quiet or not _has_rows() else None,  # None: no bar where stderr is no terminal
             bar_format="{percentage:3.0f}%|{bar}| " + counter + " [{elapsed}<{remaining}{postfix}]",
         )  # fmt: skip
 
@@ -52,6 +53,14 @@ class Console:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def _has_rows():
+    """False for a terminal that says it has no height (as in some containers): tqdm would hide the bar there."""
+    try:
+        return os.get_terminal_size(2).lines > 0
+    except OSError:
+        return True
 
 
 def duration(seconds):

@@ -16,7 +16,7 @@ def draw_loss(metrics_path, picture_path, title=""):
     Returns True, or False without matplotlib or with fewer than two points to draw.
     """
     records = metrics.read(metrics_path)
-    training = [(r["step"], r["loss"]) for r in records if r.get("loss") is not None]
+    training = _centred([(r["step"], r["loss"]) for r in records if r.get("loss") is not None])
     held_out = [(r["step"], r["held_out_loss"]) for r in records if r.get("held_out_loss") is not None]
     if len(training) + len(held_out) < 2:
         return False
@@ -44,7 +44,7 @@ def _draw(figure, training, held_out, title):
     if training:
         steps, losses = zip(*training)
         axes.plot(steps, losses, color=_TRAINING, linewidth=1, label="training", zorder=2)
-        if len(training) >= 10:
+        if len(training) >= 20:
             axes.plot(steps, _smooth(losses), color=_SMOOTHED, linewidth=1.8, label="training, smoothed", zorder=3)
     if held_out:
         steps, losses = zip(*held_out)
@@ -70,6 +70,12 @@ def _draw(figure, training, held_out, title):
     ticks = _perplexity_ticks(*limits)
     right.set_yticks(np.log(ticks), [f"{t:,g}" for t in ticks])
     right.set_ylabel("perplexity")
+
+
+def _centred(points):
+    """A logged training loss is the mean since the line before: put it in the middle of those steps, not at their end."""
+    before = [0, *(step for step, _ in points)]
+    return [((start + step + 1) / 2, loss) for start, (step, loss) in zip(before, points)]
 
 
 def _low(axes):
