@@ -40,6 +40,8 @@ def test_limit_keeps_whole_documents(tmp_path):
 def test_shakespeare_from_the_local_folder(tmp_path, monkeypatch):
     write(tmp_path / "tinyshakespeare.txt", "First Citizen:\n")
     monkeypatch.setenv("TOYLM_DATA", str(tmp_path))
+    other = write(tmp_path / "other.txt", "Enter.\n")
+    assert list(load_corpus([other, "shakespeare"])) == ["Enter.\n", "First Citizen:\n"]
     corpus = load_corpus("shakespeare")
     assert list(corpus) == ["First Citizen:\n"] and (corpus.held_out, corpus.stretches) == (0.1, 1)
 

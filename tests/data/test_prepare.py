@@ -135,6 +135,28 @@ def test_nothing_is_left_half_written(tmp_path, stories, monkeypatch, interrupt)
     assert prepare(stories, kept, vocab_size=280, progress=False).reused
 
 
+def test_text_that_changes_meanwhile_is_noticed(tmp_path, stories, monkeypatch):
+    train = preparation.train_tokenizer
+
+    def change(texts, *args):
+        made = train(texts, *args)
+        stories.write_text("<|endoftext|>".join([*STORIES, "one more"]), encoding="utf-8")
+        return made
+
+    monkeypatch.setattr(preparation, "train_tokenizer", change)
+    with pytest.raises(ValueError, match="changed while it was being read; start again"):
+        prepare(stories, tmp_path / "out", vocab_size=280, progress=False)
+    assert not (tmp_path / "out").exists()
+
+    def shorten(texts, *args):
+        stories.write_text("<|endoftext|>".join([*STORIES, "one", "two"]), encoding="utf-8")
+        return train(texts, *args)
+
+    monkeypatch.setattr(preparation, "train_tokenizer", shorten)  # noticed inside the library's training loop
+    with pytest.raises(ValueError, match="changed while it was being read; start again"):
+        prepare(stories, tmp_path / "out", vocab_size=280, progress=False)
+
+
 def test_mistakes_leave_nothing(tmp_path, stories):
     out = tmp_path / "out"
     short = tmp_path / "short.txt"

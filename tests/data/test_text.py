@@ -71,6 +71,9 @@ def test_not_utf8_names_the_offset_and_a_remedy(tmp_path, monkeypatch, chunk):
     (tmp_path / "cut.txt").write_bytes("ab🙂".encode()[:-1])
     with pytest.raises(ValueError, match="offset 2"):
         list(read_chunks(tmp_path / "cut.txt"))
+    (tmp_path / "binary.gz").write_bytes(b"\x1f\x8b\x08\x00")
+    with pytest.raises(ValueError, match="offset 1.*looks like a binary file; give plain text"):
+        list(read_chunks(tmp_path / "binary.gz"))
     (tmp_path / "wide.txt").write_bytes("é".encode("utf-16"))
     with pytest.raises(ValueError, match=r"offset 0.*iconv -f utf-16"):
         list(read_chunks(tmp_path / "wide.txt"))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from toylm.data import Tokenizer, train_tokenizer
 from toylm.data.tokenizer import resolve_tokenizer
 
-TEXTS = ["Once upon a time, a naïve cat said: “你好!” 🙂\n", "The cat sat. The cat ran.\n\n  The end.\t", "café 🙂 cat 2025"] * 4
+TEXTS = ["Once upon a time a naïve cat said: “你好!” 🙂\n", "The cat sat. The cat ran.\n\n  The end.\t", "café 🙂 cat 2025"] * 4
 SAMPLE = "naïve café 你好 🙂"
 
 

@@ -29,9 +29,7 @@ def build_parser(parser):
     )
     parser.add_argument("more", nargs="*", metavar="file", help="further text files")
     parser.add_argument("--list", action="store_true", help="list the corpora that have names")
-    parser.add_argument(
-        "--out", metavar="DIR", help="folder for the result (default: runs/data/NAME); with --count: a file"
-    )
+    parser.add_argument("--out", metavar="DIR", help="folder for the result (default: runs/data/NAME); with --count: a file")
 
     text = parser.add_argument_group("text")
     text.add_argument(
@@ -39,9 +37,7 @@ def build_parser(parser):
         metavar="TEXT",
         help=r"what ends a document, where the text has no <|endoftext|>; \n and \t are understood",
     )
-    text.add_argument(
-        "--limit", metavar="N", type=_size, help="read about N characters only; 500k, 20M and 1G are understood"
-    )
+    text.add_argument("--limit", metavar="N", type=_size, help="read about N characters only; 500k, 20M and 1G are understood")
     text.add_argument(
         "--held-out",
         metavar="SHARE",
@@ -64,14 +60,10 @@ def build_parser(parser):
         type=int,
         help="most tokens, specials included (default: 2048 for bpe, 8192 for word, all for char)",
     )
-    tokens.add_argument(
-        "--context-length", metavar="T", type=int, help="check that the text fills one context of T tokens"
-    )
+    tokens.add_argument("--context-length", metavar="T", type=int, help="check that the text fills one context of T tokens")
 
     stories = parser.add_argument_group("more stories")
-    stories.add_argument(
-        "--count", metavar="N", type=int, help="with the source `stories`: write N stories to the file --out"
-    )
+    stories.add_argument("--count", metavar="N", type=int, help="with the source `stories`: write N stories to the file --out")
 
 
 def run(args):
@@ -85,10 +77,7 @@ def run(args):
         make_stories(args.source, args.count, args.seed, args.out)
         return
     source = [args.source, *args.more] if args.more else args.source
-    name = (
-        re.sub(r"[^\w.-]+", "-", Path(args.source).stem if os.path.exists(args.source) else args.source).strip("-")
-        or "text"
-    )
+    name = re.sub(r"[^\w.-]+", "-", Path(args.source).stem if os.path.exists(args.source) else args.source).strip("-") or "text"
     prepared = prepare(
         source,
         out=args.out or Path("runs", "data", name),
@@ -109,9 +98,7 @@ def list_corpora():
     rows = [(name, s.size, s.licence, s.description) for name, s in CORPORA.items()]
     widths = [max(len(row[i]) for row in rows) + 2 for i in range(3)]
     lines = ["".join(cell.ljust(width) for cell, width in zip(row, widths)) + row[3] for row in rows]
-    return "\n".join(
-        [*lines, "", "or any UTF-8 text: a file, several, a folder, a quoted pattern such as 'books/*.txt'"]
-    )
+    return "\n".join([*lines, "", "or any UTF-8 text: a file, several, a folder, a quoted pattern such as 'books/*.txt'"])
 
 
 def unescape(text):
@@ -200,8 +187,6 @@ def _round_trip(prepared):
 def _describe_examples(prepared):
     lines = []
     for label, side in (("training", prepared.train), ("held out", prepared.held_out)):
-        lines.append(
-            f"  {label}   {side.documents:>9,} examples of {side.context_length} tokens, {len(side):,} targets"
-        )
+        lines.append(f"  {label}   {side.documents:>9,} examples of {side.context_length} tokens, {len(side):,} targets")
     inputs, targets = prepared.train.inputs[0], prepared.train.targets[0]
     return [*lines, f"  ids {prepared.vocab_size}; first example: {inputs.tolist()} -> {targets.tolist()}"]

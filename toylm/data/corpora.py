@@ -122,24 +122,23 @@ def load_corpus(data, separator=None, cache_dir=None, limit=None, held_out_data=
     """Find a corpus and how it falls into documents.
 
     data: a name of the registry (`CORPORA`), the path of a UTF-8 text file, of a folder of .txt, .text, .md or .rst files, a
-    pattern such as "books/*.txt", or a list of paths. Documents end at `<|endoftext|>` where the text has it, else at
+    pattern such as "books/*.txt", or a list of these. Documents end at `<|endoftext|>` where the text has it, else at
     `separator`, else every file is one document. limit: read about this many characters, whole documents. held_out_data:
     what to hold out, named like `data`, instead of a share of it. cache_dir: where downloads go (default: the hub's cache).
 
     Returns a Corpus. Raises FileNotFoundError for a missing path or a failed download; ValueError for an unknown name (with
     the nearest one), an empty or non-UTF-8 file, a folder without text, or a separator that the text does not have.
     """
-    source = CORPORA.get(data) if isinstance(data, str) else None
     options = {}
-    if source:
+    if isinstance(data, str) and data in CORPORA:
+        source = CORPORA[data]
         files, held_out_files = source.locate(cache_dir)
         name, options = data, {"held_out": source.held_out, "stretches": source.stretches}
     else:
-        files, held_out_files = find_files(data), []
+        files, held_out_files = _files_of(data, cache_dir), []
         name = _name(data, files)
     if held_out_data is not None:
-        other = CORPORA.get(held_out_data) if isinstance(held_out_data, str) else None
-        held_out_files = other.locate(cache_dir)[0] if other else find_files(held_out_data)
+        held_out_files = _files_of(held_out_data, cache_dir)
         same = {f.resolve() for f in files} & {f.resolve() for f in held_out_files}
         if same:
             raise ValueError(f"{sorted(same)[0]} is both training and held-out text; give different files")
@@ -150,13 +149,20 @@ def load_corpus(data, separator=None, cache_dir=None, limit=None, held_out_data=
     return Corpus(name, files, held_out_files, marker, limit=limit, notes=notes, **options)
 
 
+def _files_of(data, cache_dir):
+    """The text files of a corpus name, a path, or a list of either."""
+    if isinstance(data, str) and data in CORPORA:
+        return CORPORA[data].locate(cache_dir)[0]
+    if isinstance(data, str | os.PathLike):
+        return find_files(data)
+    files = [path for item in data for path in _files_of(item, cache_dir)]
+    if not files:
+        raise ValueError("an empty list of paths names no text; give at least one file")
+    return files
+
+
 def find_files(data):
-    """The text files that a path, a folder, a pattern or a list of them names, as a list of Paths in a fixed order."""
-    if not isinstance(data, str | os.PathLike):
-        files = [path for item in data for path in find_files(item)]
-        if not files:
-            raise ValueError("an empty list of paths names no text; give at least one file")
-        return files
+    """The text files that a path, a folder or a pattern names, as a list of Paths in a fixed order."""
     path = Path(data).expanduser()
     if path.is_dir():
         found = sorted(p for p in path.rglob("*") if p.suffix.lower() in TEXT_SUFFIXES and p.is_file())
@@ -168,6 +174,8 @@ def find_files(data):
             )
         return found
     if path.exists():
+        if not path.is_file():
+            raise ValueError(f"{path} is no regular file; write its text to a file first")
         return [path]
     if glob.has_magic(str(path)):
         found = sorted(Path(p) for p in glob.glob(str(path), recursive=True) if os.path.isfile(p))
@@ -198,9 +206,7 @@ def _marker(files, separator):
         raise ValueError("the separator is empty; give the string that ends a document, such as '\\n\\n'")
     if any(contains(f, END_OF_TEXT) for f in files):
         if separator not in (None, END_OF_TEXT):
-            return END_OF_TEXT, (
-                f"the text ends its documents with {END_OF_TEXT}, so the separator {separator!r} is not used",
-            )
+            return END_OF_TEXT, (f"the text ends its documents with {END_OF_TEXT}, so the separator {separator!r} is not used",)
         return END_OF_TEXT, ()
     if separator is None:
         return None, ()

@@ -74,6 +74,8 @@ def hub_file(repository, filename, cache_dir=None, size=None, sha256=None, inste
 
 def _check_reachable(endpoint):
     """Raise OSError at once where no connection can be made; the client would try again for half a minute."""
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
+        raise OSError("HF_HUB_OFFLINE is set")
     address = urllib.parse.urlsplit(endpoint)
     if not address.hostname:
         raise OSError("not an address that begins with https:// or http://")

@@ -104,9 +104,7 @@ def prepare(
         out = Path(out) if out is not None else cache_directory() / "prepared" / f"{corpus.name}-{key[:12]}"
         prepared = _reuse(out, key)
         if prepared is None:
-            prepared = _make(
-                corpus, out, tokenizer, vocab_size, held_out, seed, context_length, settings, key, progress
-            )
+            prepared = _make(corpus, out, tokenizer, vocab_size, held_out, seed, context_length, settings, key, progress)
     if context_length is not None:
         prepared.check_context(context_length)
     return prepared
@@ -116,9 +114,7 @@ def load_prepared(directory):
     """Open a folder that `prepare` made. Raises FileNotFoundError or ValueError if it is not whole."""
     directory = Path(directory)
     if not (directory / MARK).is_file():
-        raise FileNotFoundError(
-            f"{directory} holds no prepared data; make it with `toylm data SOURCE --out {directory}`"
-        )
+        raise FileNotFoundError(f"{directory} holds no prepared data; make it with `toylm data SOURCE --out {directory}`")
     try:
         about = json.loads((directory / MARK).read_text(encoding="utf-8"))
         name, counts, notes = about["name"], about["counts"], about["notes"]
@@ -128,18 +124,14 @@ def load_prepared(directory):
     sides = [TokenFile.open(directory / f"{side}.bin") for side in ("train", "held_out")]
     for side in sides:
         if side.tokenizer != tokenizer.digest:
-            raise ValueError(
-                f"{side.path} was made with another tokenizer than the one in {directory}; prepare the data again"
-            )
+            raise ValueError(f"{side.path} was made with another tokenizer than the one in {directory}; prepare the data again")
         side.byte_lengths = tokenizer.byte_lengths
     return Prepared(name, *sides, tokenizer, counts, notes, directory)
 
 
 def _settings(corpus, tokenizer, vocab_size, held_out, seed):
     """Everything that the result depends on, JSON-able: settings, library versions, and the files by size and time."""
-    stamps = [
-        (str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in (*corpus.files, *corpus.held_out_files)
-    ]
+    stamps = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in (*corpus.files, *corpus.held_out_files)]
     trained = isinstance(tokenizer, str)
     return {
         "version": VERSION,
@@ -177,22 +169,16 @@ def _make(corpus, out, tokenizer, vocab_size, held_out, seed, context_length, se
     if isinstance(tokenizer, str):
         level, tokenizer = tokenizer, _trained(corpus, split, tokenizer, vocab_size, progress)
         if vocab_size is not None and tokenizer.vocab_size < vocab_size and level != "byte":
-            notes.append(
-                f"the text supports {tokenizer.vocab_size:,} {level} tokens, fewer than the {vocab_size:,} asked for"
-            )
+            notes.append(f"the text supports {tokenizer.vocab_size:,} {level} tokens, fewer than the {vocab_size:,} asked for")
     with _staging(out) as staging:
         counts = write_tokens(corpus, split, tokenizer, staging, progress)
-        sides = {
-            name: counts[name]["unknown_tokens"] / max(counts[name]["tokens"], 1) for name in ("train", "held_out")
-        }
+        sides = {name: counts[name]["unknown_tokens"] / max(counts[name]["tokens"], 1) for name in ("train", "held_out")}
         if sides["held_out"]:
             notes.append(
                 f"{sides['held_out']:.2%} of the held-out tokens are unknown to the tokenizer ({sides['train']:.2%} of the "
                 f"training tokens): bits per byte come out too low"
             )
-        made = Prepared(
-            corpus.name, *(TokenFile.open(staging / f"{s}.bin") for s in ("train", "held_out")), tokenizer, counts
-        )
+        made = Prepared(corpus.name, *(TokenFile.open(staging / f"{s}.bin") for s in ("train", "held_out")), tokenizer, counts)
         if context_length is not None:
             _check_named(made, context_length, corpus)
         del made  # Windows does not rename what is mapped
@@ -262,9 +248,7 @@ def _task(data, seed, held_out):
     known = {row.tobytes() for row in inputs[order[count:]]}
     kept = [i for i in order[:count] if inputs[i].tobytes() not in known]
     if not kept:
-        raise ValueError(
-            f"{data}: every held-out example occurs in training too; ask for longer or more varied sequences"
-        )
+        raise ValueError(f"{data}: every held-out example occurs in training too; ask for longer or more varied sequences")
     vocab_size = int(max(inputs.max(), targets.max())) + 1
     sides = [ExampleSet(inputs[rows], targets[rows], vocab_size) for rows in (order[count:], kept)]
     counts = {

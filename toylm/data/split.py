@@ -124,18 +124,14 @@ def split_documents(corpus, held_out=None, seed=0, on_bytes=None):
         stretches = max(1, corpus.stretches // len(lengths))
         what = "the text is one document" if len(lengths) == 1 else f"the text has only {len(lengths)} documents"
         notes = (
-            ()
-            if corpus.stretches == 1
-            else (f"{what}: {share:.0%} of it is held out, in stretches, instead of by document",)
+            () if corpus.stretches == 1 else (f"{what}: {share:.0%} of it is held out, in stretches, instead of by document",)
         )
         return Split(corpus, lengths, nothing, nothing, share, stretches, notes=notes)
     threshold = distinct[wanted - 1]
     first = _first_occurrence(keys)
     chosen = keys <= threshold
     sides = np.where(chosen, np.where(first, HELD_OUT, DROPPED), TRAIN).astype(np.uint8)
-    return Split(
-        corpus, lengths, sides, nothing, share, None, int((sides == DROPPED).sum()), int((~first & ~chosen).sum())
-    )
+    return Split(corpus, lengths, sides, nothing, share, None, int((sides == DROPPED).sum()), int((~first & ~chosen).sum()))
 
 
 def _fingerprints(corpus, held_out, on_bytes):

@@ -6,6 +6,7 @@ A document may be larger than memory, so it travels in pieces: `(text, last)`, w
 import codecs
 import hashlib
 import io
+import shlex
 
 END_OF_TEXT = "<|endoftext|>"
 
@@ -44,15 +45,15 @@ def read_chunks(path, on_bytes=None):
 
 def _not_utf8(path, offset):
     with open(path, "rb") as file:
-        start = file.read(4)
+        start = file.read(4096)
         file.seek(offset)
         byte = file.read(1)
-    guess = "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1"
-    found = f"byte 0x{byte.hex()} at offset {offset}"
-    return (
-        f"{path} is not UTF-8 ({found}); save it as UTF-8, for example with: "
-        f"iconv -f {guess} -t utf-8 {path} > {path}.utf8"
-    )
+    found = f"{path} is not UTF-8 (byte 0x{byte.hex()} at offset {offset})"
+    encoding = "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1"
+    if encoding == "latin-1" and b"\0" in start:
+        return f"{found} and looks like a binary file; give plain text"
+    name = shlex.quote(str(path))
+    return f"{found}; save it as UTF-8, for example with: iconv -f {encoding} -t utf-8 {name} > {name}.utf8"
 
 
 def contains(path, marker):

@@ -64,17 +64,13 @@ class TokenFile:
                 raise ValueError(f"format {about['format']!r}")
             dtype = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}[about["dtype"]]
             count, vocab_size = int(about["tokens"]), int(about["vocab_size"])
-            fields = {
-                k: about[k] for k in ("end_id", "documents", "utf8_bytes", "unknown_tokens", "tokenizer", "crc32")
-            }
+            fields = {k: about[k] for k in ("end_id", "documents", "utf8_bytes", "unknown_tokens", "tokenizer", "crc32")}
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{described} does not describe a token file ({error}); prepare the data again") from None
         size, expected = os.path.getsize(path), count * dtype.itemsize
         if size != expected:
             what = "truncated" if size < expected else "too long"
-            raise ValueError(
-                f"{path} is {what}: {size} bytes, but {count} tokens take {expected}; prepare the data again"
-            )
+            raise ValueError(f"{path} is {what}: {size} bytes, but {count} tokens take {expected}; prepare the data again")
         # np.asarray: a plain array over the same pages, which is quicker to slice.
         tokens = np.asarray(np.memmap(path, dtype, "r")) if count else np.zeros(0, dtype)
         file = cls(tokens, vocab_size, path=path, **fields)

@@ -37,9 +37,7 @@ class Tokenizer:
         self.end_token = end_token
         self.end_id = backend.token_to_id(end_token)
         if self.end_id is None:
-            raise ValueError(
-                f"the tokenizer has no token {end_token!r} to end a document with; train one, or add that token"
-            )
+            raise ValueError(f"the tokenizer has no token {end_token!r} to end a document with; train one, or add that token")
         backend.no_padding()
         backend.no_truncation()
 
