@@ -25,15 +25,16 @@ _HOMES = {
         "dictionary": "DictionaryModel",
         "barycentric": "Barycentric1D barycentric_weights chebyshev_lobatto",
         "whitening": "Whitening",
-        "collapse": "Collapse collapse_of",
+        "collapse": "Collapse CollapseReport collapse_of",
         "gram": "GramAccumulator",
         "solvers": "least_squares Solution",
         "passes": "ArraySource StreamSource",
-        "facade": "instant ipredict ARCHITECTURES",
+        "facade": "instant ipredict make_estimator ARCHITECTURES",
         "transformer": "ridge_fit_closed_form krr_fit krr_predict BlockCollapseTrainer compute_qkv_attn "
         "solve_output_projection_from_attn solve_attention_output_projection lora_from_residual_svd "
-        "lora_from_activations apply_lora_update_inplace LoRATrainer ClosedFormHead ActivationHooks",
-        "task_models": "CopyModel BracketDepthModel ReverseModel RunningSumModel",
+        "lora_from_activations apply_lora_update_inplace LoRATrainer",
+        "heads": "ClosedFormHead ActivationHooks",
+        "task_models": "CopyModel BracketDepthModel ReverseModel RunningSumModel solve_task",
         "identities": "run_battery",
     }.items()
     for name in names.split()

@@ -63,6 +63,13 @@ class PointerModel:
         tokens, valid = self._pointed(np.asarray(X))
         return np.where(valid, self.head_.argmax(axis=1)[tokens], 0)
 
+    def describe(self):
+        """The law that was found, in words."""
+        slope = "t" if self.slope_ == 1 else "-t"
+        terms = [(round(self.law_[0], 6), " length"), (round(self.law_[1], 6), "")]
+        text = "".join(f" {'+' if v > 0 else '-'} {'' if w and abs(v) == 1 else f'{abs(v):g}'}{w}" for v, w in terms if v)
+        return f"position t copies position {slope}{text.replace('  ', ' ')}"
+
     def _pointed(self, X):
         n = lengths_of(X)[:, None]
         t = np.arange(X.shape[1])
@@ -112,6 +119,11 @@ class CountModel:
         self.weights_ = np.concatenate([[0.0], found.coef[:, 0]])  # token 0 is padding
         self.solver_, self.rcond_ = found.solver, found.rcond
         return self
+
+    def describe(self):
+        """The weights that were found, in words."""
+        values = ", ".join(f"{round(float(w), 6) + 0.0:g}" for w in self.weights_[1:9])
+        return f"weights of tokens 1, 2, ...: {values}{' ...' if len(self.weights_) > 9 else ''}"
 
     def predict(self, X):
         """w' counts, (N, L) float64, not rounded: w' counts[t] = w' counts[t-1] + w[x_t]."""
@@ -191,6 +203,22 @@ def solve_task(name, test_length=65536, test_sequences=2, num_sequences=512, min
         "train": _measure(model.predict(X), X, Y),
         "test": _measure(predicted, long_X, long_Y),
     }
+
+
+def position_wise_head(name, lambda_reg=1e-3, seed=None, **options):
+    """What a ridge head on the one-hot token of each position reaches without seeing other positions: accuracy and mse.
+
+    Classes for copy and reverse (one-hot targets, argmax), the number itself for bracket depth and running sum.
+    """
+    from .heads import ClosedFormHead
+
+    X, Y = TASKS[name](**options, **({} if seed is None else {"seed": seed}))
+    inside = X > 0
+    features = np.eye(int(X.max()) + 1)[X[inside]]
+    targets = Y[inside] if name in ("copy", "reverse") else Y[inside].astype(np.float64)
+    predicted = np.zeros(X.shape)
+    predicted[inside] = ClosedFormHead("ridge", lambda_reg=lambda_reg).fit(features, targets).predict(features)
+    return _measure(predicted, X, Y)
 
 
 def _measure(predicted, X, Y):

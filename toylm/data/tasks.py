@@ -1,8 +1,8 @@
 """Four long synthetic tasks with exact answers: copy, bracket depth, reverse, running sum.
 
     >>> X, Y = generate_long_copy_dataset(num_sequences=4, min_len=8, max_len=16)     # (4, 16) int64, 0 ends and pads
-    >>> X, Y = task_dataset("reverse", max_len=64)                                    # targets -1 where there is nothing
-    >>> X, Y = task_dataset("reverse", max_len=64, layout="sequence")                 # for a causal language model
+    >>> X, Y = task_dataset("bracket", max_len=64)                  # for a language model: targets -1 where there is nothing
+    >>> X, Y = task_dataset("copy", max_len=64, layout="sequence")  # the input, a 0, then the answer
 
 The `generate_...` functions return inputs X and targets Y, both (num_sequences, max_len) int64: tokens from 1 up, then 0 for the
 end and padding (0 in Y too). Lengths are uniform in [min_len, max_len]. Equal arguments give equal bits.
@@ -94,20 +94,26 @@ TASKS = {
 }
 
 
-def task_dataset(name, num_sequences=512, min_len=None, max_len=512, seed=None, layout="aligned", mask=-1, **options):
+def task_dataset(name, num_sequences=512, min_len=None, max_len=512, seed=None, layout=None, mask=-1, **options):
     """X, Y (N, L) int64 of a task, X padded with 0, Y with `mask` wherever no target is asked for.
 
     name: copy, bracket, reverse, running-sum; options: those of its generator (vocab_size, max_depth, modulo, shift ...);
-    min_len None is min(64, max_len); seed None is the generator's own.
+    min_len None is min(64, max_len); seed None is the generator's own; modulo of the running sum is 10 unless it is given
+    (None for none), because every sum is a token of the vocabulary.
     layout "aligned": Y[t] belongs to X[t], L = max_len. A causal model cannot know Y[0] of "reverse" there.
-    layout "sequence": each row is the input, a 0, then the answer; only the answer is asked for, token by token, so that a
-    causal language model can learn every task. L = 2 max_len.
+    layout "sequence": each row is the input, a 0, then the answer; only the answer is asked for, token by token. L = 2 max_len.
+    layout None: "sequence" for reverse, "aligned" for the others, so that a causal language model can learn every task.
     """
-    if name.replace("_", "-") not in TASKS:
+    name = name.replace("_", "-")
+    if name not in TASKS:
         raise ValueError(f"task {name!r} is unknown: choose {', '.join(TASKS)}")
+    if layout is None:
+        layout = "sequence" if name == "reverse" else "aligned"
     if layout not in ("aligned", "sequence"):
         raise ValueError(f"layout is {layout!r}: choose 'aligned' or 'sequence'")
-    generate = TASKS[name.replace("_", "-")]
+    generate = TASKS[name]
+    if name == "running-sum":
+        options.setdefault("modulo", 10)
     if seed is not None:
         options["seed"] = seed
     min_len = min(64, max_len) if min_len is None else min_len
