@@ -39,11 +39,10 @@ def test_the_default_folder_lies_under_runs(tmp_path, text, capsys, monkeypatch)
 def test_list(capsys):
     assert main(["data", "--list"]) == 0
     shown = capsys.readouterr().out
-    assert all(name in shown for name in ("stories", "tinystories", "shakespeare", "any UTF-8 text"))
+    assert all(name in shown for name in ("stories", "tinystories", "shakespeare", "task:bracket", "any UTF-8 text"))
 
 
 def test_more_stories(tmp_path, capsys):
-    pytest.importorskip("toylm.data.stories")
     out = tmp_path / "more.txt"
     assert main(["data", "stories", "--count", "5", "--seed", "3", "--out", str(out)]) == 0
     first = out.read_bytes()
@@ -57,6 +56,7 @@ def test_more_stories(tmp_path, capsys):
     [
         (["data"], "name a corpus or a text"),
         (["data", "storis"], "did you mean 'stories'?"),
+        (["data", "task:brackets"], "no task 'brackets'; did you mean 'bracket'?"),
         (["data", "missing.txt"], "there is no file or folder 'missing.txt'"),
         (["data", "TEXT", "--vocab-size", "10"], "vocab_size is 10"),
         (["data", "TEXT", "--separator", "##"], "separator '##' does not occur"),
@@ -79,6 +79,13 @@ def test_it_is_a_module_too(text, tmp_path):
     command = [sys.executable, "-m", "toylm.data", str(text), "--tokenizer", "byte", "--out", str(tmp_path / "out")]
     result = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=60)
     assert result.returncode == 0 and "257 tokens" in result.stdout and result.stderr == ""
+
+
+@pytest.mark.parametrize("task", ["copy", "bracket", "reverse", "running-sum"])
+def test_a_task_is_shown(task, capsys):
+    assert main(["data", f"task:{task}", "--context-length", "32"]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"training +3,686 examples of 32 tokens", shown) and "nothing was written" in shown
 
 
 def test_small_helpers():

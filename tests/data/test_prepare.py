@@ -185,3 +185,38 @@ def test_a_text_smaller_than_the_vocabulary_says_so(tmp_path, stories):
     prepared = prepare(stories, tmp_path / "out", vocab_size=5000, progress=False)
     assert prepared.vocab_size < 5000 and "fewer than the 5,000 asked for" in prepared.notes[0]
     assert json.loads((tmp_path / "out" / "prepared.json").read_text(encoding="utf-8"))["notes"] == prepared.notes
+
+
+@pytest.mark.parametrize("task", ["copy", "bracket", "reverse", "running-sum"])
+def test_a_task_gives_examples_with_targets_of_their_own(task):
+    prepared = prepare(f"task:{task}", context_length=40, seed=2)
+    train, held_out = prepared.train, prepared.held_out
+    assert prepared.tokenizer is None and prepared.path is None
+    assert train.documents + held_out.documents == preparation.TASK_EXAMPLES and train.context_length == 40
+    assert not {r.tobytes() for r in train.inputs} & {r.tobytes() for r in held_out.inputs}
+    batches, same = (prepare(f"task:{task}", context_length=40, seed=2).batches(8, 40, seed=1) for _ in range(2))
+    for _ in range(3):
+        tokens, targets = batches.next()
+        assert tokens.shape == targets.shape == (8, 40) and (targets >= 0).any(axis=1).all()
+        assert max(tokens.max(), targets.max()) < prepared.vocab_size
+        if task == "copy":
+            assert (targets == np.where(tokens > 0, tokens, -1)).all()
+        if task == "reverse":
+            for row, target in zip(tokens, targets):
+                length = int((row == 0).argmax())
+                assert target[length : 2 * length].tolist() == row[:length][::-1].tolist()
+        assert (same.next()[1] == targets).all()
+    resumed = prepared.batches(8, 40, seed=1)
+    resumed.load_state(batches.state())
+    assert (resumed.next()[0] == batches.next()[0]).all()
+
+
+def test_a_task_needs_room():
+    with pytest.raises(ValueError, match="every held-out example of 1 tokens occurs in training too"):
+        prepare("task:copy", context_length=1)
+
+
+def test_the_embedded_stories(tmp_path):
+    prepared = prepare("stories", tmp_path / "out", limit=200_000, vocab_size=512, context_length=64, progress=False)
+    assert prepared.train.documents > 300 and prepared.held_out.documents > 10 and prepared.vocab_size == 512
+    assert not prepared.notes

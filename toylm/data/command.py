@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 from ..errors import UsageError, nearest
-from .corpora import CORPORA
+from .corpora import CORPORA, TASK_PREFIX
 from .preparation import prepare
 from .progress import Progress
 from .tokenizer import LEVELS
@@ -95,10 +95,20 @@ def run(args):
 
 def list_corpora():
     """A table of the registry."""
+    from .tasks import TASKS
+
     rows = [(name, s.size, s.licence, s.description) for name, s in CORPORA.items()]
     widths = [max(len(row[i]) for row in rows) + 2 for i in range(3)]
     lines = ["".join(cell.ljust(width) for cell, width in zip(row, widths)) + row[3] for row in rows]
-    return "\n".join([*lines, "", "or any UTF-8 text: a file, several, a folder, a quoted pattern such as 'books/*.txt'"])
+    tasks = "  ".join(f"{TASK_PREFIX}{name}" for name in TASKS)
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"synthetic tasks: {tasks}",
+            "or any UTF-8 text: a file, several, a folder, a quoted pattern such as 'books/*.txt'",
+        ]
+    )
 
 
 def unescape(text):
@@ -188,5 +198,10 @@ def _describe_examples(prepared):
     lines = []
     for label, side in (("training", prepared.train), ("held out", prepared.held_out)):
         lines.append(f"  {label}   {side.documents:>9,} examples of {side.context_length} tokens, {len(side):,} targets")
-    inputs, targets = prepared.train.inputs[0], prepared.train.targets[0]
-    return [*lines, f"  ids {prepared.vocab_size}; first example: {inputs.tolist()} -> {targets.tolist()}"]
+    lines += [f"  {prepared.vocab_size} ids; 0 ends and pads; the first example begins"]
+    lines += [f"    input   {_row(prepared.train.inputs[0])}", f"    target  {_row(prepared.train.targets[0])}"]
+    return [*lines, f"  nothing was written; train on it: toylm train --data {prepared.name}"]
+
+
+def _row(ids):
+    return " ".join("  ." if i < 0 else f"{i:3d}" for i in ids[:24].tolist())

@@ -7,24 +7,23 @@ import numpy as np
 
 
 class ExampleSet:
-    """N sequences of L ids with N sequences of L targets; positions whose input is `pad` are not counted.
+    """N sequences of L ids with N sequences of L targets, of which those below zero are not counted.
 
-    inputs, targets: integer arrays (N, L); pad: the input id of padding, None for none. A target that is not counted is -1,
-    in `targets` as in the batches. (A target equal to `pad` is counted: a sum or a depth can be 0.) `vocab_size` bounds all
-    ids. Raises ValueError for unequal shapes or ids out of range.
+    inputs, targets: integer arrays (N, L); `vocab_size` bounds all ids. Raises ValueError for unequal shapes or ids out of
+    range.
     """
 
-    def __init__(self, inputs, targets, vocab_size, pad=0):
-        self.inputs, targets = np.asarray(inputs), np.asarray(targets)
-        if self.inputs.ndim != 2 or self.inputs.shape != targets.shape or not self.inputs.size:
+    def __init__(self, inputs, targets, vocab_size):
+        self.inputs, self.targets = np.asarray(inputs), np.asarray(targets)
+        if self.inputs.ndim != 2 or self.inputs.shape != self.targets.shape or not self.inputs.size:
             raise ValueError(
-                f"inputs {self.inputs.shape} and targets {targets.shape} must be two arrays of the same shape (N, L), not empty"
+                f"inputs {self.inputs.shape} and targets {self.targets.shape} must be two arrays of the same shape (N, L), "
+                f"not empty"
             )
-        for name, array in (("input", self.inputs), ("target", targets)):
+        for name, array in (("input", self.inputs), ("target", self.targets)):
             if array.max() >= vocab_size or array.min() < (0 if name == "input" else -1):
                 bad = array.max() if array.max() >= vocab_size else array.min()
                 raise ValueError(f"{name} id {bad} is out of range for a vocabulary of {vocab_size}")
-        self.targets = targets if pad is None else np.where(self.inputs == pad, -1, targets)
         self.vocab_size = int(vocab_size)
         self.byte_lengths = None
         self._identity = f"{self.inputs.shape[0]} x {self.inputs.shape[1]} examples, CRC-32 {self._crc():08x}"

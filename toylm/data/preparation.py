@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import tokenizers
 
+from ..errors import nearest
 from ..files import sync_directory, write_json
 from ..resources import cache_directory
 from .batches import Batches
@@ -29,6 +30,8 @@ MARK = "prepared.json"  # written last: a folder with it is whole
 FILES = ("train.bin", "train.json", "held_out.bin", "held_out.json", "tokenizer.json", "tokenizer_config.json")
 
 TOKENIZER_CHARACTERS = 100_000_000  # a tokenizer is trained on at most this much of the training text
+TASK_EXAMPLES = 4096  # of a synthetic task
+TASK_LENGTH = 512  # of its sequences, where no context length is given
 _STALE_SECONDS = 24 * 3600
 
 
@@ -93,7 +96,7 @@ def prepare(
     FileNotFoundError, in one sentence, for whatever is wrong with the input.
     """
     if isinstance(data, str) and data.startswith(TASK_PREFIX):
-        prepared = _task(data, seed, held_out)
+        prepared = _task(data, seed, held_out, context_length)
     elif isinstance(data, str | os.PathLike) and (Path(data) / MARK).is_file():
         prepared = load_prepared(data)
     else:
@@ -235,21 +238,27 @@ def _staging(out):
             out.rmdir()
 
 
-def _task(data, seed, held_out):
+def _task(data, seed, held_out, context_length):
     """A synthetic task: its examples split at random, those of the training side removed from the held-out side."""
-    from .tasks import task_dataset
+    from .tasks import TASKS, task_dataset, task_vocab_size
 
-    inputs, targets = task_dataset(data.removeprefix(TASK_PREFIX), seed=seed)
+    task = data.removeprefix(TASK_PREFIX).replace("_", "-")
+    if task not in TASKS:
+        raise ValueError(f"there is no task {task!r}{nearest(task, TASKS)}")
     share = 0.1 if held_out is None else held_out
     if not 0 < share <= 0.5:
         raise ValueError(f"held_out is {share}; it is the share of the examples to hold out, above 0 and at most 0.5")
+    length = context_length or TASK_LENGTH
+    if task == "reverse":
+        length //= 2  # the input, then the answer
+    inputs, targets = task_dataset(task, TASK_EXAMPLES, max_len=length, seed=seed)
     order = np.random.default_rng([seed, 1]).permutation(len(inputs))
     count = max(1, round(len(inputs) * share))
     known = {row.tobytes() for row in inputs[order[count:]]}
     kept = [i for i in order[:count] if inputs[i].tobytes() not in known]
     if not kept:
-        raise ValueError(f"{data}: every held-out example occurs in training too; ask for longer or more varied sequences")
-    vocab_size = int(max(inputs.max(), targets.max())) + 1
+        raise ValueError(f"{data}: every held-out example of {length} tokens occurs in training too; choose a longer context")
+    vocab_size = task_vocab_size(inputs, targets)
     sides = [ExampleSet(inputs[rows], targets[rows], vocab_size) for rows in (order[count:], kept)]
     counts = {
         name: {"documents": side.documents, "tokens": len(side), "bytes": 0, "unknown_tokens": 0}

@@ -1,0 +1,51 @@
+"""Atomic writes, and the files that come with toylm."""
+
+import os
+import stat
+
+import pytest
+
+from toylm import resources
+from toylm.files import atomic_writer, write_json, write_text
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "new" / "a.txt"
+    write_text(path, "naïve\n")
+    assert path.read_bytes() == "naïve\n".encode()
+    with pytest.raises(KeyboardInterrupt), atomic_writer(path) as file:
+        file.write(b"half")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == "naïve\n".encode() and os.listdir(path.parent) == ["a.txt"]
+    write_json(path, {"é": [1]})
+    assert path.read_text(encoding="utf-8") == '{\n  "é": [\n    1\n  ]\n}\n'
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions by umask are a POSIX matter")
+def test_permissions_follow_the_umask(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_text(tmp_path / "a", "")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o640
+
+
+def test_a_full_disk_names_the_file(tmp_path):
+    with pytest.raises(OSError) as caught, atomic_writer(tmp_path / "big.bin"):
+        raise OSError(28, "No space left on device")
+    assert caught.value.filename == str(tmp_path / "big.bin") and os.listdir(tmp_path) == []
+
+
+def test_resources_of_a_source_tree_and_of_a_wheel(tmp_path, monkeypatch):
+    assert resources.resource_path("data", "stories.txt").is_file()
+    package = tmp_path / "site-packages" / "toylm"
+    for place in (package / "_files" / "data", package.parent / "data"):
+        place.mkdir(parents=True)
+        (place / "stories.txt").write_text(str(place), encoding="utf-8")
+    monkeypatch.setattr(resources, "_PACKAGE", package)
+    assert resources.resource_path("data", "stories.txt") == package / "_files" / "data" / "stories.txt"
+    with pytest.raises(FileNotFoundError, match="train/none.toml does not come with this installation"):
+        resources.resource_path("train", "none.toml")
+    monkeypatch.setenv("TOYLM_CACHE", str(tmp_path / "cache"))
+    assert resources.cache_directory() == tmp_path / "cache"
