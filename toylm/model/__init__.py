@@ -8,3 +8,7 @@ its input on. The block composes parts, the model is a list of blocks, and no pa
 
 Every activation is a matrix of N = B·T rows, row b·T + t for position t of sequence b.
 """
+
+from .functions import cross_entropy_grad, embed, feed_forward, gelu, rms_norm, self_attention, softmax
+
+__all__ = ["cross_entropy_grad", "embed", "feed_forward", "gelu", "rms_norm", "self_attention", "softmax"]

@@ -10,7 +10,7 @@ from .block import Block
 from .embedding import Embedding
 from .init import initialise
 from .norm import RMSNorm
-from .unembedding import TiedUnembedding
+from .unembedding import CHUNK_BYTES, TiedUnembedding
 from .workspace import Workspace
 
 PRECISIONS = {"float32": np.float32, "float64": np.float64}
@@ -211,7 +211,7 @@ class TransformerLM:
         c, N = self.config, batch * length
         block = N * (2 * c.d_model + 5 * c.d_model + c.d_model + 2 * c.d_ff + 2 + c.n_heads)
         backward = N * (3 * c.d_model + c.d_model + 3 * c.d_model + c.d_ff)
-        chunk = max(64 * c.vocab_size, 2**20)
+        chunk = min(max(64, CHUNK_BYTES // (c.vocab_size * self.dtype.itemsize)), N) * c.vocab_size
         return self.dtype.itemsize * (c.n_layers * block + backward + 2 * N * c.d_model + chunk) + 8 * N
 
     def flops_per_token(self, length=None):

@@ -1,0 +1,26 @@
+"""What all tests share: the folder with real text, and the oracles that may be missing."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+ORACLES = ("torch", "transformers", "sklearn")
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """The folder named by TOYLM_DATA (real text, a real checkpoint); tests that need it are skipped without it."""
+    folder = os.environ.get("TOYLM_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("TOYLM_DATA does not name a folder with the real data")
+    return Path(folder)
+
+
+def pytest_collection_modifyitems(items):
+    """Parity tests need an oracle that toylm itself never needs."""
+    missing = [name for name in ORACLES if importlib.util.find_spec(name) is None]
+    for item in items:
+        if missing and item.get_closest_marker("parity"):
+            item.add_marker(pytest.mark.skip(reason=f"not installed: {', '.join(missing)}"))

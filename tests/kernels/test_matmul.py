@@ -1,0 +1,78 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from toylm.kernels.matmul import matmul, matmul_reference
+
+# (m, k, n): ones, primes, exact tiles, one beyond a tile, deeper than a panel, wide and narrow
+SHAPES = [(1, 1, 1), (3, 5, 7), (12, 32, 32), (13, 33, 31), (97, 259, 65), (50, 17, 200), (1, 300, 64), (301, 513, 1)]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("m, k, n", SHAPES)
+def test_three_orientations_equal_numpy_over_odd_sizes(m, k, n, dtype):
+    rng = np.random.default_rng(m * 10000 + k * 100 + n)
+    for transpose_a, transpose_b, accumulate in itertools.product((False, True), repeat=3):
+        a = rng.standard_normal((k, m) if transpose_a else (m, k)).astype(dtype)
+        b = rng.standard_normal((n, k) if transpose_b else (k, n)).astype(dtype)
+        # Cells around `out` show a write outside it.
+        frame = rng.standard_normal((m + 2, n + 40)).astype(dtype)
+        before, out = frame.copy(), frame[1:-1, 20:-20]
+        expected = matmul_reference(a, b, out.copy(), transpose_a, transpose_b, accumulate)
+        matmul(a, b, out, transpose_a, transpose_b, accumulate)
+        np.testing.assert_allclose(out, expected, rtol=0, atol=30 * np.finfo(dtype).eps * max(1, np.abs(expected).max()))
+        frame[1:-1, 20:-20] = before[1:-1, 20:-20]
+        np.testing.assert_array_equal(frame, before)
+
+
+def test_addend_and_column_slices():
+    rng = np.random.default_rng(0)
+    wide = rng.standard_normal((40, 90)).astype(np.float32)
+    a, b = wide[:, 10:33], rng.standard_normal((23, 34)).astype(np.float32)
+    addend, out = rng.standard_normal((40, 34)).astype(np.float32), np.empty((40, 34), np.float32)
+    matmul(a, b, out, addend=addend)
+    np.testing.assert_allclose(out, addend + a @ b, atol=1e-5)
+
+
+def test_empty_products():
+    out = np.ones((2, 3), np.float32)
+    matmul(np.zeros((2, 0), np.float32), np.zeros((0, 3), np.float32), out, accumulate=True)
+    assert (out == 1).all()
+    matmul(np.zeros((2, 0), np.float32), np.zeros((0, 3), np.float32), out)
+    assert (out == 0).all()
+    assert matmul(np.zeros((0, 2), np.float32), np.zeros((2, 3), np.float32), np.zeros((0, 3), np.float32)).shape == (0, 3)
+
+
+def test_number_of_threads_does_not_change_a_bit():
+    from toylm.threads import get_threads, set_threads
+
+    before = get_threads()
+    rng = np.random.default_rng(1)
+    a, b = rng.standard_normal((333, 200)).astype(np.float32), rng.standard_normal((200, 111)).astype(np.float32)
+    try:
+        set_threads(1)
+        one = matmul(a, b, np.empty((333, 111), np.float32))
+        set_threads(before)
+        many = matmul(a, b, np.empty((333, 111), np.float32))
+    finally:
+        set_threads(before)
+    np.testing.assert_array_equal(one, many)
+
+
+@pytest.mark.parametrize("mode", ["numba", "blas", "auto"])
+def test_the_environment_chooses_the_kernel(mode, monkeypatch):
+    monkeypatch.setenv("TOYLM_MATMUL", mode)
+    a = np.arange(6, dtype=np.float32).reshape(2, 3)
+    np.testing.assert_allclose(matmul(a, a, np.empty((2, 2), np.float32), transpose_b=True), [[5, 14], [14, 50]])
+
+
+def test_errors_name_both_shapes(monkeypatch):
+    a, b = np.zeros((2, 3), np.float32), np.zeros((4, 5), np.float32)
+    with pytest.raises(ValueError, match="2 x 3 by 4 x 5"):
+        matmul(a, b, np.zeros((2, 5), np.float32))
+    with pytest.raises(TypeError, match="float32, float64"):
+        matmul(a, np.zeros((3, 5)), np.zeros((2, 5), np.float32))
+    monkeypatch.setenv("TOYLM_MATMUL", "cuda")
+    with pytest.raises(ValueError, match="TOYLM_MATMUL is 'cuda'"):
+        matmul(a, a, np.zeros((2, 2), np.float32), transpose_b=True)

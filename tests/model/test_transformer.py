@@ -1,0 +1,245 @@
+import math
+import tracemalloc
+
+import numpy as np
+import pytest
+
+import toylm
+
+
+def tiny(positions="rope", precision="float64", **changes):
+    fields = dict(vocab_size=11, d_model=12, d_ff=20, n_heads=2, n_layers=2, context_length=9, positions=positions)
+    return toylm.TransformerLM(toylm.ModelConfig(**{**fields, **changes}), seed=1, precision=precision)
+
+
+def batch(model, B=3, T=7, seed=0):
+    rng = np.random.default_rng(seed)
+    V = model.config.vocab_size
+    return rng.integers(0, V, (B, T)), rng.integers(0, V, (B, T))
+
+
+@pytest.mark.parametrize("positions", ["learned", "rope"])
+def test_gradient_of_every_parameter_against_central_differences(positions):
+    model = tiny(positions, n_layers=1)
+    model.parameters.flat[:] += 0.3 * np.random.default_rng(0).standard_normal(model.parameters.size)
+    tokens, targets = batch(model)
+    targets[0, 3:], targets[2, :2] = -1, -1  # unequal counted targets
+    model.loss_and_gradients(tokens, targets)
+    h = 1e-3
+    for name, mat in model.parameters.items():
+        numeric = np.empty(mat.flat.size)
+        for i in range(mat.flat.size):
+            original, values = mat.flat[i], []
+            for offset in (-2, -1, 1, 2):
+                mat.flat[i] = original + offset * h
+                values.append(model.loss(tokens, targets))
+            mat.flat[i] = original
+            # fourth-order central difference: its error is O(h^4), far below the bound
+            numeric[i] = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * h)
+        gradient = model.gradients[name].flat
+        assert np.linalg.norm(gradient - numeric) <= 1e-6 * np.linalg.norm(numeric), name
+
+
+def test_gradients_start_at_zero_and_accumulate():
+    model = tiny()
+    assert not model.gradients.flat.any()
+    tokens, targets = batch(model)
+    model.loss_and_gradients(tokens, targets)
+    once = model.gradients.flat.copy()
+    model.loss_and_gradients(tokens, targets, scale=0.5)
+    np.testing.assert_allclose(model.gradients.flat, 1.5 * once, rtol=1e-12, atol=1e-15)
+
+
+def test_a_batch_is_the_mean_of_its_sequences_weighted_by_counted_targets():
+    model = tiny()
+    tokens, targets = batch(model, B=2)
+    targets[0, 2:] = -1
+    counted = (targets >= 0).sum(axis=1)
+    whole = model.loss_and_gradients(tokens, targets)
+    gradients = model.gradients.flat.copy()
+    model.gradients.zero_()
+    parts = [
+        model.loss_and_gradients(tokens[i : i + 1], targets[i : i + 1], scale=counted[i] / counted.sum()) for i in range(2)
+    ]
+    assert whole == pytest.approx(np.average(parts, weights=counted), rel=1e-12)
+    np.testing.assert_allclose(model.gradients.flat, gradients, rtol=1e-9, atol=1e-14)
+
+
+def test_backward_from_logits_equals_the_fused_loss():
+    model = tiny("learned")
+    tokens, targets = batch(model)
+    model.loss_and_gradients(tokens, targets)
+    fused = model.gradients.flat.copy()
+    model.gradients.zero_()
+    logits = model.forward(tokens)
+    loss, dlogits = toylm.model.cross_entropy_grad(logits, targets)
+    model.backward(dlogits)
+    np.testing.assert_allclose(model.gradients.flat, fused, rtol=1e-9, atol=1e-14)
+    assert loss == pytest.approx(model.loss(tokens, targets), rel=1e-12)
+
+
+def test_seed_case_learns_three_sequences():
+    config = toylm.ModelConfig(7, 16, 32, 2, 2, 8, positions="learned", init="uniform")
+    model = toylm.TransformerLM(config, seed=1)
+    assert model.n_parameters == 4416
+    losses = []
+    for _ in range(40):
+        for sequence in ([0, 1, 2], [3, 4, 5], [1, 2, 3]):
+            losses.append(model.loss_and_gradients(sequence[:-1], sequence[1:]))
+            model.apply_gradients_sgd(0.05)
+    assert np.mean(losses[:3]) == pytest.approx(2.0, abs=0.3)
+    assert np.mean(losses[-3:]) == pytest.approx(0.03, abs=0.01)
+    assert model.generate_from_ids([0], 2) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("positions", ["learned", "rope"])
+def test_loss_starts_at_log_of_the_vocabulary(positions):
+    config = toylm.ModelConfig(512, 128, n_heads=4, n_layers=4, context_length=64, positions=positions)
+    model = toylm.TransformerLM(config, seed=0)
+    tokens, targets = batch(model, 4, 64)
+    assert model.loss(tokens, targets) == pytest.approx(math.log(512), rel=0.05)
+
+
+def test_initial_scales_by_role():
+    config = toylm.ModelConfig(300, 64, n_heads=4, n_layers=8, context_length=64, positions="learned")
+    p = toylm.TransformerLM(config, seed=0).parameters
+    expected = {"token_embed": 0.02, "pos_embed": 0.02, "blocks.3.w_qkv": 1 / 8, "blocks.3.w_ff1": 1 / 8}
+    expected |= {"blocks.3.w_o": 1 / 8 / 4, "blocks.3.w_ff2": 1 / 16 / 4}
+    for name, std in expected.items():
+        assert p[name].array.std() == pytest.approx(std, rel=0.05), name
+    assert (p["blocks.3.norm1_gamma"].flat == 1).all()
+    other = toylm.TransformerLM(config, seed=0).parameters
+    np.testing.assert_array_equal(p.flat, other.flat)
+    assert (toylm.TransformerLM(config, seed=1).parameters.flat != p.flat).any()
+
+
+def test_one_batch_overfits():
+    model = tiny(precision="float32", d_model=32, d_ff=64)
+    tokens, targets = batch(model, 2, 8)
+    for _ in range(150):
+        loss = model.loss_and_gradients(tokens, targets)
+        model.apply_gradients_adam(1e-2)
+    assert loss < 0.01
+
+
+def test_a_training_step_allocates_nothing_that_grows():
+    model = tiny(precision="float32")
+    optimizer = toylm.Adam(model.parameters)
+    tokens, targets = batch(model)
+
+    def steps(n):
+        for _ in range(n):
+            model.loss_and_gradients(tokens, targets)
+            optimizer.step(model.gradients, max_norm=1.0)
+            model.gradients.zero_()
+
+    steps(5)
+    held = model.workspace.nbytes
+    tracemalloc.start()
+    steps(5)
+    before, _ = tracemalloc.get_traced_memory()
+    steps(200)
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert model.workspace.nbytes == held
+    assert after - before < 10_000
+
+
+def test_workspace_estimate_is_what_is_allocated():
+    model = tiny(precision="float32", vocab_size=500, d_model=64, d_ff=256, context_length=64)
+    tokens, targets = batch(model, 8, 64)
+    model.loss_and_gradients(tokens, targets)
+    assert model.workspace_bytes(8, 64) == pytest.approx(model.workspace.nbytes, rel=0.25)
+
+
+def test_activations_by_name():
+    model = tiny("learned")
+    tokens, _ = batch(model)
+    logits = model.forward(tokens)
+    a, p = model.activations, model.parameters
+    block = a.blocks[1]
+    probabilities = block.attention_probabilities
+    assert probabilities.shape == (3, 2, 7, 7)
+    np.testing.assert_allclose(probabilities.sum(axis=-1), 1, rtol=1e-12)
+    assert not np.triu(probabilities, 1).any()
+    heads = (probabilities @ block.values).transpose(0, 2, 1, 3).reshape(21, 12)
+    np.testing.assert_allclose(heads, block.head_outputs, atol=1e-12)
+    np.testing.assert_allclose(block.residual_mid, block.residual_in + heads @ p["blocks.1.w_o"].array, atol=1e-12)
+    np.testing.assert_allclose(a.blocks[0].residual_out, block.residual_in)
+    np.testing.assert_allclose(a.final_norm @ p["token_embed"].array.T, logits.reshape(21, 11), atol=1e-12)
+    x, w = block.norm1, model.head_mats("v", 1)
+    np.testing.assert_allclose(x @ w[1].array, block.values[:, 1].reshape(21, 6), atol=1e-12)
+    w[1].array[:] = 0
+    assert not p["blocks.1.w_qkv"].array[:, 30:36].any()
+
+
+def test_number_of_threads_changes_rounding_only():
+    from toylm.threads import get_threads, set_threads
+
+    before = get_threads()
+    model = tiny(precision="float32", d_model=32, vocab_size=400)
+    tokens, targets = batch(model)
+    results = []
+    try:
+        for threads in (1, before, before):
+            set_threads(threads)
+            model.gradients.zero_()
+            results.append((model.loss_and_gradients(tokens, targets), model.gradients.flat.copy()))
+    finally:
+        set_threads(before)
+    np.testing.assert_array_equal(results[1][1], results[2][1])
+    assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)
+    np.testing.assert_allclose(results[0][1], results[1][1], atol=1e-6)
+
+
+def test_bad_input_is_named():
+    model = tiny()
+    tokens, targets = batch(model)
+    for call, error, message in [
+        (lambda: model.forward([[0, 11]]), ValueError, "token id 11 is out of range; this model has ids 0 to 10"),
+        (lambda: model.forward([[0, -1]]), ValueError, "token id -1"),
+        (lambda: model.forward([[0.5]]), TypeError, "float64"),
+        (lambda: model.forward(np.zeros((1, 10), int)), ValueError, "10 tokens in a row; context_length is 9"),
+        (lambda: model.forward([]), TypeError, "integers"),
+        (lambda: model.loss(tokens, targets[:, :-1]), ValueError, "one target a token"),
+        (lambda: model.loss(tokens, targets + 20), ValueError, "target id"),
+        (lambda: model.backward(np.zeros(3)), ValueError, "last forward"),
+        (lambda: model.head_mats("z", 0), ValueError, "'z'"),
+        (lambda: toylm.TransformerLM(model.config, precision="bf8"), ValueError, "bf8"),
+        (lambda: toylm.TransformerLM(11), TypeError, "ModelConfig"),
+        (lambda: toylm.ModelConfig(11, d_model=10, n_heads=3), ValueError, "10 is not divisible by n_heads 3.*n_heads 2"),
+        (lambda: toylm.ModelConfig(11, d_model=6, n_heads=2), ValueError, "odd"),
+        (lambda: toylm.ModelConfig(0), ValueError, "vocab_size is 0"),
+        (lambda: toylm.ModelConfig(5, positions="rotary"), ValueError, "rotary"),
+        (lambda: toylm.ModelConfig.from_dict({"vocab_size": 5, "n_head": 2}), ValueError, "did you mean 'n_heads'"),
+        (lambda: model.parameters["blocks.0.w_q"], KeyError, "did you mean 'blocks.0.w_o'|did you mean 'blocks.0.w_qkv'"),
+    ]:
+        with pytest.raises(error, match=message):
+            call()
+
+
+def test_optimizers_refuse_what_cannot_work():
+    model = tiny()
+    for call, message in [
+        (lambda: toylm.Adam(model.parameters, -1), "learning_rate is -1"),
+        (lambda: toylm.Adam(model.parameters, betas=(0.9, 1.0)), "betas"),
+        (lambda: toylm.SGD(model.parameters, momentum=1.5), "momentum is 1.5"),
+        (lambda: toylm.SGD(model.parameters).load_state({}, 1) or toylm.Adam(model.parameters).load_state({}, 1), "lacks 'm'"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            call()
+    from toylm.errors import DivergedError
+
+    model.gradients.flat[3] = np.nan
+    before = model.parameters.flat.copy()
+    with pytest.raises(DivergedError, match="step 1 is not finite"):
+        toylm.Adam(model.parameters).step(model.gradients)
+    np.testing.assert_array_equal(model.parameters.flat, before)
+
+
+def test_importing_toylm_is_light():
+    import subprocess
+    import sys
+
+    code = "import sys, toylm; print([m for m in ('numba', 'scipy', 'matplotlib', 'numpy') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
