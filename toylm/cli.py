@@ -20,6 +20,7 @@ VERBS = {
     "evaluate": ("toylm.evaluate", "loss, perplexity and bits per byte of a model on a text"),
     "data": ("toylm.data.command", "prepare text: split, tokenizer, token files; make more stories"),
     "info": ("toylm.info", "what a run or a checkpoint holds"),
+    "bench": ("toylm.bench.command", "toylm beside PyTorch, JAX and BLAS, in turn, in one run"),
     "instant": ("toylm.closed_form.instant_command", "run the battery of closed-form identities"),
     "task": ("toylm.closed_form.task_command", "solve copy, bracket, reverse or running-sum in closed form"),
     "deep-elm-bench": ("toylm.closed_form.deep_elm_bench", "deep ELM over depths, widths and lambdas, with plots"),

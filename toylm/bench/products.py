@@ -1,0 +1,63 @@
+"""The Numba matrix products beside NumPy's BLAS, over the shapes that a training step of each preset multiplies."""
+
+import math
+import statistics
+import time
+
+import numpy as np
+
+from .presets import PRESETS
+
+
+def shapes_of(shape):
+    """(name, m, k, n, transpose_a, transpose_b) of the products of one training step, each kind once."""
+    N, d, ff = shape.tokens, shape.d_model, shape.d_ff
+    rows = min(N, 512)
+    for name, k, n in (("qkv", d, 3 * d), ("out", d, d), ("ff1", d, ff), ("ff2", ff, d)):
+        yield f"{name} forward", N, k, n, False, False
+        yield f"{name} d input", N, n, k, False, True
+        yield f"{name} d weight", k, N, n, True, False
+    yield "logits", rows, d, shape.vocab_size, False, True
+    yield "logits d input", rows, shape.vocab_size, d, False, False
+    yield "logits d weight", shape.vocab_size, rows, d, True, False
+
+
+def _time(f, flops):
+    f()
+    repeat = max(1, int(2e8 / flops))
+    start = time.perf_counter()
+    for _ in range(repeat):
+        f()
+    return (time.perf_counter() - start) / repeat
+
+
+def run_products(args):
+    """Print a line a shape and the geometric mean a preset; the two sides take turns, medians of 9."""
+    from ..kernels.matmul import _blas, matmul
+    from ..threads import set_threads
+
+    threads = set_threads(args.threads)
+    print(f"float32 products on {threads} threads, GFLOP/s: Numba, BLAS, ratio")
+    rng, results = np.random.default_rng(0), []
+    for preset in ("nano", "tiny", "small", "base"):
+        for name, m, k, n, ta, tb in shapes_of(PRESETS[preset]):
+            a = rng.standard_normal((k, m) if ta else (m, k), np.float32)
+            b = rng.standard_normal((n, k) if tb else (k, n), np.float32)
+            out, flops = np.empty((m, n), np.float32), 2.0 * m * k * n
+            ours, theirs = [], []
+            for _ in range(9):
+                ours.append(_time(lambda: matmul(a, b, out, ta, tb), flops))  # noqa: B023
+                theirs.append(_time(lambda: _blas(a, b, out, ta, tb, None), flops))  # noqa: B023
+            ratio = statistics.median(y / x for x, y in zip(ours, theirs))
+            speed = [flops / statistics.median(side) / 1e9 for side in (ours, theirs)]
+            results.append({"preset": preset, "product": name, "shape": [m, k, n], "gflops": speed, "ratio": ratio})
+            print(f"{preset:6} {name:16} {m:5} x {k:5} x {n:5} {speed[0]:7.0f} {speed[1]:7.0f} {ratio:6.2f}", flush=True)
+        mean = math.exp(statistics.fmean(math.log(r["ratio"]) for r in results if r["preset"] == preset))
+        print(f"{preset:6} geometric mean of the ratios: {mean:.2f}")
+    mean = math.exp(statistics.fmean(math.log(r["ratio"]) for r in results))
+    print(f"all    geometric mean of the ratios: {mean:.2f}")
+    if args.json:
+        from ..files import write_json
+
+        write_json(args.json, {"threads": threads, "geometric_mean": mean, "products": results})
+    return 0
