@@ -9,7 +9,7 @@ INTRODUCTIONS = (
     "[Once upon a time,|Once,] a {trait} {A.kind} named {A} lived {living}.",
     "{A} was a {A.kind} who lived {living}.",
     "{A} was a {age} and {trait2} {A.kind}.",
-    "In a [small|cozy|tidy|little|warm|crooked|snug] {A.home} lived a {A.kind} named {A}.",
+    "In a [small|cozy|tidy|little|warm|snug] {A.home} lived a {A.kind} named {A}.",
     "{living.cap} lived a {trait} {A.kind}. {A.own} name was {A}.",
     "This is the story of {A}, a {trait} {A.kind}.",
     "{A} was a {A.kind} with a [big smile|loud laugh|soft voice|{color} {clothes}|kind heart].",
@@ -61,26 +61,19 @@ INDOOR_ASIDES = (
 )
 
 THANKS = (
-    "\"Thank you, {B.call}!\" {A.says}.",
-    "\"Thank you so much, {B.call},\" {A.says}.",
-    "\"Oh, thank you, {B.call}! You are [so kind|very kind|a good friend|the best],\" {A.says}.",
-    "\"{B.call}, [you saved the day|you are wonderful|thank you for helping me],\" {A.says}.",
-    "{A} [hugged|thanked] {B}. \"[I could not have done it without you|You are so good to me], {B.call},\" {A.says}.",
-    "\"I will never forget this, {B.call},\" {A.says}. \"Thank you.\"",
+    '"Thank you, {B.call}!" {A.says}.',
+    '"Thank you so much, {B.call}," {A.says}.',
+    '"Oh, thank you, {B.call}! You are [so kind|very kind|a good friend|the best]," {A.says}.',
+    '"{B.call}, [you saved the day|you are wonderful|thank you for helping me]," {A.says}.',
+    '{A} [hugged|thanked] {B}. "[I could not have done it without you|You are so good to me], {B.call}," {A.says}.',
+    '"I will never forget this, {B.call}," {A.says}. "Thank you."',
 )
 
 AGREEMENTS = (
-    "\"[Yes|Of course|Sure|All right|Okay|Good idea|Yes, please|That sounds fun|Why not]!\" {B.says}.",
-    "\"[I would love to|Let's do it|I am ready|What fun|Count me in],\" {B.says}.",
+    '"[Yes|Of course|Sure|All right|Okay|Good idea|Yes, please|That sounds fun|Why not]!" {B.says}.',
+    '"[I would love to|Let\'s do it|I am ready|What fun|Count me in]," {B.says}.',
     "{B} nodded. \"[Let's try|Let's go|Fine with me|I like that|Gladly].\"",
     "{B} [smiled|grinned|clapped|jumped up] and said yes.",
-)
-
-COMFORT = (
-    "\"Do not [cry|worry|be sad], {A.call},\" {B.says}. \"[I will help you|We will think of something|It will be all right].\"",
-    "{B} [put an arm around {A}|sat down next to {A}|gave {A} a hug]. \"[We can fix this|You are not alone|I am here].\"",
-    "\"[It is okay|There, there|Hush now], {A.call},\" {B.says} [softly|kindly|gently|in a low voice].",
-    "{B} [listened|nodded|thought for a moment]. \"[Every problem has an answer|We will find a way|Let me help], {A.call}.\"",
 )
 
 # The last sentence of a story about one hero, whatever has happened in it.
@@ -105,10 +98,10 @@ SHARED_CLOSINGS = (
     "From then on, {A} and {B} [were best friends|did everything together|played together every day|always helped each other].",
     "{A} and {B} [walked home|went home] [hand in hand|side by side|singing|with big smiles].",
     "They played until [the sun went down|the stars came out|it was time to go home|dinner].",
-    "\"You are my best friend,\" {A.says}. \"And you are mine,\" {B.says}.",
+    '"You are my best friend," {A.says}. "And you are mine," {B.says}.',
     "Both of them were {glad}.",
     "{A} and {B} [shared|ate] {A.food} and talked about it all evening.",
     "[That night|At bedtime], they both thought about [the day|each other] and smiled.",
     "[It was|They both said it was] [the best|a wonderful] day.",
-    "{A} waved to {B}. \"See you tomorrow!\" {A.shouts}.",
+    '{A} waved to {B}. "See you tomorrow!" {A.shouts}.',
 )

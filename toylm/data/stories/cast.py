@@ -1,6 +1,6 @@
 """Who and what a story is about: characters and things, and the forms in which a sentence may name them."""
 
-from toylm.data.stories.grammar import plural, possessive
+from toylm.data.stories.grammar import possessive
 
 # subject, object, possessive, possessive standing alone, reflexive
 _PRONOUNS = {
@@ -17,7 +17,6 @@ _TAGS = {
     "replies": ("replied", "answered", "said"),
     "asks": ("asked",),
     "shouts": ("cried", "shouted", "called"),
-    "whispers": ("whispered", "said softly", "said quietly"),
 }
 
 
@@ -55,20 +54,20 @@ class Character:
         if form == "kind":
             return self.kind
         if form == "full":
-            narrator.mention(self)
-            return f"{self.name} the {self.kind}" if self.species else self.name
+            animal = self.species and self.kind == self.species.kind
+            return f"{self.named(narrator)} the {self.kind}" if animal else self.named(narrator)
         if self.species:
             return narrator.chance.pick(self.species.forms[form])
         return narrator.chance.pick(_PERSON[form])
 
     def named(self, narrator) -> str:
         """The name, with the owner's possessive before a relative's."""
-        owner = self.owner._pronoun_or_name("his", narrator) + " " if self.owner else ""
+        owner = self.owner._pronoun_or_name("his", narrator, beside=self) + " " if self.owner else ""
         narrator.mention(self)
         return owner + self.name
 
-    def _pronoun_or_name(self, form, narrator):
-        if narrator.pronoun_is_clear(self) or form == "himself":
+    def _pronoun_or_name(self, form, narrator, beside=None):
+        if narrator.pronoun_is_clear(self, beside) or form == "himself":
             at_start = form == "he" and narrator.at_sentence_start
             if not (at_start and narrator.chance.yes(_NAME_ANYWAY)):
                 narrator.mention(self)
@@ -87,23 +86,18 @@ class Character:
 # What people do where animals differ.
 _PERSON = {
     "ran": ("ran", "hurried", "raced", "dashed"),
-    "went": ("went", "walked", "strolled"),
-    "run": ("run",),
     "home": ("house", "home"),
-    "bed": ("bed",),
     "hand": ("hand",),
     "food": ("soup", "pancakes", "noodles", "toast with jam", "apple pie", "rice pudding"),
 }
 
 
 class Species:
-    """A kind of animal that can be someone in a story: how it moves, where it lives, what it eats."""
+    """A kind of animal that can be someone in a story: how it runs, where it lives, what it eats, what it holds with."""
 
-    def __init__(self, kind, ran, went, run, home, food, hand="paw"):
+    def __init__(self, kind, ran, home, food, hand="paw"):
         self.kind = kind
-        self.forms = {
-            "ran": ran, "went": went, "run": (run,), "home": home, "bed": ("bed",), "food": food, "hand": (hand,),
-        }  # fmt: skip
+        self.forms = {"ran": ran, "home": home, "food": food, "hand": (hand,)}
 
 
 class Thing:
@@ -130,18 +124,6 @@ class Thing:
                 return "they" if self.many else "it"
             case "them":
                 return "them" if self.many else "it"
-            case "its":
-                return "their" if self.many else "its"
             case "was":
                 return "were" if self.many else "was"
-            case "is":
-                return "are" if self.many else "is"
-            case "this":
-                return "these" if self.many else "this"
-            case "has":
-                return "have" if self.many else "has"
-            case "one":
-                return "pair" if self.many else "one"
-            case "s":
-                return self.noun if self.many else plural(self.noun)
         raise ValueError(f"a thing has no form {form!r}")

@@ -65,11 +65,15 @@ class Story:
     def let(self, **names):
         """Names characters, things, words and numbers for the templates that follow.
 
-        A phrase such as "a basket of {fruit.s}" is settled here, so that it stays the same through the story.
+        One of the phrases of "[a warm coat|a basket of {fruit.s}]" is chosen here, and its word too, so that the thing
+        stays the same through the story.
         """
         for name, value in names.items():
-            if isinstance(value, str) and "{" in value and all(word in _WORDS for word in _FIELD.findall(value)):
-                value = self.narrator.phrase(value)
+            if isinstance(value, str):
+                if value[:1] == "[" and value[-1:] == "]":
+                    value = self.chance.pick(value[1:-1].split("|"))
+                if "{" in value and all(word in _WORDS for word in _FIELD.findall(value)):
+                    value = self.narrator.phrase(value)
             self.names[name] = value
 
     def say(self, *templates: str):
@@ -108,16 +112,16 @@ class Story:
             one_day = f"{self.chance.pick(('one', 'one', 'on a'))} {adjective} {when}"
         self.let(one_day=one_day, sky=adjective)
 
-    def introduce(self, habit: float = 0.5):
+    def introduce(self, habit: float):
         """Opens the story with who A is, and perhaps what A likes."""
         self.say(*beats.INTRODUCTIONS)
         self.maybe(habit, *beats.HABITS)
 
-    def outdoors(self, probability: float = 0.35):
+    def outdoors(self, probability: float):
         """Perhaps something seen, heard or smelled out of doors."""
         self.maybe(probability, *beats.OUTDOOR_ASIDES)
 
-    def indoors(self, probability: float = 0.3):
+    def indoors(self, probability: float):
         """Perhaps something seen, heard or smelled in the house."""
         self.maybe(probability, *beats.INDOOR_ASIDES)
 
@@ -129,15 +133,11 @@ class Story:
         """B says yes to A."""
         self.say(*beats.AGREEMENTS)
 
-    def comfort(self):
-        """B comforts A."""
-        self.say(*beats.COMFORT)
-
-    def close(self, probability: float = 0.45):
+    def close(self, probability: float):
         """Perhaps a last sentence about A."""
         self.maybe(probability, *beats.CLOSINGS)
 
-    def close_together(self, probability: float = 0.45):
+    def close_together(self, probability: float):
         """Perhaps a last sentence about A and B."""
         self.maybe(probability, *beats.SHARED_CLOSINGS)
 
@@ -217,9 +217,9 @@ class Story:
 
     # Things
 
-    def thing(self, nouns: tuple[str, ...], adjectives: tuple[str, ...] = ()) -> Thing:
-        """A thing with a colour or, if given, another quality."""
-        return Thing(self.chance.pick(nouns), self.chance.pick(adjectives or lexicon.COLORS))
+    def thing(self, nouns: tuple[str, ...], many: bool = False) -> Thing:
+        """A thing with a colour; `many` if its noun is a plural ("boots")."""
+        return Thing(self.chance.pick(nouns), self.chance.pick(lexicon.COLORS), many)
 
     def toy(self) -> Thing:
         """A toy that fits in a bag."""
@@ -232,5 +232,3 @@ class Story:
     def two(self, words: tuple[str, ...]) -> list[str]:
         """Two different words."""
         return self.chance.pick_several(words, 2)
-
-

@@ -21,9 +21,10 @@ _IRREGULAR_PASTS = {
     "throw": "threw", "wear": "wore", "weave": "wove", "write": "wrote",
 }  # fmt: skip
 
-_NUMBERS = ("no one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-            "seventeen eighteen nineteen twenty").split()  # fmt: skip
-_ORDINALS = "zeroth first second third fourth fifth sixth seventh eighth ninth tenth".split()
+_NUMBERS = (
+    "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
+    "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
+)  # fmt: skip
 
 # Short verbs that end in consonant, vowel, consonant double the last letter: hop, hopped, hopping.
 _DOUBLING = re.compile(r"^[^aeiou]*[aeiou][bdgklmnprt]$")
@@ -78,11 +79,6 @@ def ing(verb_phrase: str) -> str:
 def number(value: int) -> str:
     """A small whole number in words: 3 -> "three"."""
     return _NUMBERS[value]
-
-
-def ordinal(value: int) -> str:
-    """The ordinal of a small whole number: 3 -> "third"."""
-    return _ORDINALS[value]
 
 
 def count(value: int, noun: str) -> str:

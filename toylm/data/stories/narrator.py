@@ -49,12 +49,15 @@ class Narrator:
         if character not in self._current:
             self._current.append(character)
 
-    def pronoun_is_clear(self, character: Character) -> bool:
-        """Whether "he" or "she" can only mean this character here."""
+    def pronoun_is_clear(self, character: Character, beside: Character | None = None) -> bool:
+        """Whether "he" or "she" can only mean this character here.
+
+        `beside` is someone whom the pronoun cannot mean: "his dad" is not the dad of the dad.
+        """
         if self._subject is character and not self._in_quote:
             return True
         recent = self._current + self._previous
-        others = {other for other in recent if other is not character}
+        others = {other for other in recent if other is not character and other is not beside}
         return character in recent and len(others) < 2 and all(other.pronoun != character.pronoun for other in others)
 
     def tell(self, template: str) -> str:

@@ -1,6 +1,7 @@
 """Plots in which numbers matter. Every count adds up: what is taken, found or shared is said, and so is what is left."""
 
 from toylm.data.stories import lexicon
+from toylm.data.stories.grammar import number
 from toylm.data.stories.registry import plot
 
 
@@ -10,7 +11,17 @@ def apples_left(s):
     A = s.hero()
     n = s.chance.between(3, 9)
     gone = s.chance.between(1, n - 1)
-    s.let(A=A, B=s.friend(A), n=n, gone=gone, left=n - gone, fruit=s.pick(*lexicon.FRUIT), place=s.pick("basket", "bowl", "bag", "cart", "bucket", "box"), use=s.pick("bake a pie", "make a cake", "cook jam"), meal=s.pick("supper", "a small pie", "breakfast"))
+    s.let(
+        A=A,
+        B=s.friend(A),
+        n=n,
+        gone=gone,
+        left=n - gone,
+        fruit=s.pick(*lexicon.FRUIT),
+        place="[basket|bowl|bag|cart|bucket|box]",
+        use="[bake a pie|make a cake|cook jam]",
+        meal="[supper|a small pie|breakfast]",
+    )
     s.introduce(0.1)
     s.say(
         "{one_day}, {A.he} picked {n*fruit} and put them in a {place}.",
@@ -34,8 +45,7 @@ def apples_left(s):
         )
     s.paragraph()
     s.say(
-        '{A} looked into the {place}. "I had {n}. Now {gone} {gone.is} gone, so there {left.is} {left} left," '
-        "{A.he} said.",
+        '{A} looked into the {place}. "I had {n}. Now {gone} {gone.is} gone, so there {left.is} {left} left," {A.he} said.',
         "They counted together. {n.cap} take away {gone} is {left}. There {left.was} {left*fruit} left.",
     )
     s.say(
@@ -49,7 +59,7 @@ def apples_left(s):
         "Counting is easy when you like {fruit.s}.",
         "{A} hummed a counting song all the way home.",
     )
-    s.close_together(0.07)
+    s.close_together(0.05)
 
 
 @plot
@@ -57,13 +67,23 @@ def eggs_in_the_barn(s):
     """Eggs are gathered from two or three places and added up."""
     A = s.child()
     a, b, broken = s.chance.between(2, 6), s.chance.between(2, 6), s.chance.yes(0.4)
-    s.let(A=A, B=s.grandparent(A), a=a, b=b, sum=a + b, rest=a + b - 1, egg="egg", hen=s.pick("Dotty", "Speckles", "Henrietta", "Goldie", "Feathers", "Peck"),
-          one=s.pick("in the straw", "under the old cart", "in the nest box", "by the ladder"), two=s.pick("behind the barn", "in a flower pot", "under the stairs", "in a straw hat"))
-    s.introduce(0.07)
-    s.say(
-        "{one_day}, {A.he} helped {B} on the farm. \"Will you look for the eggs?\" {B.he} asked." if A.pronoun != s.names["B"].pronoun else "{one_day}, {A.he} helped {B} on the farm. \"Will you look for the eggs, {A.call}?\" asked {B}.",
+    s.let(
+        A=A,
+        B=s.grandparent(A),
+        a=a,
+        b=b,
+        sum=a + b,
+        rest=a + b - 1,
+        egg="egg",
+        hen="[Dotty|Speckles|Henrietta|Goldie|Feathers|Peck]",
+        one="[in the straw|under the old cart|in the nest box|by the ladder]",
+        two="[behind the barn|in a flower pot|under the stairs|in a straw hat]",
     )
-    s.outdoors(0.084)
+    s.introduce(0.05)
+    s.say(
+        '{one_day}, {A.he} helped {B} on the farm. "Will you look for the eggs, {A.call}?" {B.asks}.',
+    )
+    s.outdoors(0.1)
     s.say(
         "{A} found {a*egg} {one} and {b*egg} {two}.",
         "First {A} found {a*egg} {one}. Then {A.he} found {b} more {two}.",
@@ -76,8 +96,7 @@ def eggs_in_the_barn(s):
     s.paragraph()
     if broken:
         s.say(
-            "On the way back, {A} [stumbled|tripped over a bucket]. [Crack|Splat]! One egg broke. "
-            "Now there were only {rest}.",
+            "On the way back, {A} [stumbled|tripped over a bucket]. [Crack|Splat]! One egg broke. Now there were only {rest}.",
         )
         s.say('"I am sorry, {B.call}," {A.says}. "There were {sum}, but I broke one."')
         s.say('"{rest.cap} eggs are plenty," {B.says}. "[The cat will clean up|Thank you for telling me]."')
@@ -104,7 +123,16 @@ def fair_shares(s):
     B, C = s.friend(A), s.friend(A)
     each = s.chance.between(2, 4)
     extra = s.chance.yes(0.4)
-    s.let(A=A, B=B, C=C, each=each, n=3 * each + extra, treat=s.pick(*(lexicon.SWEETS + lexicon.TREASURES)), kids=3, spare=s.pick("a {bird}", "a hungry {small_animal}", "{parent_word}", "a sad neighbor"))
+    s.let(
+        A=A,
+        B=B,
+        C=C,
+        each=each,
+        n=3 * each + extra,
+        treat=s.pick(*(lexicon.SWEETS + lexicon.TREASURES)),
+        kids=3,
+        spare="[a {bird}|a hungry {small_animal}|{parent_word}|a sad neighbor]",
+    )
     s.say(
         '{A.full} had {n*treat}. "Let\'s share!" {A.he} said to {B.full} and {C.full}.',
         "{A.full}, {B.full} and {C.full} found a bag. In it were {n*treat}!",
@@ -155,10 +183,19 @@ def fair_shares(s):
 def collecting(s):
     """A collection grows over three days until it is enough for something."""
     A = s.hero()
-    a, b, c = s.chance.between(1, 4), s.chance.between(1, 4), s.chance.between(1, 4)
-    s.let(A=A, B=s.parent(A), a=a, b=b, c=c, ab=a + b, abc=a + b + c, item=s.pick(*lexicon.TREASURES),
-          made=s.pick("a necklace", "a mobile for the window", "a crown", "a picture", "a bracelet", "a little mosaic"))  # fmt: skip
-    s.introduce(0.07)
+    a, b, c = s.chance.between(1, 4), s.chance.between(1, 4), s.chance.between(2, 4)
+    s.let(
+        A=A,
+        B=s.parent(A),
+        a=a,
+        b=b,
+        c=c,
+        ab=a + b,
+        abc=a + b + c,
+        item=s.pick(*lexicon.TREASURES),
+        made="[a necklace|a mobile for the window|a crown|a picture|a bracelet|a little mosaic]",
+    )
+    s.introduce(0.05)
     s.say(
         "{A.he} wanted to make {made} out of {item.s}. {A.he} needed {abc}.",
         '"How many {item.s} do I need for {made}?" {A} asked {B}. "{abc.cap}," {B.says}.',
@@ -168,14 +205,14 @@ def collecting(s):
         "On Tuesday, {A.he} found {b} more. Now {A.he} had {ab}.",
         "The next day, {A.he} got {b} more. {a.cap} and {b} made {ab}.",
     )
-    s.outdoors(0.084)
+    s.outdoors(0.1)
     s.paragraph()
     s.say(
         "On Wednesday, it rained. {A} looked and looked, but found none.",
         'On Wednesday, {A} was sad. "I still need {c}," {A.he} said.',
     )
     s.say(
-        "Then {B} [opened a drawer|came in with a little box|reached into a pocket]. \"[Look what I have kept|These are for you]: {c*item}!\"" if c > 1 else "Then {B} [opened a drawer|came in with a little box|reached into a pocket]. \"Look what I have: one {item}!\"",
+        'Then {B} [opened a drawer|came in with a little box]. "[Look what I have|These are for you]: {c*item}!"',
     )
     s.say("{ab.cap} and {c} are {abc}. That was enough!", "Now there were {abc*item}, just enough.")
     s.maybe(
@@ -185,20 +222,38 @@ def collecting(s):
         "By evening, {made} was done, and it was beautiful.",
     )
     s.thank()
-    s.close(0.07)
+    s.close(0.05)
 
 
 @plot
 def missing_duckling(s):
     """A mother counts her young; one is missing and is found."""
-    kind, baby, group = s.pick(("duck", "duckling", "on the pond"), ("hen", "chick", "in the barn"), ("goose", "gosling", "by the lake"),
-                               ("cat", "kitten", "in a basket"), ("dog", "puppy", "in the yard"), ("pig", "piglet", "on the farm"),
-                               ("rabbit", "bunny", "under the hill"), ("swan", "cygnet", "on the river"))  # fmt: skip
+    kind, baby, group = s.pick(
+        ("duck", "duckling", "on the pond"),
+        ("hen", "chick", "in the barn"),
+        ("goose", "gosling", "by the lake"),
+        ("cat", "kitten", "in a basket"),
+        ("dog", "puppy", "in the yard"),
+        ("pig", "piglet", "on the farm"),
+        ("rabbit", "bunny", "under the hill"),
+        ("swan", "cygnet", "on the river"),
+    )
     n = s.chance.between(4, 9)
     B = s.elder(kind)
     B.pronoun, B.call = "she", f"Mother {kind.title()}"
-    s.let(A=s.hero(0.3), B=B, kind=kind, baby=baby, group=group, n=n, short=n - 1, found=s.pick("asleep in an old boot", "stuck in the mud", "behind a big leaf", "chasing a {small_animal}", "under an empty flower pot",
-                                                                                         "caught in the tall reeds", "sitting in a bird nest", "in a hole under the fence"))  # fmt: skip
+    s.let(
+        A=s.hero(0.3),
+        B=B,
+        kind=kind,
+        baby=baby,
+        group=group,
+        n=n,
+        short=n - 1,
+        found=(
+            "[asleep in an old boot|stuck in the mud|behind a big leaf|chasing a {small_animal}|"
+            "under an empty flower pot|caught in the tall reeds|sitting in a bird nest|in a hole under the fence]"
+        ),
+    )
     s.say(
         "{B.call} had {n*baby}. Every [evening|night], she counted them {group}.",
         "{group.cap} lived a {kind} with {n*baby}. She counted them before bed.",
@@ -215,7 +270,7 @@ def missing_duckling(s):
     )
     s.say(
         "They looked {outdoors}. They called and called. [Only a frog answered|No answer|All was still].",
-        "{A} [listened|stood very still]. \"Peep,\" said a tiny voice." if baby not in ("kitten", "puppy", "piglet", "bunny") else "{A} [listened|stood very still]. There was a tiny noise.",
+        "{A} [listened|stood very still]. There was a tiny [noise|sound|cry].",
     )
     s.say("There was the little one, {found}!", "And then {A} found the little {baby}, {found}.")
     s.say(
@@ -227,7 +282,7 @@ def missing_duckling(s):
         '"You have good [eyes|ears], {A.call}. Thank you," {B.says}.',
     )
     s.say(
-        "All {n} slept [close together|under her wing] that night." if kind in ("duck", "hen", "goose", "swan") else "All {n} slept close together that night.",
+        "All {n} slept [close together|very well] that night.",
         "And the little one never [ran|went] off again.",
         "Every one of them counts.",
     )
@@ -240,9 +295,18 @@ def shopping_with_coins(s):
     price = s.chance.between(3, 9)
     short = s.chance.yes(0.5)
     have = price - s.chance.between(1, 2) if short else price + s.chance.between(1, 3)
-    s.let(A=A, B=s.grown_up("shopkeeper", "baker", "toy maker"), coin="coin", price=price, have=have, gap=abs(price - have), C=s.parent(A),
-          gift=s.thing(lexicon.CLOTHES) if s.chance.yes(0.5) else s.toy())
-    s.introduce(0.084)
+    s.let(
+        A=A,
+        B=s.grown_up("shopkeeper", "baker", "toy maker"),
+        coin="coin",
+        price=price,
+        have=have,
+        gap=abs(price - have),
+        counted=", ".join(number(value) for value in range(1, have + 1)),
+        C=s.parent(A),
+        gift=s.thing(lexicon.CLOTHES) if s.chance.yes(0.5) else s.toy(),
+    )
+    s.introduce(0.1)
     s.say(
         "It was almost {C.s} birthday. {A.he} had saved {have*coin}[ in a jar| in a sock|].",
         "{A.he} had {have*coin} and wanted to buy a gift for {C}.",
@@ -253,58 +317,62 @@ def shopping_with_coins(s):
     )
     s.paragraph()
     s.say(
-        "{A} put the coins down, one by one. \"" + ", ".join(_count_to(have)) + ".\"",
+        '{A} put the coins down, one by one. "{counted}."',
         "{A} counted the coins on the table. There were {have}.",
     )
     if short:
-        s.say(
-            "It was not enough. " + ("One coin was" if price - have == 1 else "Two coins were") + " missing. {A} [looked at the floor|felt {sad}].",
-        )
+        s.say("It was not enough. {gap*coin} {gap.was} missing. {A} [looked at the floor|felt {sad}].")
         s.say(
             '"You can [sweep the shop|water my plants|carry these boxes] for me," {B.says}, "and I will give '
             'you the {gap*coin}."',
         )
-        s.say(
-            "{A} worked hard. Then {A.he} had {price*coin}, and the {gift} was {A.his}." if A.pronoun == "he" else "{A} worked hard. Then {A.he} had {price*coin}, and the {gift} was {A.hers}.",
-        )
+        s.say("{A} worked hard. Then {A.he} had {price*coin}, and the {gift} was {A.hers}.")
     else:
-        s.say("{A} gave {B} {price}. {have.cap} take away {price} is {gap}, so {A} still had {gap*coin}.")
+        s.say("{A} gave {B} {price*coin} for the {gift}. {have.cap} take away {price} is {gap}, so {A} still had {gap*coin}.")
         s.say(
             "With the {gap*coin}, {A.he} bought [a {sweet}|a ribbon|a {fruit}|paper to wrap it].",
-            "\"What will you do with the other {gap}?\" {B.asks}. \"Save " + ("it" if have - price == 1 else "them") + ",\" {A.says}.",
+            '"What will you do with the other {gap}?" {B.asks}. "I will save what is left," {A.says}.',
         )
     s.maybe(
         0.3,
         '"For me?" {C} said at home. "It is just what I wanted!"',
         "{C} put it on the table and looked at it all evening.",
-        "When {C} saw it, {C.he} hugged {A} for a long time." if s.names["C"].pronoun != A.pronoun else "{C} hugged {A} for a long time.",
+        "{C} hugged {A} for a long time.",
     )
     s.close(0.1)
+
+
+_VILLAGE = (
+    "the baker", "the mail carrier", "a tired old man", "the teacher", "a crying baby", "the fisherman", "the bus driver",
+    "the doctor", "the neighbor", "an old woman",
+)  # fmt: skip
+_FOREST = (
+    "the owl", "the old toad", "a lost ladybug", "the crow", "the snail", "a shy deer", "the heron", "a baby bird",
+    "the woodpecker",
+)  # fmt: skip
 
 
 @plot
 def flowers_for_everyone(s):
     """A bunch is given away one by one, and the last one goes to an unexpected person."""
     A = s.hero()
-    n = s.chance.between(4, 6)
-    people = s.chance.pick_several(("the baker", "the mail carrier", "a tired old man", "the teacher", "a crying baby", "the fisherman", "the bus driver", "the doctor", "the neighbor", "an old woman")
-                                   if not A.species else ("the owl", "the old toad", "a lost ladybug", "the crow", "the snail", "a shy deer", "the heron", "a baby bird", "the woodpecker"), n - 1)  # fmt: skip
-    s.let(A=A, B=s.parent(A), n=n, less=n - 1, flower=s.pick(*lexicon.FLOWERS), fourth=s.pick("in a glass of water", "on the pillow", "by the window"))
-    s.introduce(0.084)
-    s.say("{one_day}, {A.he} picked {n*flower} for {B}.", "{A.he} picked {n*flower} {outdoors}. They were for {B}.")
-    s.say(
-        f"On the way home, {{A}} met {people[0]}, who looked sad. {{A.he}} gave away one {{flower}}. Now there were {{less}}.",
+    n = s.chance.between(3, 5)
+    friends = s.chance.pick_several(_FOREST if A.species else _VILLAGE, n - 1)
+    s.let(
+        A=A,
+        B=s.parent(A),
+        n=n,
+        flower=s.pick(*lexicon.FLOWERS),
+        fourth="[in a glass of water|on the pillow|by the window]",
     )
-    if n > 4:
+    s.introduce(0.1)
+    s.say("{one_day}, {A.he} picked {n*flower} for {B}.", "{A.he} picked {n*flower} {outdoors}. They were for {B}.")
+    for given, friend in enumerate(friends, start=1):
+        s.let(friend=friend, left=n - given)
         s.say(
-            "Then came " + " and ".join(people[1:3]) + ". Each of them got one too. " + f"{{A}} had {_count_to(n)[n - 4].lower()} left.",
-        )
-    left = n - 1 if n <= 4 else n - 3
-    while left > 1:
-        left -= 1
-        who = people[n - left - 1] if n - left - 1 < len(people) else people[-1]
-        s.say(
-            f"One more went to {who}, and " + ("then there was only one." if left == 1 else f"then there were {_count_to(n)[left - 1].lower()}."),
+            "[On the way home|Then], {A.he} met {friend} and gave away one {flower}. Now {A.he} had {left}.",
+            "One {flower} went to {friend}. That left {left}.",
+            "Then came {friend}. {A} gave one {flower} away and had {left} left.",
         )
     s.paragraph()
     s.say(
@@ -321,8 +389,4 @@ def flowers_for_everyone(s):
         "The next day, there was a whole basket of {flower.s} at the door!",
         "Kindness grows when you give it away.",
     )
-    s.close(0.07)
-
-
-def _count_to(n):
-    return ["One", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"][:n]
+    s.close(0.05)

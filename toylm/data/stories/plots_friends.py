@@ -1,4 +1,4 @@
-"""Plots about friends: meeting, sharing, quarreling, missing and helping each other."""
+"""Plots about friends: meeting, sharing, quarreling, missing each other."""
 
 from toylm.data.stories import lexicon
 from toylm.data.stories.registry import plot
@@ -8,8 +8,11 @@ from toylm.data.stories.registry import plot
 def shy_newcomer(s):
     """Someone new is too shy to speak, until a small kindness opens the way."""
     A = s.hero()
-    s.let(A=A, B=s.friend(A), bridge=s.pick("drawing", "ladybug", "paper boat", "shiny stone", "funny face", "half a cookie", "daisy chain",
-                                            "soap bubble", "tiny snail", "sticker"))  # fmt: skip
+    s.let(
+        A=A,
+        B=s.friend(A),
+        bridge="[a drawing|a ladybug|a paper boat|a shiny stone|half a cookie|a daisy chain|a tiny snail|a sticker]",
+    )
     s.let(where="school" if not A.species else s.pick("the meadow", "the pond", "the forest", "the old farm"))
     s.say(
         "{one_day}, someone new came to {where}. It was a [shy|quiet] {B.kind} named {B}.",
@@ -31,10 +34,7 @@ def shy_newcomer(s):
         '{A} thought, "Maybe {B} is just shy."',
         "{A} did not like to see anyone alone.",
     )
-    bridge = s.names["bridge"]
-    s.say(
-        "{A.he} [sat down|took a seat] next to {B} and [held out|showed {B}] {bridge.a}." if bridge != "half a cookie" else "{A.he} sat down next to {B} and held out half a cookie.",
-    )
+    s.say("{A.he} [sat down|took a seat] next to {B} and held out {bridge}.")
     s.say(
         "{B} [looked up|blinked]. [Slowly|After a while], {B.he} smiled.",
         "At first {B} said nothing. Then {B.he} [laughed|said hello].",
@@ -64,14 +64,22 @@ def one_swing(s):
     A = s.hero()
     s.let(A=A, B=s.friend(A), place=s.pick(*lexicon.OUTDOORS))
     prize, use, turn = s.pick(
-        ("swing", "sat on", "ten pushes"), ("slide", "climbed up", "two rides"), ("hammock", "lay in", "one song"), ("red bike", "rode", "one lap"),
-        ("sled", "rode", "one hill"), ("trampoline", "jumped on", "twenty jumps"), ("toy boat", "sailed", "five minutes"),
-        ("big drum", "played", "one song"), ("scooter", "rode", "two laps"), ("rope swing", "sat on", "three swings"),
-        ("telescope", "looked through", "one star"), ("paint box", "used", "one picture"))  # fmt: skip
+        ("swing", "sat on", "ten pushes"),
+        ("slide", "climbed up", "two rides"),
+        ("hammock", "lay in", "one song"),
+        ("red bike", "rode", "one lap"),
+        ("sled", "rode", "one hill"),
+        ("trampoline", "jumped on", "twenty jumps"),
+        ("toy boat", "sailed", "five minutes"),
+        ("big drum", "played", "one song"),
+        ("scooter", "rode", "two laps"),
+        ("rope swing", "sat on", "three swings"),
+        ("telescope", "looked through", "one star"),
+        ("paint box", "used", "one picture"),
+    )
     s.let(prize=prize, use=use, turn=turn)
     s.say(
-        "{A.full} and {B.full} were [friends|good friends|neighbors]. "
-        "{one_day}, they both saw the {prize} {place}.",
+        "{A.full} and {B.full} were [friends|good friends|neighbors]. {one_day}, they both saw the {prize} {place}.",
         "There was only one {prize} {place}, and {one_day} both {A.full} and {B.full} wanted it.",
     )
     s.say('"I was here first!" {A.shouts}.', '"Mine!" {A.shouts}.', '"I saw it first!" {A.shouts}.')
@@ -90,8 +98,7 @@ def one_swing(s):
         '{B} [stopped crying|wiped {B.own} eyes|smiled]. "[Really|All right]? [Thank you|That is fair], {A.call}."',
     )
     s.say(
-        "{B} {use} the {prize} while {A} [counted|clapped|cheered]. "
-        "Then {A} {use} it while {B} [counted|clapped|cheered].",
+        "{B} {use} the {prize} while {A} [counted|clapped|cheered]. Then {A} {use} it while {B} [counted|clapped|cheered].",
     )
     s.say(
         "[Taking turns|Sharing] was [much more fun than fighting|easier than they thought].",
@@ -99,18 +106,21 @@ def one_swing(s):
         '"It is more fun with two," {B.says}.',
         '"Why did we fight at all?" {A.asks}.',
     )
-    s.close_together(0.17)
+    s.close_together(0.15)
 
 
 @plot
 def quarrel(s):
     """Friends quarrel over something small, miss each other, and make up."""
     A = s.hero()
-    s.let(A=A, B=s.friend(A), gift=s.pick("a picture", "a bunch of flowers", "a {sweet}", "a warm {sweet}", "a letter", "a {color} ribbon"))
+    s.let(A=A, B=s.friend(A), gift="[a picture|a bunch of flowers|a {sweet}|a warm {sweet}|a letter|a {color} ribbon]")
     cause, sorry = s.pick(
         ("{B} stepped on {A.s} sand castle", "I should have looked where I was going"),
         ("{B} laughed when {A} fell in the mud", "I should not have laughed"),
-        ("{B} forgot to wait for {A} after school" if not A.species else "{B} forgot to wait for {A} at the bridge", "I should have waited"),
+        (
+            "{B} forgot to wait for {A} at the bridge",
+            "I should have waited",
+        ),
         ("{B} said that {A.s} picture looked like a potato", "your picture was pretty"),
         ("{B} would not let {A} win a single game", "I wanted to win too much"),
         ("{B} told everyone {A.s} secret", "I should have kept it"),
@@ -172,7 +182,7 @@ def left_out(s):
         ("too short", "a coin rolled under the low bridge", "walked under the bridge without bending down"),
     )
     s.let(A=A, B=s.friend(A), C=s.friend(A), reason=reason, need=need, deed=deed)
-    s.introduce(0.07)
+    s.introduce(0.05)
     s.say('{one_day}, {B.full} and {C.full} were playing {game} {outdoors}. "Can I play too?" {A.asks}.')
     s.say(
         '"You are {reason}," {B.says}. "[Maybe next year|Go and watch|Not today]."',
@@ -203,8 +213,14 @@ def left_out(s):
 def surprise_party(s):
     """Everyone seems to have forgotten a birthday; it was a secret."""
     A = s.hero()
-    s.let(A=A, B=s.friend(A), C=s.friend(A), cake=s.pick("chocolate", "carrot", "lemon", "strawberry", "honey", "banana", "nut", "cherry"),
-          n=s.chance.between(4, 8), gift=s.thing(lexicon.TOYS))
+    s.let(
+        A=A,
+        B=s.friend(A),
+        C=s.friend(A),
+        cake="[chocolate|carrot|lemon|strawberry|honey|banana|nut|cherry]",
+        n=s.chance.between(4, 8),
+        gift=s.thing(lexicon.TOYS),
+    )
     s.say(
         "It was {A.s} birthday. [The {A.kind}|{A}] [woke up early|jumped out of bed|got up with the sun], but "
         "nobody said a word about it.",
@@ -229,9 +245,8 @@ def surprise_party(s):
         '{A} pushed the door open. "Happy birthday, {A.call}!" everyone shouted.',
     )
     s.say(
-        "[Lamps|Candles] shone everywhere. There was a {cake} cake with {n} candles[, and a banner with {A.s} "
-        "name|].",
-        "{B} and {C} held a {cake} cake with {n} candles on it.",
+        "[Lamps|Candles] shone everywhere. There was a {cake} cake with {n} candles[, and a banner with {A.s} name|].",
+        "{B} and {C.full} held a {cake} cake with {n} candles on it.",
     )
     s.say(
         '"We wanted to keep it a secret," {B.says}.',
@@ -256,9 +271,15 @@ def surprise_party(s):
 def sick_friend(s):
     """A friend is ill in bed; a visit helps."""
     A = s.hero()
-    s.let(A=A, B=s.friend(A), ill=s.pick("a cold", "a sore throat", "a fever", "a tummy ache", "a cough", "a broken leg", "a bad tooth"),
-          gift=s.pick("a jar of honey", "a bowl of hot soup", "a funny book", "a bunch of {flowers}", "a warm blanket", "a basket of berries", "a puppet"))
-    s.introduce(0.084)
+    s.let(
+        A=A,
+        B=s.friend(A),
+        ill="[a cold|a sore throat|a fever|a cough|the flu|a runny nose|red spots]",
+        gift=(
+            "[a jar of honey|a bowl of hot soup|a funny book|a bunch of {flowers}|a warm blanket|a basket of berries|a puppet]"
+        ),
+    )
+    s.introduce(0.1)
     s.say(
         "{one_day}, {A.he} waited for {B.full} {outdoors}, but {B} did not come.",
         "{one_day}, {A.own} friend {B} [was not there|did not come out to play].",
@@ -272,7 +293,7 @@ def sick_friend(s):
         "{A} [wanted|wished] to help. {A.he} [packed|found|got] {gift} and went to see {B}.",
         '"I must cheer {B} up," {A} thought. {A.he} took {gift} along.',
     )
-    s.outdoors(0.07)
+    s.outdoors(0.05)
     s.maybe(
         0.3,
         '"[How do you feel|Are you better], {B.call}?" {A.asks}. "[Not so good|A little better|Bored]," {B.says}.',
@@ -290,7 +311,8 @@ def sick_friend(s):
     )
     s.say(
         "A [few|couple of] days later, {B} was [well|outside] again, and they played {game}.",
-        "By the end of the week, {B} was well. Then {A} [got {ill}|began to sneeze], and it was {B} who came to visit!" if s.names["ill"] in ("a cold", "a cough") else "By the end of the week, {B} could {hobby} again.",
+        "By the end of the week, {B} was well. Then {A} began to sneeze, and it was {B} who came to visit!",
+        "By the end of the week, {B} could {hobby} again.",
     )
     s.close_together(0.1)
 
@@ -299,9 +321,15 @@ def sick_friend(s):
 def moving_away(s):
     """A friend moves away, and they find a way to stay friends."""
     A, B = s.child(), s.child()
-    s.let(A=A, B=B, far=s.pick("to the city", "across the sea", "to the mountains", "to another town", "to an island", "to the north", "to a farm far away"),
-          half=s.pick("a friendship bracelet", "half of a blue shell", "a drawing of the two of them", "a small flashlight", "a favorite marble",
-                      "a lucky button", "a tape with silly songs", "a little compass"))  # fmt: skip
+    s.let(
+        A=A,
+        B=B,
+        far=("[to the city|across the sea|to the mountains|to another town|to an island|to the north|to a farm far away]"),
+        half=(
+            "[a friendship bracelet|half of a blue shell|a drawing of the two of them|a small flashlight|"
+            "a favorite marble|a lucky button|a tape with silly songs|a little compass]"
+        ),
+    )
     s.say(
         "{A} and {B} lived [next door to each other|on the same street|in the same house] and [played {game} "
         "every day|walked to school together].",
@@ -330,7 +358,7 @@ def moving_away(s):
         "For a few days, {A} did not want to play.",
     )
     s.say(
-        'Then a letter came. "Dear {A}," {B} wrote, "[my new room has a window to the stars|there is a dog '
+        'Then a letter came. "Dear {A}," {B} wrote. "[My new room has a window to the stars|There is a dog '
         'next door|I learned to {hobby2}]. [Come and visit|I miss you]!"',
     )
     s.maybe(
@@ -339,101 +367,4 @@ def moving_away(s):
         "In summer, {A} took the train to see {B}, and it was as if no time had passed.",
         "Friends can be far apart and still be friends.",
     )
-    s.close(0.084)
-
-
-@plot
-def teach_a_skill(s):
-    """Someone cannot do a thing, is taught, fails, tries again, and can."""
-    A = s.hero(0.3)
-    s.let(A=A, B=s.pick(s.grandparent, s.parent, s.friend)(A), skill=s.pick(*lexicon.SKILLS), tries=s.chance.between(3, 9))
-    s.introduce(0.12)
-    s.say(
-        "But {A.he} could not {skill}. [All the others could|Everyone else could|It looked so easy].",
-        "There was one thing {A.he} [could not do|wanted to learn]: to {skill}.",
-    )
-    s.say(
-        "{one_day}, {A.he} tried [and tried|all alone]. It [went wrong|did not work]. "
-        '"I will never learn to {skill}!" {A.he} [cried|said].',
-        '"Will you teach me to {skill}?" {A} asked {B} {one_day}.',
-    )
-    s.paragraph()
-    s.say(
-        '"[I could not do it at first either|It takes time|Nobody can do it at once], {A.call}," {B.says}. '
-        '"[Watch me|Do it slowly|One small step at a time]."',
-    )
-    s.say(
-        "{B} showed {A} how. {A} tried once. [Oops|No]. {A.he} tried twice. [Almost|Still no].",
-        "The first time, {A} [fell over|gave up|did it all wrong]. "
-        "The second time was [a little better|no better].",
-    )
-    s.maybe(
-        0.3,
-        '"Good! Again!" {B.says}.',
-        '{A} wanted to stop, but {B} said, "[One more time|Do not give up]."',
-        "{A.he} practiced every day for a week.",
-    )
-    s.say(
-        'On try number {tries}, [it worked|something clicked]! "Look! I can {skill}!" {A.shouts}.',
-        'And then, on day {tries}, {A.he} did it! "I can {skill}!" {A.he} [shouted|cried].',
-    )
-    s.say(
-        '{B} clapped. "I knew you could."',
-        '"You see? You did not give up," {B.says}.',
-        "{A} was {proud}, and so was {B}.",
-    )
-    s.say(
-        "Now {A} wanted to {skill} all day.",
-        "Practice makes hard things easy.",
-        "The next week, {A} taught [a little cousin|a neighbor|someone smaller] to {skill}.",
-        "Everyone has to start somewhere.",
-    )
-    s.close(0.07)
-
-
-@plot
-def big_and_small(s):
-    """A big animal is in trouble, and a small one helps."""
-    big, small = s.animal("bear", "elephant", "badger", "panda", "pony"), s.animal("mouse", "mole", "frog", "hedgehog", "squirrel")
-    trouble, deed = s.pick(
-        ("had a thorn in the foot and could not reach it", "pulled out the thorn with two quick tugs"),
-        ("was caught in a net", "bit through the net, string by string"),
-        ("had dropped a key into a narrow hole", "climbed down the hole and brought up the key"),
-        ("had a burr stuck behind one ear", "climbed up and picked off the burr"),
-        ("was stuck between two trees", "dug away the earth until there was room"),
-        ("had a fly in one ear and could not sleep", "talked the fly into leaving"),
-        ("could not find a lost ring in the tall grass", "ran under the grass and found the ring"),
-    )
-    s.let(A=small, B=big, trouble=trouble, deed=deed, reward=s.pick("a ride home", "a jar of honey", "a big warm hug", "a place by the fire", "the biggest berry"))
-    s.introduce(0.084)
-    s.say(
-        "{one_day}, {A} met {B} the {B.kind}. {B.he} {trouble}.",
-        "{one_day}, {A} heard a loud [cry|groan] {outdoors}. It was {B} the {B.kind}, who {trouble}.",
-    )
-    s.say('"[I can help|Let me help you|Hold still]," {A.says}.', '"What is the matter, {B.call}?" {A.asks}.')
-    s.say(
-        '{B} [laughed|sighed|shook {B.own} head]. "You? [You are so tiny|A little {A.kind} like you|How could '
-        'you help me]?"',
-        '"You are very kind," {B.says}, "but you are so small."',
-    )
-    s.paragraph()
-    s.say(
-        '"[Wait and see|Small can be good|We will see]," {A.replies}. And {A.he} {deed}.',
-        "But {A} was [already at work|not afraid]. {A.he} {deed}.",
-    )
-    s.outdoors(0.052)
-    s.say(
-        '{B} could hardly believe it. "Thank you, {A.call}! '
-        '[I was wrong|You are a hero|I will never laugh at small friends again]."',
-    )
-    s.say(
-        "To say thank you, {B} gave {A} {reward}.",
-        '{B} [bowed|smiled]. "If you ever need someone big, call me."',
-    )
-    s.maybe(
-        0.3,
-        "[Big or small|Large or little], [everyone can help|a friend is a friend].",
-        "Some problems need someone small.",
-        "It does not matter how big you are.",
-    )
-    s.close_together(0.14)
+    s.close(0.1)

@@ -7,9 +7,17 @@ from toylm.data.stories.registry import plot
 def gentle_dragon(s):
     """A dragon is feared for its fire, and its fire is needed."""
     B, A = s.child(), s.being("dragon")
-    s.let(A=A, B=B, need=s.pick("It was the coldest night of the year, and all the fires were out", "The lighthouse lamp went out, and ships were near", "The baker's oven was cold, and there was no bread",
-                                "Snow blocked the road, and the doctor could not get through", "The lamps went out at the winter feast", "The pond froze, and the ducks could not swim"),
-          place=s.pick("on a mountain", "behind the waterfall", "in a cave by the sea", "on a lonely island"))
+    s.let(
+        A=A,
+        B=B,
+        need=(
+            "[It was the coldest night of the year, and all the fires were out|"
+            "The lighthouse lamp went out, and ships were near|The baker's oven was cold, and there was no bread|"
+            "Snow blocked the road, and the doctor could not get through|The lamps went out at the winter feast|"
+            "The pond froze, and the ducks could not swim]"
+        ),
+        place="[on a mountain|behind the waterfall|in a cave by the sea|on a lonely island]",
+    )
     s.say(
         "{A} was a dragon who lived {place}. Everyone was afraid of {A}.",
         "Once there was a {color} dragon named {A}, who lived {place}, all alone.",
@@ -45,13 +53,18 @@ def gentle_dragon(s):
 @plot
 def little_engine(s):
     """A small machine does what the big ones will not."""
-    kind, big, road, cargo = s.pick(("train", "trains", "the steep hill", "toys for the children"), ("tugboat", "ships", "the stormy bay", "medicine for the island"), ("truck", "trucks", "the muddy road", "apples for the market"),
-                                    ("tractor", "tractors", "the rocky field", "hay for the cows"), ("bus", "buses", "the snowy pass", "children to the school"), ("plane", "planes", "the foggy mountains", "letters for the winter feast"))  # fmt: skip
+    kind, big, road, cargo = s.pick(
+        ("train", "trains", "the steep hill", "toys for the children"),
+        ("tugboat", "ships", "the stormy bay", "medicine for the island"),
+        ("truck", "trucks", "the muddy road", "apples for the market"),
+        ("tractor", "tractors", "the rocky field", "hay for the cows"),
+        ("bus", "buses", "the snowy pass", "children to the school"),
+        ("plane", "planes", "the foggy mountains", "letters for the winter feast"),
+    )
     s.let(A=s.being(kind), kind=kind, big=big, road=road, cargo=cargo)
     s.say(
         "{A} was a small {color} {kind}. The big {big} [laughed at|never talked to] {A.him}.",
-        "Once there was a little {kind} named {A}. {A.he} was [old and slow|small, but {trait}|the smallest "
-        "of them all].",
+        "Once there was a little {kind} named {A}. {A.he} was [old and slow|small, but {trait}|the smallest of them all].",
     )
     s.say(
         "{one_day}, someone had to bring {cargo}. The way led across {road}.",
@@ -68,33 +81,37 @@ def little_engine(s):
     )
     s.paragraph()
     s.say(
-        "{A} set off. [Chug, chug, chug|Puff, puff, puff|Rattle, rattle]. "
-        "It was [hard|slow|cold], and {A} got tired.",
+        "{A} set off. [Chug, chug, chug|Puff, puff, puff|Rattle, rattle]. It was [hard|slow|cold], and {A} got tired.",
     )
     s.maybe(
         0.3,
-        'In the middle of the way, {A} almost stopped. "One more bit," {A.he} told {A.himself}, "and one more '
-        'bit."',
+        'In the middle of the way, {A} almost stopped. "One more bit," {A.he} told {A.himself}, "and one more bit."',
         '"I can do this, I can do this," {A} hummed, all the way.',
     )
     s.maybe(0.3, "[A {bird} flew ahead to show the way.|The wind pushed from behind.|]")
     s.say(
         "And then {A} was there! [Everyone|All the people] cheered and waved.",
-        "[At sunset|At last], {A} rolled in. {cargo.cap} had come, just in time!" if kind not in ("tugboat", "bus") else "At last, {A} was there. Everyone cheered!",
+        "[At sunset|At last], {A} was there. Everyone cheered!",
     )
     s.say(
         "The big {big} did not laugh any more.",
         '"Thank you, {A}!" they shouted. {A} was {proud}.',
         "Small can be strong if it does not give up.",
-        "That night, {A} slept with shiny wheels and a warm heart." if kind != "tugboat" else "That night, {A} slept in the quiet harbor.",
+        "That night, {A} dreamed of the next big trip.",
     )
 
 
 @plot
 def little_cloud(s):
     """A cloud is unwanted everywhere until it comes to where rain is needed."""
-    s.let(A=s.being("cloud"), one=s.pick("a wedding", "a picnic", "a school trip"), two=s.pick("a football game", "the washing on the line", "the beach"), farmer=s.grown_up("farmer"),
-          crop=s.pick("corn", "wheat", "beans", "roses", "pumpkins", "potatoes"), B=s.child())
+    s.let(
+        A=s.being("cloud"),
+        one="[a wedding|a picnic|a school trip]",
+        two="[a football game|the washing on the line|the beach]",
+        farmer=s.grown_up("farmer"),
+        crop="[corn|wheat|beans|roses|pumpkins|potatoes]",
+        B=s.child(),
+    )
     s.say(
         "{A} was a little gray cloud who [floated over the land|wanted to see the world].",
         "High up in the sky lived a small cloud named {A}. {A.he} was full of rain.",
@@ -114,13 +131,10 @@ def little_cloud(s):
         "{A} was {sad}. {A.he} drifted on, far away.",
     )
     s.paragraph()
-    s.say(
-        "Then {A} came to a dry field. {farmer} the farmer looked at the brown {crop}. \"If only it would rain,\" {farmer.he} said." if s.names["farmer"].pronoun != s.names["A"].pronoun else "Then {A} came to a dry field. {farmer} the farmer looked at the brown {crop}. \"If only it would rain!\"",
-    )
+    s.say('Then {A} came to a dry field. {farmer} the farmer looked at the {crop}. "If only it would rain!"')
     s.say('["A cloud! A cloud!"|"Look up!"] cried a {B.kind} named {B}. "Please stay!"')
     s.say(
-        "{A} was so happy that {A.he} let all the rain go. [Drip, drop|Splish, splash]! "
-        "The {crop} stood up and drank.",
+        "{A} was so happy that {A.he} let all the rain go. [Drip, drop|Splish, splash]! The {crop} stood up and drank.",
     )
     s.maybe(
         0.3,
@@ -137,63 +151,32 @@ def little_cloud(s):
 
 
 @plot
-def careless_wish(s):
-    """A wish is granted to the letter, is a nuisance, and is taken back."""
-    A = s.hero(0.25)
-    wish, first, then = s.pick(
-        ("that it was always my birthday", "There was cake for breakfast, lunch and dinner", "After a week, nobody had any gifts left, and {A} could not look at cake"),
-        ("that I never had to sleep", "{A} played all night long", "But there was nobody to play with, and {A} was so tired"), ("that everything was made of candy", "The chair was candy and the bed was candy", "But the blanket was sticky, and there was no soup"),
-        ("that I was as big as a house", "{A} could look into every bird nest", "But {A} could not fit through the door, and nobody could hug {A}"), ("that it never rained again", "The sun shone every day", "But the flowers hung their heads, and the well was dry"),
-        ("that I could have all the toys", "Toys fell from the sky until the room was full", "But nobody else had a toy, and nobody came to play"), ("that nobody could see me", "{A} walked through the house, and nobody said a word", "But nobody said good morning either, and {A} was lonely"))  # fmt: skip
-    granter = s.pick("an old frog", "a golden fish", "a tiny fairy", "a talking well", "a lamp with a voice", "a star that fell in the grass")
-    s.let(A=A, wish=wish, first=first, then=then, granter=granter, the="the " + granter.split(" ", 1)[1].split(" with")[0].split(" that")[0])
-    s.introduce(0.07)
-    s.say(
-        '{one_day}, {A.he} helped {granter}. "You may have one wish," it said.',
-        '{one_day}, {A.he} met {granter} {outdoors}. "Make a wish," it said, "but think first."',
-    )
-    s.say('{A} did not think. "I wish {wish}!" {A.he} said.', '"I wish {wish}!" {A.shouts} at once.')
-    s.say("[And so it was|Puff|And it came true]! {first}. [It was wonderful|What fun|{A} laughed and laughed].")
-    s.paragraph()
-    s.say("{then}.")
-    s.maybe(
-        0.3,
-        '{A} was {sad}. "This is not what I wanted," {A.he} said.',
-        '"I do not like it any more," {A.says}.',
-    )
-    s.say(
-        '{A} went back and called. "Please take it back!" {A.he} said. '
-        '"[Are you sure|Have you learned something]?" asked {the}. {A} nodded.',
-        '{A} looked for {the} everywhere. At last {A.he} found it. "I was wrong," {A.he} said. '
-        '"Please make it as it was."',
-    )
-    s.say(
-        "In the blink of an eye, everything was as before. {A} was {glad}.",
-        '"As you wish," said {the}, and everything was just as it had been.',
-    )
-    s.maybe(
-        0.3,
-        '"[Plain days are good days|I have all I need]," {A.says}.',
-        "Be careful what you wish for.",
-        "After that, {A} thought first and wished later.",
-        "Too much of a good thing is not good.",
-    )
-
-
-@plot
 def lonely_giant(s):
     """A big quiet thing stands alone, until it is useful to small ones."""
-    kind, gift, guests = s.pick(("scarecrow", "held out both arms so that they could sit down", "birds"), ("oak", "bent down the branches for them", "children"), ("stone statue", "let them climb on its back", "children"),
-                                ("lighthouse", "shone all night to guide them", "boats"), ("robot", "carried them home through the rain", "children"), ("windmill", "turned its arms to cool them", "cows"),
-                                ("snow giant", "kept the wind away from them", "sheep"), ("rusty bus", "opened its door so that they could hide from the rain", "cats"))  # fmt: skip
-    s.let(A=s.being(kind), kind=kind, gift=gift, guests=guests, B=s.elder("sparrow", "mouse", "kitten", "ladybug"), place=s.pick("on a hill", "in a field", "at the end of the road", "by the sea"))
+    kind, gift, guests = s.pick(
+        ("scarecrow", "held out both arms so that they could sit down", "birds"),
+        ("oak", "bent down the branches for them", "children"),
+        ("stone statue", "let them climb on its back", "children"),
+        ("lighthouse", "shone all night to guide them", "boats"),
+        ("robot", "carried them home through the rain", "children"),
+        ("windmill", "turned its arms to cool them", "cows"),
+        ("snow giant", "kept the wind away from them", "sheep"),
+        ("rusty bus", "opened its door so that they could hide from the rain", "cats"),
+    )
+    s.let(
+        A=s.being(kind),
+        kind=kind,
+        gift=gift,
+        guests=guests,
+        B=s.elder("sparrow", "mouse", "kitten", "ladybug"),
+        place="[on a hill|in a field|at the end of the road|by the sea]",
+    )
     s.say(
         "{place.cap} stood an old {kind} named {A}. Nobody ever came to visit.",
         "There was once a {kind} called {A}. {A.he} stood {place} and was very lonely.",
     )
     s.say(
-        'Day after day, {A} watched the {guests} go by. [None of them stopped|"Hello," {A.he} said, but '
-        "nobody heard].",
+        'Day after day, {A} watched the {guests} go by. [None of them stopped|"Hello," {A.he} said, but nobody heard].',
         '"I wish I had a friend," {A} thought, every evening.',
     )
     s.say("{one_day}, a big storm came. A tiny {B.kind} could not find the way.")
@@ -228,10 +211,39 @@ def lonely_giant(s):
 def stolen_color(s):
     """Something has gone from the world; a child searches for the thief and asks instead of fighting."""
     A = s.child()
-    lost, effect, thief, why, deal = s.pick(("the color blue", "The sky was white and the sea was gray", "troll", "My cave is so dark and plain", "painted a blue window on the wall of the cave"),
-        ("all the music", "Birds opened their beaks, but no song came out", "giant", "It is so quiet up here", "taught the giant to whistle"), ("the smell of bread", "The bakery smelled of nothing at all", "witch", "Nobody ever bakes for me", "baked a loaf for the witch"),
-        ("the moon", "The nights were as black as ink", "crow", "It was so shiny", "gave the crow a silver spoon"), ("all the laughter", "Nobody could even smile", "ogre", "I never heard a joke", "told the ogre ten jokes"),
-        ("the wind", "Kites fell down and boats stood still", "wizard", "It blew away my hat", "sewed a ribbon on the hat"), ("the letter B", "People had to say read and utter for bread and butter", "goblin", "My name has no B", "named the goblin Bob"))  # fmt: skip
+    lost, effect, thief, why, deal = s.pick(
+        (
+            "the color blue",
+            "The sky was white and the sea was gray",
+            "troll",
+            "My cave is so dark and plain",
+            "painted a blue window on the wall of the cave",
+        ),
+        (
+            "all the music",
+            "Birds opened their beaks, but no song came out",
+            "giant",
+            "It is so quiet up here",
+            "taught the giant to whistle",
+        ),
+        (
+            "the smell of bread",
+            "The bakery smelled of nothing at all",
+            "witch",
+            "Nobody ever bakes for me",
+            "baked a loaf for the witch",
+        ),
+        ("the moon", "The nights were as black as ink", "crow", "It was so shiny", "gave the crow a silver spoon"),
+        ("all the laughter", "Nobody could even smile", "ogre", "I never heard a joke", "told the ogre ten jokes"),
+        ("the wind", "Kites fell down and boats stood still", "wizard", "It blew away my hat", "sewed a ribbon on the hat"),
+        (
+            "the letter B",
+            "People had to say read and utter for bread and butter",
+            "goblin",
+            "My name has no B",
+            "named the goblin Bob",
+        ),
+    )
     s.let(A=A, B=s.elder(thief), lost=lost, effect=effect, why=why, deal=deal)
     s.say(
         "One morning, {lost} was gone. {effect}.",
@@ -242,8 +254,7 @@ def stolen_color(s):
         '"Who would do that?" {A.asks}. {A.he} packed some bread and set off.',
     )
     s.say(
-        "{A.he} walked over [seven hills|three rivers|the long bridge], until {A.he} came to the door of a "
-        "{B.kind}.",
+        "{A.he} walked over [seven hills|three rivers|the long bridge], until {A.he} came to the door of a {B.kind}.",
     )
     s.paragraph()
     s.say(

@@ -12,8 +12,7 @@ def lost_toy(s):
     s.let(A=A, B=s.parent(A), toy=s.toy(), here=here, there=there, found=found)
     s.introduce(0.1)
     s.say(
-        "{A.he} had {toy.a} and [took {toy.it} everywhere|played with {toy.it} every day|never slept without "
-        "{toy.it}].",
+        "{A.he} had {toy.a} and [took {toy.it} everywhere|played with {toy.it} every day|never slept without {toy.it}].",
     )
     s.say(
         "{one_day}, the {toy} was [gone|not in its place|nowhere to be seen].",
@@ -50,20 +49,29 @@ def broken_toy(s):
     """A toy breaks; someone shows how to mend it."""
     A = s.hero()
     s.let(A=A, B=s.pick(s.parent, s.grandparent)(A))
-    toy, part = s.pick(("wagon", "wheel"), ("toy car", "wheel"), ("teddy bear", "arm"), ("toy boat", "sail"), ("kite", "tail"),
-                       ("doll", "leg"), ("toy robot", "head"), ("rocking horse", "ear"), ("toy plane", "wing"), ("puppet", "string"),
-                       ("toy train", "chimney"), ("drum", "strap"))  # fmt: skip
-    s.let(toy=s.thing((toy,)), part=part, glue=s.pick("glue", "a needle and thread", "tape", "a bit of wire", "string", "a strong knot"))
+    toy, part = s.pick(
+        ("wagon", "wheel"),
+        ("toy car", "wheel"),
+        ("teddy bear", "arm"),
+        ("toy boat", "sail"),
+        ("kite", "tail"),
+        ("doll", "leg"),
+        ("toy robot", "head"),
+        ("rocking horse", "ear"),
+        ("toy plane", "wing"),
+        ("puppet", "string"),
+        ("toy train", "chimney"),
+        ("drum", "strap"),
+    )
+    s.let(toy=s.thing((toy,)), part=part, glue="[glue|a needle and thread|tape|a bit of wire|string|a strong knot]")
     s.introduce(0.1)
     s.say(
-        "{one_day}, {A.he} was playing with {A.own} {toy.full} when [crack|snap|oh no], the {part} "
-        "[broke|came] off!",
+        "{one_day}, {A.he} was playing with {A.own} {toy.full} when [crack|snap|oh no], the {part} [broke|came] off!",
         "{one_day}, {A} [ran too fast|was not careful] with {A.own} {toy.full}, and the {part} [broke|fell] off.",
     )
     s.maybe(
         0.3,
-        '{A} [stared at the pieces|felt {sad}|held the {part} in {A.own} {A.hand}]. "My poor {toy}!" '
-        "{A.he} [cried|said].",
+        '{A} [stared at the pieces|felt {sad}|held the {part} in {A.own} {A.hand}]. "My poor {toy}!" {A.he} [cried|said].',
         '"Oh no, my {toy}!" {A.shouts}. {A.he} felt {sad}.',
     )
     s.paragraph()
@@ -92,7 +100,7 @@ def broken_toy(s):
         "{A} was {proud} because {A.he} had helped.",
         "After that, {A} was [more careful|gentle] with the {toy}.",
     )
-    s.close(0.07)
+    s.close(0.05)
 
 
 @plot
@@ -102,11 +110,10 @@ def trade(s):
     B = s.friend(A)
     mine, yours = s.chance.pick_several(lexicon.TOYS, 2)
     s.let(A=A, B=B, mine=s.thing((mine,)), yours=s.thing((yours,)))
-    s.introduce(0.07)
+    s.introduce(0.05)
     s.say("{A.he} had {mine.a}, and {A.own} friend {B.full} had {yours.a}.")
     s.say(
-        '"I [like|love] your {yours}," {A.says}. "[Shall we trade|Do you want to swap|Will you take my {mine} '
-        'for it]?"',
+        '"I [like|love] your {yours}," {A.says}. "[Shall we trade|Do you want to swap|Will you take my {mine} for it]?"',
         '{one_day}, {B} said, "Your {mine} is so nice. I will give you my {yours} for it!"',
     )
     s.say("[So they traded|They shook on it|So they swapped], and both of them were {glad}.")
@@ -128,8 +135,7 @@ def trade(s):
         )
     else:
         s.say(
-            "{A} played with the {yours} all [day|week]. {B} played with the {mine} [too|in the yard|from "
-            "morning to night].",
+            "{A} played with the {yours} all [day|week]. {B} played with the {mine} [too|in the yard|from morning to night].",
         )
         s.say('"This was a [good|fair] trade," {A.says}.', '"Do you still like the {mine}?" {A.asks}.')
         s.say(
@@ -137,7 +143,7 @@ def trade(s):
             '"Yes! We should trade every week!" {B.says}.',
         )
         s.say("A fair trade makes two friends happy.", "Now each of them had something new, and nobody had less.")
-    s.close_together(0.14)
+    s.close_together(0.15)
 
 
 @plot
@@ -145,13 +151,32 @@ def treasure(s):
     """A map leads to a box; what is in it is shared."""
     A = s.hero()
     B = s.friend(A)
-    landmarks = s.chance.pick_several(("the old oak", "the big rock", "the wooden bridge", "the red gate", "the dry well", "the mill",
-                                       "the crooked tree", "the scarecrow", "the stone wall", "the waterfall"), 3)  # fmt: skip
-    s.let(A=A, B=B, one=landmarks[0], two=landmarks[1], three=landmarks[2], n=s.chance.between(5, 12),
-          gold=s.pick("gold coin", "glass bead", "blue stone", "silver bell", "wooden star", "shiny button", "chocolate coin", "old toy"))
+    landmarks = s.chance.pick_several(
+        (
+            "the old oak",
+            "the big rock",
+            "the wooden bridge",
+            "the red gate",
+            "the dry well",
+            "the mill",
+            "the crooked tree",
+            "the scarecrow",
+            "the stone wall",
+            "the waterfall",
+        ),
+        3,
+    )
+    s.let(
+        A=A,
+        B=B,
+        one=landmarks[0],
+        two=landmarks[1],
+        three=landmarks[2],
+        n=2 * s.chance.between(2, 6),
+        gold="[gold coin|glass bead|blue stone|silver bell|wooden star|shiny button|chocolate coin|old toy]",
+    )
     s.say(
-        "{one_day}, {A.full} found [an old|a torn|a yellow] map [in the attic|in a bottle|inside a book|under "
-        "a stone].",
+        "{one_day}, {A.full} found [an old|a torn|a yellow] map [in the attic|in a bottle|inside a book|under a stone].",
         "{A.full} and {B.full} were [digging|looking for bugs|playing] when {A} found a map.",
     )
     s.say(
@@ -176,22 +201,35 @@ def treasure(s):
     )
     s.say("Inside were {n*gold}!", "They opened the lid. It was full: {n*gold}!")
     s.say(
-        "\"Half for you and half for me,\" {A.says}. So they shared the treasure." if s.names["n"] % 2 == 0 else "They shared the treasure and gave the last {gold} to {A.s} [teacher|little cousin|grandma].",
+        '"Half for you and half for me," {A.says}. So they shared the treasure.',
         '"Let\'s keep it here and visit it together," {B.says}.',
         '"The best treasure is [looking for it with you|having you as a friend]," {A.says}.',
     )
-    s.close_together(0.14)
+    s.close_together(0.15)
 
 
 @plot
 def stuck_kite(s):
     """Something flies into a tree; attempts fail; someone tall or clever gets it down."""
     A = s.hero()
-    s.let(A=A, kite=s.thing(("kite", "ball", "toy plane", "balloon", "paper bird", "hoop", "frisbee")))
-    s.let(B=s.grown_up("gardener", "mail carrier", "firefighter", "farmer", "baker") if not A.species else s.elder("giraffe", "stork", "squirrel", "moose"))
-    s.introduce(0.07)
+    if A.species:
+        helper, deed = s.pick(
+            ("giraffe", "{B} stretched {B.own} long neck and picked the {kite} out of the leaves."),
+            ("stork", "{B} flew up and took the {kite} in {B.own} long beak."),
+            ("squirrel", "{B} ran up the trunk and pushed the {kite} down."),
+            ("moose", "{B} shook the tree with {B.own} big antlers until the {kite} fell down."),
+        )
+        B = s.elder(helper)
+    else:
+        B = s.grown_up("gardener", "mail carrier", "firefighter", "farmer", "baker")
+        deed = s.pick(
+            "{B} got a ladder, climbed up, and came down with the {kite}.",
+            "{B} [lifted {A} up|put {A} on {B.own} shoulders], and {A} could just reach it.",
+        )
+    s.let(A=A, B=B, kite=s.thing(("kite", "ball", "toy plane", "balloon", "paper bird", "hoop", "frisbee")))
+    s.introduce(0.05)
     s.say("{one_day}, {A.he} took {A.own} {kite.full} [outside|{going_to}|to the park].")
-    s.outdoors(0.084)
+    s.outdoors(0.1)
     s.say(
         "[A gust of|A strong|All at once the] wind [took it|carried it up|blew it away], and it [got "
         "stuck|was caught] [high|] in [a|an old] {tree}.",
@@ -207,18 +245,9 @@ def stuck_kite(s):
     s.maybe(0.3, "{A} sat down in the grass and felt {sad}.", '"What now?" {A.asks}.')
     if A.species:
         s.say('[Just then|Then] {B} came by. "Do you need help?" {B.he} asked. {A} pointed up.')
-        s.say(
-            {"giraffe": "{B} stretched {B.own} long neck and picked the {kite} out of the leaves.", "stork": "{B} flew up and took the {kite} in {B.own} long beak.", "squirrel": "{B} ran up the trunk and pushed the {kite} down.", "moose": "{B} shook the tree with {B.own} big antlers until the {kite} fell down."}[s.names["B"].kind],
-        )
     else:
-        s.say(
-            "{B} the {B.kind} [saw it all|came by|was passing]. "
-            '"[Wait here|I can help|One moment], {A.call}," {B.he} said.',
-        )
-        s.say(
-            "{B} got a ladder, climbed up, and came down with the {kite}.",
-            "{B} [lifted {A} up|put {A} on {B.own} shoulders], and {A} could just reach it.",
-        )
+        s.say('{B} the {B.kind} [saw it all|came by]. "[Wait here|I can help|One moment], {A.call}," {B.he} said.')
+    s.say(deed)
     s.thank()
     s.maybe(
         0.3,
@@ -235,14 +264,17 @@ def mitten(s):
     """Something warm is lost in the snow, and an animal has found a use for it."""
     A = s.child()
     s.weather("snowy")
-    s.let(A=A, B=s.grandparent(A), mitten=s.thing(("mitten", "sock", "hat", "scarf", "glove", "boot")),
-          guest=s.pick("mouse", "little bird", "hedgehog", "baby rabbit", "chipmunk", "field mouse", "wren"))
-    s.introduce(0.1)
-    s.say(
-        "{B} [made|knitted|gave] {A} {mitten.a} for the winter." if s.names["mitten"].noun not in ("boot",) else "{B} bought {A} new boots.",
+    s.let(
+        A=A,
+        B=s.grandparent(A),
+        mitten="[mitten|sock|glove|slipper]",
+        guest="[mouse|little bird|hedgehog|baby rabbit|chipmunk|field mouse|wren]",
     )
+    s.introduce(0.1)
+    s.say("{B} [made|knitted|gave] {A} a pair of {color} {mitten.s} for the winter.")
     s.say(
-        "{one_day}, {A} played in the snow [until {A.own} nose was red|all day|and made a snow angel|and slid down the hill]. At home, one {mitten} was missing." if s.names["mitten"].noun not in ("hat", "scarf") else "{one_day}, {A} played in the snow [until {A.own} nose was red|all day|and made a snow angel|and slid down the hill]. At home, the {mitten} was missing.",
+        "{one_day}, {A} played in the snow [until {A.own} nose was red|all day|and made a snow angel]. "
+        "At home, one {mitten} was missing.",
     )
     s.paragraph()
     s.say(
@@ -268,28 +300,32 @@ def mitten(s):
     s.maybe(
         0.3,
         "In spring, the {guest} [came to the window|sat on the fence|sang by the door], as if to say thank you.",
-        "{A.s} {A.hand} was cold, but {A.his} heart was warm." if s.names["mitten"].noun in ("mitten", "glove") else "{A} was cold, but {A.own} heart was warm.",
+        "{A} was cold, but {A.own} heart was warm.",
     )
-    s.close(0.07)
+    s.close(0.05)
 
 
 @plot
 def message_in_bottle(s):
     """A letter from far away is found, answered, and answered again."""
     A, B = s.child(), s.child()
-    s.let(A=A, B=B, place=s.pick("the beach", "the river", "the harbor", "the lake"),
-          land=s.pick("an island", "a lighthouse", "the other side of the sea", "a fishing boat", "a far town", "a warm country"),
-          answer=s.two(("a picture of a whale", "a dried flower", "a joke", "a riddle", "a map", "a poem", "a shell", "a blue feather")))
-    s.let(gift=s.names["answer"][0], gift2=s.names["answer"][1])
+    gift, gift2 = s.two(("a picture of a whale", "a dried flower", "a joke", "a riddle", "a map", "a poem", "a blue feather"))
+    s.let(
+        A=A,
+        B=B,
+        place="[the beach|the river|the harbor|the lake]",
+        land="[on an island|in a lighthouse|across the sea|on a fishing boat|in a far town|in a warm country]",
+        gift=gift,
+        gift2=gift2,
+    )
     s.introduce(0.1)
     s.say("{one_day}, {A.he} walked along {place} and saw something shine in the [water|sand|reeds|waves].")
     s.outdoors(0.1)
     s.say(
-        "It was a [green|brown|small|glass] bottle with a letter in it! "
-        "{A} [pulled out the cork|opened it at once].",
+        "It was a [green|brown|small|glass] bottle with a letter in it! {A} [pulled out the cork|opened it at once].",
     )
     s.say(
-        "\"My name is {B},\" said the letter. \"I live on {land}. [Will you be my friend?|Please write to me!|Who are you?]\"" if "boat" in s.names["land"] or "island" in s.names["land"] or "other side" in s.names["land"] else "\"My name is {B},\" said the letter. \"I live in {land}. [Will you be my friend?|Please write to me!|Who are you?]\"",
+        '"My name is {B}," said the letter. "I live {land}. [Will you be my friend?|Please write to me!|Who are you?]"',
     )
     s.paragraph()
     s.say(
@@ -303,8 +339,7 @@ def message_in_bottle(s):
         '{A} waited and waited. "Maybe it is lost," {A.he} thought.',
     )
     s.say(
-        "Then, [one day|at last], [the bottle was back|a new bottle came]! "
-        "In it was {gift2} and a letter from {B}.",
+        "Then, [one day|at last], [the bottle was back|a new bottle came]! In it was {gift2} and a letter from {B}.",
     )
     s.maybe(
         0.3,
@@ -318,59 +353,3 @@ def message_in_bottle(s):
         "A friend can be far away and still be near.",
         "One summer, {B} came to visit, and they [knew each other at once|hugged like old friends].",
     )
-
-
-@plot
-def mystery_noise(s):
-    """A strange noise is feared, looked into, and explained."""
-    A = s.hero()
-    noise, cause, fix = s.pick(
-        ("tap, tap, tap", "a branch knocking on the window", "tied the branch back with a string"),
-        ("scratch, scratch", "a kitten that wanted to come in", "opened the door and gave it some milk"),
-        ("drip, drop", "a tap that was not closed", "turned the tap until it was quiet"),
-        ("bump, bump, bump", "a shutter moving in the wind", "closed the shutter"),
-        ("squeak, squeak", "a tiny mouse with a big piece of bread", "let it go home to its family"),
-        ("whoo, whoo", "an owl on the roof", "waved, and the owl flew off"),
-        ("crunch, crunch", "a hedgehog eating a crust", "brought it an apple"),
-        ("hum, hum", "a bee lost behind the curtain", "opened the window for it"),
-        ("rattle, rattle", "a marble rolling in a drawer", "put the marble in a box"),
-        ("ribbit", "a little frog in a shoe", "carried it back to the pond"),
-    )
-    s.let(A=A, B=s.sibling(A, "big"), noise=noise, cause=cause, fix=fix)
-    s.weather("any", "evening")
-    s.introduce(0.1)
-    s.say(
-        "{one_day}, [as {A.he} lay in bed|when the lamp was out|just before sleep], {A} heard a strange "
-        "noise: {noise}.",
-    )
-    s.say(
-        '"What is that?" {A.he} whispered. {A.his} heart beat fast.',
-        "{A} pulled the blanket up to {A.own} nose. [There it was again|It came again]: {noise}!",
-    )
-    s.maybe(
-        0.3,
-        "Was it a [monster|ghost|robber|giant]? {A} was {scared}.",
-        "It [stopped|was quiet]. Then it came again, {noise}.",
-    )
-    s.paragraph()
-    s.say(
-        '{A} woke {B}, {A.own} {B.kind}. "[Did you hear that|Listen|Something is here]!"',
-        '{B}, {A.s} {B.kind}, woke up too. "Let\'s go and look," {B.says}.',
-    )
-    s.say(
-        "They took a [lamp|candle|flashlight] and [tiptoed|crept|walked slowly] [through the dark|down the "
-        "hall|toward the noise], {A.hand} in {A.hand}.",
-    )
-    s.say(
-        "{B} counted to three. [They looked|They peeked around the corner]. It was only {cause}!",
-        "And what was it? It was {cause}!",
-    )
-    s.say("{A} [laughed|giggled] and {fix}.", "They looked at each other and laughed. Then {A} {fix}.")
-    s.maybe(
-        0.3,
-        '"[Most scary things are small when you look at them|Next time, just look|Noises are bigger in the '
-        'dark]," {B.says}.',
-        "Now {A} knew: when you look, there is often nothing to fear.",
-        "After that, the night was quiet, and {A} was not afraid.",
-    )
-    s.close(0.07)

@@ -8,7 +8,7 @@ from pathlib import Path
 from toylm.data.stories.generate import END_OF_STORY
 
 _WORD = re.compile(r"[A-Za-z]+(?:'[a-z]+)?")
-_SENTENCE = re.compile(r'(?<=[.!?])"? (?=["A-Z])|\n+')
+_SENTENCE = re.compile(r'(?<=[.!?])(?<!Mr\.)(?<!Mrs\.)"? (?=["A-Z])|\n+')
 
 
 def read_stories(path: str | Path) -> list[str]:
