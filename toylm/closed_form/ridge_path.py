@@ -12,9 +12,12 @@ Sources: D. Allen, The relationship between variable selection and data augmenta
 G. Wahba, Generalized cross-validation as a method for choosing a good ridge parameter (1979).
 """
 
+import collections
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
-from .estimator import as_matrix, check_choice, check_lambda
+from .estimator import as_matrix, as_targets, check_choice, check_lambda
 from .gram import GramAccumulator
 from .linear import _Linear
 from .passes import ArraySource, StreamSource, centred_rows
@@ -22,7 +25,8 @@ from .solvers import Solution, factor_spd, precondition, rank_tolerance, tsqr
 
 _DIRECT_WORK = 1e9  # n d min(n, d) up to which the SVD of X itself is taken
 _WELL_CONDITIONED = 1e-4  # rcond of X'X above which its eigenvectors give U to twelve digits
-_ROWS = 1024
+_ROWS = 512
+_FUSED_WORK = 2e9  # multiply-adds from which the Numba loop and threads pay
 
 
 class Spectrum:
@@ -81,15 +85,25 @@ class Spectrum:
         self.M = self.V / self.s
         self.c = left[:, keep].T @ C
 
-    def rows(self):
-        """Pairs of a block of rows of U (b, r) and the same rows of the centred Y (b, k)."""
+    def pieces(self):
+        """What `left` needs for a few rows at a time, in order."""
         if self.U is not None:
-            for i in range(0, self.n, _ROWS):
-                yield self.U[i : i + _ROWS], self.source.Y[i : i + _ROWS] - self.mean_y
+            yield from ((self.U[i : i + _ROWS], self.source.Y[i : i + _ROWS]) for i in range(0, self.n, _ROWS))
             return
         for X, Y in self.source.blocks():
-            for i in range(0, len(X), _ROWS):
-                yield centred_rows(X[i : i + _ROWS], self.mean_x, self.R) @ self.M, Y[i : i + _ROWS] - self.mean_y
+            yield from ((X[i : i + _ROWS], Y[i : i + _ROWS]) for i in range(0, len(X), _ROWS))
+
+    def left(self, piece):
+        """Rows of U (b, r), and of the centred Y (b, k), for one of `pieces`."""
+        X, Y = piece
+        return X if self.U is not None else centred_rows(X, self.mean_x, self.R) @ self.M, Y - self.mean_y
+
+    def parts(self, piece):
+        """U (b, r), p (b, k) and q (b, 1) of one of `pieces`: what no lambda can fit, and 1 - h at lambda = 0."""
+        U, Y = self.left(piece)
+        if self.saturated:
+            return U, np.zeros(Y.shape), 0.0
+        return U, Y - U @ self.c, 1 - self.fit_intercept / self.n - np.einsum("ij,ij->i", U, U)[:, None]
 
     @property
     def saturated(self):
@@ -110,60 +124,77 @@ def loo_errors(spectrum, lambdas):
     """Mean squared leave-one-out error, (m, k), of every lambda and target; every row read once, exact."""
     g = spectrum.filters(lambdas)
     k, m = spectrum.c.shape[1], len(lambdas)
-    total = np.zeros((k, m))
     left, right = g, np.eye(m)
     if not spectrum.saturated and k * m > 512:
         # The columns of g differ little from each other: m filters are a few patterns, to rounding.
         W, values, Zt = np.linalg.svd(g, full_matrices=False)
         few = max(1, int((values > 1e-17 * len(g)).sum()))
         if 2 * few < m:
-            left, right = W[:, :few] * values[:few], Zt[:few]
-    width = left.shape[1]
+            left, right = W[:, :few] * values[:few], np.ascontiguousarray(Zt[:few])
+    width = right.shape[0]
     by_target = np.ascontiguousarray((spectrum.c.T[:, None, :] * left.T).reshape(k * width, -1).T)
-    extended = np.vstack([right, np.ones((1, m))])
-    for U, Y in spectrum.rows():
-        b = len(U)
-        parts = np.empty((b, k, width + 1))
-        parts[:, :, :-1] = (U @ by_target).reshape(b, k, width)
-        if spectrum.saturated:
-            parts[:, :, -1], q = 0.0, 0.0
-        else:
-            parts[:, :, -1] = Y - U @ spectrum.c
-            q = 1 - spectrum.fit_intercept / spectrum.n - np.einsum("ij,ij->i", U, U)[:, None]
-        with np.errstate(divide="ignore"):
+    fused = spectrum.n * k * m * width > _FUSED_WORK
+
+    def errors(piece):
+        U, p, q = spectrum.parts(piece)
+        with np.errstate(divide="ignore", invalid="ignore"):
             inverse = 1 / (q + U**2 @ g)
-        error = np.empty((b, m))
-        for t in range(k):
-            np.matmul(parts[:, t], extended, out=error)
-            error *= inverse
-            total[t] += np.einsum("ij,ij->j", error, error)
-    return total.T / spectrum.n
+            patterns = (U @ by_target).reshape(len(U), k, width)
+            total = np.zeros((k, m))
+            if fused:
+                from .loo_kernels import add_squared_errors
+
+                add_squared_errors(patterns, p, right, inverse, total)
+                return total
+            for t in range(k):
+                error = (patterns[:, t] @ right + p[:, t, None]) * inverse
+                total[t] = np.einsum("ij,ij->j", error, error)
+            return total
+
+    return _sum_over(errors, spectrum.pieces(), parallel=fused).T / spectrum.n
+
+
+def _sum_over(function, pieces, parallel):
+    """Sum of function(piece) in the order of pieces; in parallel one thread takes a piece, and BLAS one thread in it."""
+    if not parallel:
+        return sum(map(function, pieces))
+    import threadpoolctl
+
+    from ..threads import get_threads
+
+    threads = get_threads()
+    total, waiting = 0.0, collections.deque()
+    with threadpoolctl.threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+        for piece in pieces:
+            waiting.append(pool.submit(function, piece))
+            if len(waiting) > 4 * threads:
+                total = total + waiting.popleft().result()
+        for future in waiting:
+            total = total + future.result()
+    return total
 
 
 def loo_residuals(X, y, lambda_reg, fit_intercept=True):
     """Leave-one-out residuals y_i - yhat_(-i), (n,) or (n, k), of ridge with one lambda: as if n models had been fitted."""
     X = as_matrix(X)
-    Y = np.asarray(y, np.float64)
+    Y = as_targets(y, len(X))
     spectrum = Spectrum(ArraySource(X, Y.reshape(len(Y), -1)), fit_intercept)
     g = spectrum.filters(np.array([check_lambda(lambda_reg)]))
     out = []
-    for U, centred in spectrum.rows():
-        p = q = 0.0
-        if not spectrum.saturated:
-            p = centred - U @ spectrum.c
-            q = 1 - spectrum.fit_intercept / spectrum.n - np.einsum("ij,ij->i", U, U)[:, None]
+    for piece in spectrum.pieces():
+        U, p, q = spectrum.parts(piece)
         out.append((p + U @ (g * spectrum.c)) / (q + U**2 @ g))
     return np.concatenate(out).reshape(Y.shape)
 
 
 def gcv_scores(spectrum, lambdas):
-    """GCV, (m, k): n ||r||^2 / (n - tr H)^2, the intercept counted in tr H. No pass over the rows where X was streamed."""
+    """GCV, (m, k): n ||r||^2 / (n - tr H)^2, the intercept counted in tr H."""
     g = spectrum.filters(lambdas)
     n = spectrum.n
     if spectrum.saturated:
         left_over = 0.0
     else:
-        left_over = sum(((Y - U @ spectrum.c) ** 2).sum(axis=0) for U, Y in spectrum.rows())
+        left_over = sum((spectrum.parts(piece)[1] ** 2).sum(axis=0) for piece in spectrum.pieces())
     residual = left_over + (g[:, :, None] ** 2 * spectrum.c[:, None, :] ** 2).sum(axis=0)
     free = n - spectrum.fit_intercept - (1 - g).sum(axis=0)
     if spectrum.saturated:
