@@ -58,11 +58,16 @@ class _Tile:
         return ir.Constant(I64, value)
 
     def pointer(self, base, *offsets):
-        """base + sum of element offsets, as a pointer to elements."""
+        """base + sum of element offsets, as a pointer to elements; computed as an integer, which keeps a tile's many row
+        addresses in few registers."""
         address = base
         for offset in offsets:
             address = self.b.add(address, self.b.mul(offset, self.constant(self.size)))
         return self.b.inttoptr(address, self.element.as_pointer())
+
+    def indexed(self, base, index):
+        """The same for one offset by gep: LLVM vectorises a loop over an index, not one over computed addresses."""
+        return self.b.gep(self.b.inttoptr(base, self.element.as_pointer()), [index])
 
     def load_vector(self, pointer, mask=None):
         vector_pointer = self.b.bitcast(pointer, self.vector.as_pointer())
@@ -237,7 +242,7 @@ def load(typingctx, zero, address, index):
 
     def codegen(context, builder, signature, args):
         tile = _Tile(context, builder, signature.args[0], False, True)
-        value = builder.load(tile.pointer(args[1], args[2]))
+        value = builder.load(tile.indexed(args[1], args[2]))
         value.align = tile.size
         return value
 
@@ -250,7 +255,7 @@ def store(typingctx, value, address, index):
 
     def codegen(context, builder, signature, args):
         tile = _Tile(context, builder, signature.args[0], False, True)
-        store = builder.store(args[0], tile.pointer(args[1], args[2]))
+        store = builder.store(args[0], tile.indexed(args[1], args[2]))
         store.align = tile.size
         return context.get_dummy_value()
 
