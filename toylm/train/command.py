@@ -201,12 +201,14 @@ def _train(settings, parts, prepared, run_folder, console, training):
     from .interrupt import StopRequest
     from .loop import Trainer
     from .plot import display_path
+    from .warm_up import load_kernels
 
     path = run_folder.path
     resume_command = f"python -m toylm.train --resume {shlex.quote(display_path(path))}"
+    compiled = load_kernels(settings, console)
     with StopRequest() as stop:
         trainer = Trainer(settings, parts.model, parts.optimizer, prepared.tokenizer, parts.batches, prepared.held_out,
-                          run_folder, console, stop)  # fmt: skip
+                          run_folder, console, stop, compiled)  # fmt: skip
         if training is not None:
             trainer.load(training)
         console.say(f"run          {display_path(path)}\n")

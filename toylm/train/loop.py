@@ -46,17 +46,18 @@ class LoopState:
 class Trainer:
     """Trains `model` as the TrainSettings say, in a locked RunFolder.
 
-    batches: a Batches; held_out: a TokenFile; tokenizer: a Tokenizer; stop: a StopRequest; console: a Console.
+    batches: a Batches; held_out: a TokenFile; tokenizer: a Tokenizer; stop: a StopRequest; console: a Console; compiled: the
+    seconds that compiling kernels took before.
     `run()` returns the LoopState at the end. Raises DivergedError, and UsageError when a file cannot be written; the
     message of either names the last good checkpoint.
     """
 
-    def __init__(self, settings, model, optimizer, tokenizer, batches, held_out, run, console, stop):
+    def __init__(self, settings, model, optimizer, tokenizer, batches, held_out, run, console, stop, compiled=0.0):
         self.settings, self.model, self.optimizer, self.tokenizer = settings, model, optimizer, tokenizer
         self.batches, self.held_out, self.run_folder, self.console, self.stop = batches, held_out, run, console, stop
         self.schedule = Schedule(settings, batches.context_length)
         self.state = LoopState()
-        self.compile_seconds = 0.0  # in this process
+        self.compile_seconds = compiled  # for this process, outside the run's own seconds
         self._saved_step = None
         self._step_seconds = 0.0  # of steps alone, in this process
         self._window_seconds, self._window_tokens = 0.0, 0  # the same since the last line
@@ -99,10 +100,7 @@ class Trainer:
                 self._count_time()
                 done = state.step - first_step
                 if done == 1:
-                    if self.compile_seconds > 0.05:
-                        self.console.say(f"kernels compiled in {self.compile_seconds:.1f} s (kept on disk for the next time)")
-                    # The first step also loads kernels and fills caches: expectations are built on those after it.
-                    timed_from = self._step_seconds
+                    timed_from = self._step_seconds  # the first step allocates: expectations are built on those after it
                 if done == _TIMED_STEPS + 1:
                     self._say_expected((self._step_seconds - timed_from) / _TIMED_STEPS)
                 per_step = (state.seconds - first_seconds) / done
