@@ -96,27 +96,41 @@ class GramAccumulator:
             )
         return X, Y
 
+    @property
+    def mean_x(self):
+        """Mean of the rows of X, (d,)."""
+        return self._origin_x + self._off_x
+
+    @property
+    def mean_y(self):
+        """Mean of the targets, (k,)."""
+        return self._origin_y + self._off_y
+
     def _state(self):
-        return self.count, self.mean_x, self.mean_y, self.gram, self.cross, self.squares
+        origins = (self._origin_x, self._origin_y)
+        return self.count, origins, self._off_x, self._off_y, self.gram, self.cross, self.squares
 
     def _combine(self, state, sign):
-        count, mean_x, mean_y, gram, cross, squares = state
+        count, origins, off_x, off_y, gram, cross, squares = state
         total = self.count + sign * count
         if not self.count or not total:
-            self.count, self.mean_x, self.mean_y = total, mean_x.copy(), mean_y.copy()
+            # Means are kept as an origin and an offset from it: the difference of two means then keeps its digits where
+            # the mean itself is large.
+            self.count, (self._origin_x, self._origin_y) = total, origins
+            self._off_x, self._off_y = off_x.copy(), off_y.copy()
             keep = 1.0 if total else 0.0
             self.gram, self.cross, self.squares = keep * gram, keep * cross, keep * squares
             return self
-        # Removing: the block's distance is taken to what remains, whose mean is found first.
+        step_x = (origins[0] - self._origin_x) + off_x - self._off_x
+        step_y = (origins[1] - self._origin_y) + off_y - self._off_y
         if sign > 0:
-            step_x, step_y = mean_x - self.mean_x, mean_y - self.mean_y
             weight = self.count * count / total
-            self.mean_x = self.mean_x + step_x * (count / total)
-            self.mean_y = self.mean_y + step_y * (count / total)
         else:
-            step_x, step_y = (self.mean_x - mean_x) * (self.count / total), (self.mean_y - mean_y) * (self.count / total)
+            # The block's distance to what remains, whose mean is not known yet, is n / (n - b) times that to the whole.
+            step_x, step_y = step_x * (self.count / total), step_y * (self.count / total)
             weight = -count * total / self.count
-            self.mean_x, self.mean_y = mean_x + step_x, mean_y + step_y
+        shift = sign * count / (total if sign > 0 else self.count)
+        self._off_x, self._off_y = self._off_x + shift * step_x, self._off_y + shift * step_y
         self.gram = self.gram + sign * gram + weight * np.outer(step_x, step_x)
         self.cross = self.cross + sign * cross + weight * np.outer(step_x, step_y)
         self.squares = self.squares + sign * squares + weight * step_y**2
@@ -125,7 +139,7 @@ class GramAccumulator:
 
 
 def block_moments(X, Y):
-    """(n, mean_x, mean_y, gram, cross, squares) of one block about its own mean.
+    """(n, origins, offsets of the means from them, gram, cross, squares) of one block about its own mean.
 
     The sums are taken about the mean of a sample of rows and then moved to the exact mean, which reads X once. Where the
     sample's mean was too far off for that to keep all digits, they are taken again about the exact mean.
@@ -135,7 +149,7 @@ def block_moments(X, Y):
     shift_x = np.asarray(X[sample], np.float64).mean(axis=0)
     shift_y = Y[sample].mean(axis=0)
     for _ in range(2):
-        if not (np.isfinite(shift_x).all()):
+        if not np.isfinite(shift_x).all():
             check_finite(X, "X")
         gram, cross, squares, sum_x, sum_y = moments(X, Y, shift_x, shift_y)
         # One NaN or infinity in a column makes its diagonal entry NaN or infinite: no separate pass to look for them.
@@ -143,16 +157,13 @@ def block_moments(X, Y):
             check_finite(X, "X")
             raise ValueError("X is too large: the sum of its squares overflows; scale it down")
         off_x, off_y = sum_x / n, sum_y / n
-        with np.errstate(invalid="ignore", divide="ignore"):
-            spread = np.diag(gram) - n * off_x**2
-            amplified = np.diag(gram) > _AMPLIFICATION * spread
-        mean_x, mean_y = shift_x + off_x, shift_y + off_y
-        if not amplified.any():
+        spread = np.diag(gram) - n * off_x**2
+        if not (np.diag(gram) > _AMPLIFICATION * spread).any():
             break
-        shift_x, shift_y = mean_x, mean_y
+        shift_x, shift_y = shift_x + off_x, shift_y + off_y
     gram = gram - n * np.outer(off_x, off_x)
     cross = cross - n * np.outer(off_x, off_y)
     # A constant column leaves only the rounding of its mean; what is below that is nothing.
-    noise = np.diag(gram) <= n * (4 * np.finfo(np.float64).eps * np.abs(mean_x)) ** 2
+    noise = np.diag(gram) <= n * (4 * np.finfo(np.float64).eps * np.abs(shift_x)) ** 2
     gram[noise], gram[:, noise], cross[noise] = 0.0, 0.0, 0.0
-    return n, mean_x, mean_y, gram, cross, np.maximum(squares - n * off_y**2, 0.0)
+    return n, (shift_x, shift_y), off_x, off_y, gram, cross, np.maximum(squares - n * off_y**2, 0.0)

@@ -35,7 +35,7 @@ class Spectrum:
     def __init__(self, source, fit_intercept):
         self.fit_intercept = fit_intercept
         self.source = source
-        self.U = None
+        self.U = self.R = self.rest = None
         if isinstance(source, ArraySource) and source.X.size * min(source.X.shape) <= _DIRECT_WORK:
             self._direct(source.X, source.Y)
         else:
@@ -51,6 +51,12 @@ class Spectrum:
         keep = s > rank_tolerance(self.n, X.shape[1]) * s[0]
         self.U, self.s, self.V = U[:, keep], s[keep], Vt[keep].T
         self.c = self.U.T @ (Y - self.mean_y)
+        free = self.n - len(self.s) - self.fit_intercept
+        if 0 < free <= len(self.s):
+            # Few directions are left over: an orthonormal basis of them gives p and q without 1 - (almost 1).
+            known = np.hstack([np.full((self.n, 1), self.n**-0.5), self.U]) if self.fit_intercept else self.U
+            rest = np.linalg.qr(known, mode="complete")[0][:, known.shape[1] :]
+            self.rest = rest @ (rest.T @ Y), np.einsum("ij,ij->i", rest, rest)[:, None]
 
     def _streamed(self):
         from scipy.linalg import cholesky, eigh, solve_triangular, svd
@@ -63,7 +69,6 @@ class Spectrum:
         self.mean_y = gram.mean_y if self.fit_intercept else np.zeros_like(gram.mean_y)
         A, B = gram.normal_equations(self.fit_intercept)
         factored = factor_spd(A)
-        self.R = None
         if factored is not None and factored[2] > _WELL_CONDITIONED:
             values, self.V = eigh(A, check_finite=False)
             self.s = np.sqrt(values)
@@ -86,23 +91,23 @@ class Spectrum:
         self.c = left[:, keep].T @ C
 
     def pieces(self):
-        """What `left` needs for a few rows at a time, in order."""
+        """What `parts` needs for a few rows at a time, in order."""
         if self.U is not None:
-            yield from ((self.U[i : i + _ROWS], self.source.Y[i : i + _ROWS]) for i in range(0, self.n, _ROWS))
+            yield from (slice(i, i + _ROWS) for i in range(0, self.n, _ROWS))
             return
         for X, Y in self.source.blocks():
             yield from ((X[i : i + _ROWS], Y[i : i + _ROWS]) for i in range(0, len(X), _ROWS))
 
-    def left(self, piece):
-        """Rows of U (b, r), and of the centred Y (b, k), for one of `pieces`."""
-        X, Y = piece
-        return X if self.U is not None else centred_rows(X, self.mean_x, self.R) @ self.M, Y - self.mean_y
-
     def parts(self, piece):
         """U (b, r), p (b, k) and q (b, 1) of one of `pieces`: what no lambda can fit, and 1 - h at lambda = 0."""
-        U, Y = self.left(piece)
+        if self.U is not None:
+            U, Y = self.U[piece], self.source.Y[piece] - self.mean_y
+        else:
+            U, Y = centred_rows(piece[0], self.mean_x, self.R) @ self.M, piece[1] - self.mean_y
         if self.saturated:
             return U, np.zeros(Y.shape), 0.0
+        if self.U is not None and self.rest is not None:
+            return U, self.rest[0][piece], self.rest[1][piece]
         return U, Y - U @ self.c, 1 - self.fit_intercept / self.n - np.einsum("ij,ij->i", U, U)[:, None]
 
     @property
@@ -270,7 +275,7 @@ class RidgePath(_Linear):
         self._store(Solution(coef, intercept, solver, rcond, len(spectrum.s)))
         if self.per_target and self._one_target:
             self.lambda_, self.best_score_ = float(self.lambda_[0]), float(self.best_score_[0])
-        spectrum.source, spectrum.U = None, None
+        spectrum.source = spectrum.U = spectrum.rest = None
         return self
 
     def coef_path(self, lambdas=None):
