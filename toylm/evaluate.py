@@ -42,8 +42,8 @@ def run(args):
 
     use_utf8_output()
     model, tokenizer, _, path = load_checkpoint(args.run, threads=args.threads)
-    if tokenizer is None:
-        raise UsageError(f"{path} has no tokenizer.json: a model without one cannot be evaluated on text")
+    if tokenizer is None and args.text:
+        raise UsageError(f"{path} has no tokenizer.json: it can be evaluated on its own held-out data, not on text")
     length = args.context_length or model.config.context_length
     if length > model.config.context_length:
         raise UsageError(f"context_length is {length}; the model was trained for at most {model.config.context_length}")
@@ -95,7 +95,7 @@ def _own_held_out(path, tokenizer):
         raise UsageError(f"{path} belongs to no run whose held-out text could be taken; name a text")
     settings, record = read_run(run)
     prepared = prepare_text(settings, quiet=True, kept=(record.get("data") or {}).get("path"))
-    if prepared.tokenizer is None or prepared.tokenizer.digest != tokenizer.digest:
+    if (prepared.tokenizer and prepared.tokenizer.digest) != (tokenizer and tokenizer.digest):
         raise UsageError(f"the text of {run} has changed since it was trained; name a text")
     return f"{prepared.name}, held out", prepared.held_out
 

@@ -15,6 +15,8 @@ from toylm.checkpoint import list_checkpoints, load_checkpoint
 from toylm.train import loop as loop_module
 from toylm.train import metrics
 
+posix = pytest.mark.skipif(os.name != "posix", reason="os.kill delivers signals on POSIX only")
+
 
 def parameters(run, which="latest"):
     return load_checkpoint(run, prefer=which, training=True)
@@ -151,7 +153,7 @@ run_verb("train", sys.argv[1:])
 """
 
 
-@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
+@posix
 def test_ten_steps_kill_9_and_ten_more_are_twenty(text_file, tmp_path):
     def python(*arguments):
         done = subprocess.run([sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True)
@@ -170,6 +172,7 @@ def test_ten_steps_kill_9_and_ten_more_are_twenty(text_file, tmp_path):
     assert json.loads((killed / "run.json").read_text(encoding="utf-8"))["resumed"][0]["step"] == 10
 
 
+@posix
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_saves_and_says_how_to_resume(train, whole_run, tmp_path, capsys, monkeypatch, number):
     with monkeypatch.context() as patch:
@@ -185,6 +188,7 @@ def test_an_interrupt_saves_and_says_how_to_resume(train, whole_run, tmp_path, c
     assert log(tmp_path / "run") == log(whole_run)
 
 
+@posix
 def test_a_second_interrupt_stops_at_once(train, tmp_path, capsys, monkeypatch):
     def twice():
         os.kill(os.getpid(), signal.SIGINT)
@@ -311,6 +315,38 @@ def test_diverging_before_anything_was_saved(train, tmp_path, capsys):
     assert train("--steps", "300", "--learning-rate", "1e20", "--warmup", "0", "--out", "run", "--quiet") == 2
     one_line(capsys, "diverged at step ", "no checkpoint had been saved")
     assert train("--steps", "1", "--out", "run", "--quiet") == 0  # the folder may be used again
+
+
+def test_diverging_in_the_last_steps_saves_nothing(train, tmp_path, capsys):
+    flags = ["--steps", "4", "--learning-rate", "10", "--warmup", "0", "--out", "run", "--quiet"]
+    assert train(*flags) == 2
+    one_line(capsys, "diverged at step 4: the loss is ", "no checkpoint had been saved")
+    assert list_checkpoints(tmp_path / "run") == []
+
+
+def test_a_task_of_bare_ids(train, tmp_path, capsys):
+    assert train("--steps", "4", "--context-length", "128", "--out", "run", data="task:copy") == 0
+    assert "next         python -m toylm.evaluate run" in capsys.readouterr().out
+    assert parameters(tmp_path / "run").tokenizer is None
+    assert train("--resume", "run", "--steps", "6", "--quiet") == 0
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads /proc")
+def test_memory_stays_flat(train, tmp_path, monkeypatch):
+    """Resident memory after 1,000 steps, with evaluations and samples among them, is what it was after 200."""
+    seen = {}
+    step_once = loop_module.Trainer._step
+
+    def watched(self):
+        step_once(self)
+        if self.state.step in (200, 1200):
+            with open("/proc/self/statm", encoding="ascii") as file:
+                seen[self.state.step] = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    monkeypatch.setattr(loop_module.Trainer, "_step", watched)
+    flags = ["--steps", "1200", "--eval-every", "100", "--save-every", "2000", "--sample-every", "150", "--sample-tokens", "5"]
+    assert train(*flags, "--log-every", "100", "--out", "run", "--quiet") == 0
+    assert seen[1200] - seen[200] < 8e6
 
 
 def test_a_full_disk(train, tmp_path, capsys, monkeypatch):

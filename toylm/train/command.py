@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..errors import UsageError
 from ..files import write_json
-from .console import Console, duration, size, use_utf8_output
+from .console import Console, display_path, duration, size, use_utf8_output
 from .settings import FIELDS, GROUPS, TrainSettings, fields_of, find_config, parse_value, read_toml, recipes
 
 DEFAULT_RECIPE = "stories"
@@ -200,7 +200,6 @@ def _train(settings, parts, prepared, run_folder, console, training):
     from .host import peak_memory
     from .interrupt import StopRequest
     from .loop import Trainer
-    from .plot import display_path
     from .warm_up import load_kernels
 
     path = run_folder.path
@@ -225,8 +224,6 @@ def _train(settings, parts, prepared, run_folder, console, training):
 
 
 def _say_end(state, trainer, path, stop, console, resume_command, peak):
-    from .plot import display_path
-
     shown = display_path(path)
     ended = "interrupted" if state.finished is None else "stopped early (patience)" if state.finished == "patience" else "done"
     compiled = f", kernels compiled in {trainer.compile_seconds:.1f} s besides" if trainer.compile_seconds > 0.05 else ""
@@ -241,7 +238,8 @@ def _say_end(state, trainer, path, stop, console, resume_command, peak):
     if stop.requested and state.finished is None:
         print(f"resume with: {resume_command}", flush=True)
     else:
-        console.say(f"next         python -m toylm.generate {shlex.quote(shown)}")
+        verb = "evaluate" if trainer.tokenizer is None else "generate"  # a task of bare ids has no text
+        console.say(f"next         python -m toylm.{verb} {shlex.quote(shown)}")
 
 
 def _write_run_json(path, settings, parts, prepared, recipe):

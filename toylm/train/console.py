@@ -84,6 +84,15 @@ def size(count):
     return f"{count:.1f} GB"
 
 
+def display_path(path):
+    """`path` as a user would type it: relative to the current folder where that is shorter."""
+    try:
+        relative = os.path.relpath(path)
+    except ValueError:  # another drive
+        return str(path)
+    return relative if len(relative) < len(str(path)) else str(path)
+
+
 def use_utf8_output():
     """Write UTF-8 to stdout and stderr whatever the system's code page, so that any text can be printed."""
     for stream in (sys.stdout, sys.stderr):

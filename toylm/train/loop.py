@@ -14,9 +14,9 @@ from ..checkpoint import TrainingState
 from ..errors import DivergedError, UsageError
 from ..kernels.jit import compile_seconds
 from . import metrics
-from .console import duration
+from .console import display_path, duration
 from .evaluation import evaluate
-from .plot import display_path, draw_loss
+from .plot import draw_loss
 from .run_folder import METRICS, SAMPLES
 from .schedule import Schedule
 
@@ -145,11 +145,11 @@ class Trainer:
             tokens, targets = self.batches.next()
             loss += share * self.model.loss_and_gradients(tokens, targets, scale=share)
         if not math.isfinite(loss):
-            raise self._diverged(f"the loss is {loss}", learning_rate)
+            raise self._diverged(f"the loss is {loss}", learning_rate, state.step + 1)
         try:
             self.norm = self.optimizer.step(self.model.gradients, learning_rate=learning_rate, max_norm=settings.clip)
         except DivergedError as error:
-            raise self._diverged(str(error), learning_rate) from None
+            raise self._diverged(str(error), learning_rate, state.step + 1) from None
         self.learning_rate = learning_rate
         state.step += 1
         state.tokens += self.schedule.tokens_per_step
@@ -163,9 +163,7 @@ class Trainer:
         self._window_seconds += seconds
         self._window_tokens += self.schedule.tokens_per_step
         if self._suspicious() and len(state.recent_losses) == _RECENT:
-            mean = math.fsum(state.recent_losses) / _RECENT
-            guess = math.log(self.model.config.vocab_size)
-            raise self._diverged(f"the loss is {mean:.3g}, where blind guessing has {guess:.3g}", learning_rate)
+            raise self._diverged(self._far_from_guessing(), learning_rate)
 
     def _suspicious(self):
         """Whether the last losses are far above those of guessing: nothing that should be kept or gone on with."""
@@ -175,10 +173,15 @@ class Trainer:
         limit = 2.0 * max(math.log(self.model.config.vocab_size), self.state.first_loss)
         return math.fsum(recent) / len(recent) > limit
 
-    def _diverged(self, what, learning_rate):
+    def _far_from_guessing(self):
+        recent = self.state.recent_losses
+        guess = math.log(self.model.config.vocab_size)
+        return f"the loss is {math.fsum(recent) / len(recent):.3g}, where blind guessing has {guess:.3g}"
+
+    def _diverged(self, what, learning_rate, step=None):
         peak = self.settings.learning_rate
         return DivergedError(
-            f"diverged at step {self.state.step + 1}: {what} (learning rate {learning_rate:.3g}, peak {peak:g}); "
+            f"diverged at step {step or self.state.step}: {what} (learning rate {learning_rate:.3g}, peak {peak:g}); "
             f"{self._kept()}; lower --learning-rate{self._or_resume()}"
         )
 
@@ -242,8 +245,10 @@ class Trainer:
         self.console.say(f"sample at step {state.step}:\n{indented}")
 
     def _save(self, best=False):
-        if self._suspicious():
-            return  # a checkpoint of a run that is falling apart would push out a good one
+        if self._suspicious():  # a checkpoint of a run that is falling apart would push out a good one
+            if self.state.finished or self.stop.requested:
+                raise self._diverged(self._far_from_guessing(), self.learning_rate)
+            return
         self._count_time()
         with self._writing(f"step-{self.state.step:06d}"):
             training = TrainingState(self.optimizer.state(), self.state_dict())

@@ -1,7 +1,5 @@
 """loss.png: the training and the held-out loss of a run, drawn from its metrics.jsonl with matplotlib where it is installed."""
 
-import os
-
 from ..files import atomic_writer
 from . import metrics
 
@@ -105,12 +103,3 @@ def _smooth(values):
     centre = np.arange(len(values))
     reach = np.minimum(half, np.minimum(centre, len(values) - 1 - centre))
     return (total[centre + reach + 1] - total[centre - reach]) / (2 * reach + 1)
-
-
-def display_path(path):
-    """`path` as a user would type it: relative to the current folder where that is shorter."""
-    try:
-        relative = os.path.relpath(path)
-    except ValueError:  # another drive
-        return str(path)
-    return relative if len(relative) < len(str(path)) else str(path)

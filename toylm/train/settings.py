@@ -45,7 +45,8 @@ class TrainSettings:
 
     # -- text and tokens
     data: tuple[str, ...] = _setting(
-        ("stories",), "data", "stories (comes with toylm), tinystories (downloaded), shakespeare, or UTF-8 text files",
+        ("stories",), "data", "stories (comes with toylm), tinystories (downloaded), shakespeare, UTF-8 text files, task:NAME, "
+        "or a folder that toylm data made",
         fixed=True)
     separator: str | None = _setting(
         None, "data", "text between two documents, where the files have no <|endoftext|>", fixed=True)

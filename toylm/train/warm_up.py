@@ -28,7 +28,7 @@ def load_kernels(settings, console):
     marker = _marker(kinds)
     compiled = 0.0
     if not marker.exists():
-        console.say("compiling kernels, once for this machine: about a minute ...")
+        console.say("compiling kernels, once for this machine (up to a minute) ...")
         if _compile_apart(kinds):
             _touch(marker)
         compiled = time.perf_counter() - began
