@@ -171,21 +171,8 @@ def matmul(a, b, out, transpose_a=False, transpose_b=False, accumulate=False, ad
     rows contiguous (a column slice of a wider matrix is fine); `out` must not overlap a or b. addend: (m, n). Returns `out`.
     Raises ValueError for shapes that do not fit and TypeError for dtypes that differ.
     """
-    m, k = a.shape[::-1] if transpose_a else a.shape
-    k2, n = b.shape[::-1] if transpose_b else b.shape
-    if k != k2 or out.shape != (m, n):
-        raise ValueError(
-            f"cannot multiply {_spell(a, transpose_a)} by {_spell(b, transpose_b)} into {out.shape[0]} x {out.shape[1]}"
-        )
-    if not a.dtype == b.dtype == out.dtype or a.dtype not in (np.float32, np.float64):
-        raise TypeError(f"products take all float32 or all float64, not {a.dtype}, {b.dtype} into {out.dtype}")
-    if m == 0 or n == 0:
-        return out
-    if accumulate:
-        addend = out
-    if addend is not None and (addend.shape != out.shape or addend.dtype != out.dtype):
-        raise ValueError(f"cannot add {_spell(addend, False)} {addend.dtype} to a product of {m} x {n} {out.dtype}")
-    if k == 0:
+    m, n, k, addend = check_product(a, b, out, transpose_a, transpose_b, accumulate, addend)
+    if m == 0 or n == 0 or k == 0:
         out[:] = 0 if addend is None else addend
         return out
     if matmul_mode() == "blas":
@@ -194,15 +181,32 @@ def matmul(a, b, out, transpose_a=False, transpose_b=False, accumulate=False, ad
     threads = numba.get_num_threads()
     if m * n * k < 32768:  # less work than starting threads
         threads = 1
-    for x in (a, b, out) if addend is None else (a, b, out, addend):
-        if x.strides[1] != item and x.shape[1] > 1:
-            raise ValueError("the rows of a matrix must be contiguous; use np.ascontiguousarray")
     _parallel_product(
         a.dtype.type(0), address(a), a.strides[0] // item, transpose_a, address(b), b.strides[0] // item, transpose_b,
         address(out), out.strides[0] // item, 0 if addend is None else address(addend),
         0 if addend is None else addend.strides[0] // item, m, n, k, panel_scratch(threads), threads,
     )  # fmt: skip
     return out
+
+
+def check_product(a, b, out, transpose_a, transpose_b, accumulate, addend):
+    """(m, n, k, addend) of a product, `out` being the addend where it accumulates; raises as `matmul` documents."""
+    m, k = a.shape[::-1] if transpose_a else a.shape
+    k2, n = b.shape[::-1] if transpose_b else b.shape
+    if k != k2 or out.shape != (m, n):
+        raise ValueError(
+            f"cannot multiply {_spell(a, transpose_a)} by {_spell(b, transpose_b)} into {out.shape[0]} x {out.shape[1]}"
+        )
+    if not a.dtype == b.dtype == out.dtype or a.dtype not in (np.float32, np.float64):
+        raise TypeError(f"products take all float32 or all float64, not {a.dtype}, {b.dtype} into {out.dtype}")
+    if accumulate:
+        addend = out
+    if addend is not None and (addend.shape != out.shape or addend.dtype != out.dtype):
+        raise ValueError(f"cannot add {_spell(addend, False)} {addend.dtype} to a product of {m} x {n} {out.dtype}")
+    for x in (a, b, out) if addend is None else (a, b, out, addend):
+        if x.strides[1] != x.itemsize and x.shape[1] > 1:
+            raise ValueError("the rows of a matrix must be contiguous; use np.ascontiguousarray")
+    return m, n, k, addend
 
 
 def _spell(x, transposed):

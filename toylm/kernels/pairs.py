@@ -1,0 +1,91 @@
+"""Rounding float32 to bf16 and laying pairs of neighbours along k side by side, as the pair tiles of simd.py read them.
+
+A pair (even k low, odd k high) takes the place of one float32. Vector widths here are AVX-512's, the only ones with the
+instruction behind the tiles.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from .simd import BFLOAT, I32, _Tile
+
+WIDTH = 16  # float32 values a vector
+
+
+def _rounded(builder, vector):
+    """<16 x float> to <16 x bfloat>, to nearest, ties to even."""
+    return builder.fptrunc(vector, ir.VectorType(BFLOAT, vector.type.count))
+
+
+def _as_floats(builder, vector, tile):
+    return builder.bitcast(vector, tile.vector)
+
+
+def _interleaved(builder, low, high):
+    mask = ir.Constant(ir.VectorType(I32, 2 * WIDTH), [i // 2 + (i % 2) * WIDTH for i in range(2 * WIDTH)])
+    return builder.shuffle_vector(low, high, mask)
+
+
+@intrinsic
+def pair_rows(typingctx, zero, even, odd, target):
+    """target[i] = pair(even[i], odd[i]) for 16 values of two neighbouring rows."""
+
+    def codegen(context, builder, signature, args):
+        tile = _Tile(context, builder, signature.args[0])
+        low, high = (_rounded(builder, tile.load_vector(tile.pointer(x))) for x in args[1:3])
+        tile.store_vector(_as_floats(builder, _interleaved(builder, low, high), tile), tile.pointer(args[3]))
+        return context.get_dummy_value()
+
+    return types.void(zero, types.int64, types.int64, types.int64), codegen
+
+
+def _pairs_along(builder, tile, address):
+    """32 values in a row as 16 pairs."""
+    halves = [
+        _rounded(builder, tile.load_vector(tile.pointer(address, tile.constant(half * WIDTH)))) for half in range(2)
+    ]
+    joined = ir.Constant(ir.VectorType(I32, 2 * WIDTH), list(range(2 * WIDTH)))
+    return _as_floats(builder, builder.shuffle_vector(*halves, joined), tile)
+
+
+@intrinsic
+def pair_along(typingctx, zero, source, target):
+    """target[i] = pair(source[2i], source[2i + 1]) for 32 values in a row."""
+
+    def codegen(context, builder, signature, args):
+        tile = _Tile(context, builder, signature.args[0])
+        tile.store_vector(_pairs_along(builder, tile, args[1]), tile.pointer(args[2]))
+        return context.get_dummy_value()
+
+    return types.void(zero, types.int64, types.int64), codegen
+
+
+@intrinsic
+def transpose_pairs(typingctx, zero, source, source_stride, target, target_stride):
+    """target[p, c] = pair(source[c, 2p], source[c, 2p + 1]) for 16 columns c and 16 pairs p."""
+
+    def codegen(context, builder, signature, args):
+        tile = _Tile(context, builder, signature.args[0])
+        source, source_stride, target, target_stride = args[1:]
+        rows = []
+        for i in range(WIDTH):
+            offset = builder.mul(builder.mul(source_stride, tile.constant(i)), tile.constant(tile.size))
+            rows.append(_pairs_along(builder, tile, builder.add(source, offset)))
+        for i, row in enumerate(tile.transposed(rows)):
+            tile.store_vector(row, tile.pointer(target, builder.mul(target_stride, tile.constant(i))))
+        return context.get_dummy_value()
+
+    return types.void(zero, *[types.int64] * 4), codegen
+
+
+@intrinsic
+def pair(typingctx, low, high):
+    """One pair of float32 values, as the float32 with its bits."""
+
+    def codegen(context, builder, signature, args):
+        bits = [builder.bitcast(builder.fptrunc(x, BFLOAT), ir.IntType(16)) for x in args]
+        low, high = (builder.zext(x, I32) for x in bits)
+        return builder.bitcast(builder.or_(low, builder.shl(high, I32(16))), ir.FloatType())
+
+    return types.float32(types.float32, types.float32), codegen
