@@ -3,7 +3,22 @@
 import numpy as np
 import pytest
 
-from toylm.kernels import cross_entropy, embedding, fastmath, gelu, optimizer, residual, rmsnorm, rope, softmax
+from toylm.kernels import (
+    bias,
+    cross_entropy,
+    embedding,
+    fastmath,
+    gelu,
+    layernorm,
+    optimizer,
+    relu2,
+    residual,
+    rmsnorm,
+    rope,
+    silu,
+    softmax,
+    swiglu,
+)
 from toylm.kernels.jit import jit
 
 DTYPES = [np.float32, np.float64]
@@ -90,6 +105,55 @@ def test_gelu_and_residual(n, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows, d", SIZES)
+def test_layernorm(rows, d, dtype):
+    import numba
+
+    x, dy, gamma, beta = (normal((rows, d), dtype), normal((rows, d), dtype, 1), normal(d, dtype, 2), normal(d, dtype, 5))
+    y, rstd, dx = np.empty_like(x), np.empty(rows, dtype), normal((rows, d), dtype, 3)
+    eps = 0.1  # a row of one or two equal values has no deviation: a large eps keeps the comparison well-conditioned
+    expected_dx, expected_dgamma, expected_dbeta = layernorm.layernorm_backward_reference(dy, x, gamma, eps)
+    expected_dx += dx
+    gamma_parts, beta_parts = np.empty((2, numba.get_num_threads(), d), dtype)
+    layernorm.layernorm_forward(x, gamma, beta, eps, y, rstd)
+    layernorm.layernorm_backward(dy, x, gamma, rstd, dx, gamma_parts, beta_parts)
+    close(y, layernorm.layernorm_reference(x, gamma, beta, eps), 100)
+    close(dx, expected_dx, 400)
+    close(gamma_parts.sum(axis=0), expected_dgamma, 400)
+    close(beta_parts.sum(axis=0), expected_dbeta, 400)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [1, 17, 1003])
+@pytest.mark.parametrize("name", ["silu", "relu2"])
+def test_activations(name, n, dtype):
+    kernel = {"silu": silu, "relu2": relu2}[name]
+    x, dy = 3 * normal(n, dtype), normal(n, dtype, 1)
+    y, dx = np.empty_like(x), dy.copy()
+    getattr(kernel, f"{name}_forward")(x, y)
+    getattr(kernel, f"{name}_backward")(dx, x)
+    close(y, getattr(kernel, f"{name}_reference")(x), 60)
+    close(dx, getattr(kernel, f"{name}_backward_reference")(dy, x), 60)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows, n", SIZES)
+def test_swiglu_and_bias(rows, n, dtype):
+    x, dy, b = 3 * normal((rows, 2 * n), dtype), normal((rows, n), dtype, 1), normal(2 * n, dtype, 2)
+    y, dx = np.empty_like(dy), np.empty_like(x)
+    swiglu.swiglu_forward(x, y)
+    swiglu.swiglu_backward(dy, x, dx)
+    close(y, swiglu.swiglu_reference(x), 60)
+    close(dx, swiglu.swiglu_backward_reference(dy, x), 60)
+    db = np.ones(2 * n, dtype)
+    bias.bias_backward(x, db)
+    close(db, 1 + bias.bias_backward_reference(x), 60)
+    expected = bias.bias_reference(x, b)
+    bias.bias_forward(x, b)
+    close(x, expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_embedding(dtype):
     rng = np.random.default_rng(0)
     tokens = rng.integers(0, 11, (3, 5))
@@ -172,6 +236,16 @@ def test_twins_are_the_derivatives_of_their_forward():
     cases = [
         (softmax.softmax_reference, lambda: softmax.softmax_backward_reference(dy, softmax.softmax_reference(x))),
         (gelu.gelu_reference, lambda: gelu.gelu_backward_reference(dy, x)),
+        (silu.silu_reference, lambda: silu.silu_backward_reference(dy, x)),
+        (relu2.relu2_reference, lambda: relu2.relu2_backward_reference(dy, x)),
+        (
+            lambda z: np.pad(swiglu.swiglu_reference(z), ((0, 0), (0, 3))),
+            lambda: swiglu.swiglu_backward_reference(dy[:, :3], x),
+        ),
+        (
+            lambda z: layernorm.layernorm_reference(z, gamma[0], gamma[1]),
+            lambda: layernorm.layernorm_backward_reference(dy, x, gamma[0])[0],
+        ),
         (lambda z: rmsnorm.rmsnorm_reference(z, gamma[0]), lambda: rmsnorm.rmsnorm_backward_reference(dy, x, gamma[0])[0]),
     ]
     for forward, backward in cases:

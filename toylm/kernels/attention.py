@@ -1,10 +1,13 @@
 """Causal multi-head attention, softmax(q·kᵀ / sqrt(h))·v, on the fused rows (q | k | v) of a projection.
 
+Heads may share keys and values in groups (Ainslie et al. 2023, "GQA"): of H heads and K key-value heads, head n reads key-value
+head n // (H / K). With K = H every head has its own.
+
 The (T, T) matrix is never stored in training: a thread takes one head of one sequence, computes QUERIES rows of scores at a
 time in scratch that stays in its cache, and keeps of each row only log sum exp. The backward pass computes the rows again
 from q, k and that number (Dao et al. 2022, with whole rows in place of the online softmax: T values a row fit the cache).
 
-Shapes: qkv (B·T, 3d), z (B·T, d), log_sums (B·T, H). Head n's columns are n·h to (n + 1)·h of each of q, k, v and z.
+Shapes: qkv (B·T, (H + 2K)·h), z (B·T, H·h), log_sums (B·T, H). Head n's columns are n·h to (n + 1)·h of each of q, k, v and z.
 """
 
 import math
@@ -87,6 +90,7 @@ def _head_forward(zero, q, k, v, ldq, z, ldz, log_sums, ld_log, probabilities, T
 
 @jit
 def _head_backward(zero, q, k, v, ldq, z, dz, ldz, log_sums, ld_log, dq, dk, dv, T, h, scratch):
+    """dq = the gradient of q; dk and dv += those of k and v."""
     size, nr = item_size(zero), panel_width(zero)
     width = (T + nr - 1) // nr * nr
     keys_t = scratch
@@ -99,10 +103,6 @@ def _head_backward(zero, q, k, v, ldq, z, dz, ldz, log_sums, ld_log, dq, dk, dv,
     _pack_all(zero, k, ldq, True, T, h, keys_t)
     _pack_all(zero, v, ldq, True, T, h, values_t)
     _pack_all(zero, k, ldq, False, h, T, keys)
-    for i in range(T):
-        for j in range(h):
-            store(zero, dk, i * ldq + j)
-            store(zero, dv, i * ldq + j)
     for start in range(0, T, QUERIES):
         stop = min(start + QUERIES, T)
         rows = stop - start
@@ -133,31 +133,41 @@ def _head_backward(zero, q, k, v, ldq, z, dz, ldz, log_sums, ld_log, dq, dk, dv,
 
 
 @parallel
-def _forward(zero, q, out, logs, probabilities, pairs, d, T, H, scratch, scratch_bytes, threads):
+def _forward(zero, q, out, logs, probabilities, B, T, H, K, h, scratch, scratch_bytes, threads):
     size = item_size(zero)
-    ldq, h = 3 * d, d // H
+    ldq, ldz = (H + 2 * K) * h, H * h
     for t in prange(threads):
-        start, stop = rows_of(pairs, threads, t)
+        start, stop = rows_of(B * H, threads, t)
         for pair in range(start, stop):
             row, head = pair // H * T, pair % H
-            here = q + (row * ldq + head * h) * size
+            shared = head // (H // K)
+            at = q + row * ldq * size
             p = probabilities + pair * T * T * size if probabilities != 0 else np.int64(0)
-            _head_forward(zero, here, here + d * size, here + 2 * d * size, ldq, out + (row * d + head * h) * size, d,
-                          logs + (row * H + head) * size, H, p, T, h, scratch + np.int64(t) * scratch_bytes)
+            _head_forward(zero, at + head * h * size, at + (H + shared) * h * size, at + (H + K + shared) * h * size, ldq,
+                          out + (row * ldz + head * h) * size, ldz, logs + (row * H + head) * size, H, p, T, h,
+                          scratch + np.int64(t) * scratch_bytes)
 
 
 @parallel
-def _backward(zero, q, out, dout, logs, dq, pairs, d, T, H, scratch, scratch_bytes, threads):
+def _backward(zero, q, out, dout, logs, dq, B, T, H, K, h, scratch, scratch_bytes, threads):
     size = item_size(zero)
-    ldq, h = 3 * d, d // H
+    ldq, ldz, group = (H + 2 * K) * h, H * h, H // K
     for t in prange(threads):
-        start, stop = rows_of(pairs, threads, t)
+        # A thread takes all the heads that share keys and values, one after the other: their gradients add up in one order.
+        start, stop = rows_of(B * K, threads, t)
         for pair in range(start, stop):
-            row, head = pair // H * T, pair % H
-            at, z_at = (row * ldq + head * h) * size, (row * d + head * h) * size
-            _head_backward(zero, q + at, q + at + d * size, q + at + 2 * d * size, ldq, out + z_at, dout + z_at, d,
-                           logs + (row * H + head) * size, H, dq + at, dq + at + d * size, dq + at + 2 * d * size,
-                           T, h, scratch + np.int64(t) * scratch_bytes)
+            row, shared = pair // K * T, pair % K
+            at = row * ldq * size
+            k_at, v_at = at + (H + shared) * h * size, at + (H + K + shared) * h * size
+            for i in range(T):
+                for j in range(h):
+                    store(zero, dq + k_at, i * ldq + j)
+                    store(zero, dq + v_at, i * ldq + j)
+            for head in range(shared * group, (shared + 1) * group):
+                q_at, z_at = at + head * h * size, (row * ldz + head * h) * size
+                _head_backward(zero, q + q_at, q + k_at, q + v_at, ldq, out + z_at, dout + z_at, ldz,
+                               logs + (row * H + head) * size, H, dq + q_at, dq + k_at, dq + v_at, T, h,
+                               scratch + np.int64(t) * scratch_bytes)
 
 
 def _thread_scratch(T, h, item):
@@ -168,28 +178,36 @@ def _thread_scratch(T, h, item):
     return scratch.address("attention", size * numba.get_num_threads()), size
 
 
+def _sizes(qkv, z, T, H):
+    """(B, K, h) from the shapes: what q does not take of the columns, k and v share."""
+    h = z.shape[1] // H
+    return qkv.shape[0] // T, (qkv.shape[1] // h - H) // 2, h
+
+
 def attention_forward(qkv, z, log_sums, T, H, probabilities=None):
     """z = attention of the fused projections qkv; log_sums receives log sum exp of every row of scores.
 
-    qkv: (B·T, 3d), z: (B·T, d), log_sums: (B·T, H); C-contiguous, one dtype. probabilities: (B, H, T, T) to store the
-    attention matrices, or None. Overwrites z, log_sums and probabilities.
+    qkv: (B·T, (H + 2K)·h), z: (B·T, H·h), log_sums: (B·T, H); C-contiguous, one dtype. K, the number of key-value heads, divides
+    H. probabilities: (B, H, T, T) to store the attention matrices, or None. Overwrites z, log_sums and probabilities.
     """
-    memory, size = _thread_scratch(T, z.shape[1] // H, qkv.itemsize)
+    B, K, h = _sizes(qkv, z, T, H)
+    memory, size = _thread_scratch(T, h, qkv.itemsize)
     store_at = 0 if probabilities is None else address(probabilities)
-    _forward(qkv.dtype.type(0), address(qkv), address(z), address(log_sums), store_at, qkv.shape[0] // T * H, z.shape[1], T, H,
-             memory, size)  # fmt: skip
+    _forward(qkv.dtype.type(0), address(qkv), address(z), address(log_sums), store_at, B, T, H, K, h, memory, size)
 
 
 def attention_backward(qkv, z, dz, log_sums, dqkv, T, H):
-    """dqkv = gradient of the fused projections, from dz; overwrites dqkv (B·T, 3d)."""
-    memory, size = _thread_scratch(T, z.shape[1] // H, qkv.itemsize)
-    _backward(qkv.dtype.type(0), address(qkv), address(z), address(dz), address(log_sums), address(dqkv),
-              qkv.shape[0] // T * H, z.shape[1], T, H, memory, size)  # fmt: skip
+    """dqkv = gradient of the fused projections, from dz (B·T, H·h); overwrites dqkv (B·T, (H + 2K)·h)."""
+    B, K, h = _sizes(qkv, z, T, H)
+    memory, size = _thread_scratch(T, h, qkv.itemsize)
+    _backward(qkv.dtype.type(0), address(qkv), address(z), address(dz), address(log_sums), address(dqkv), B, T, H, K, h,
+              memory, size)  # fmt: skip
 
 
-def _split(qkv, T, H):
-    """(3, B, H, T, h) of the fused rows."""
-    return qkv.reshape(-1, T, 3, H, qkv.shape[1] // 3 // H).transpose(2, 0, 3, 1, 4)
+def _split(qkv, T, H, K):
+    """q (B, H, T, h), k and v (B, K, T, h) of the fused rows."""
+    heads = qkv.reshape(-1, T, H + 2 * K, qkv.shape[1] // (H + 2 * K)).transpose(0, 2, 1, 3)
+    return heads[:, :H], heads[:, H : H + K], heads[:, H + K :]
 
 
 def _merge(x):
@@ -197,9 +215,10 @@ def _merge(x):
     return x.transpose(0, 2, 1, 3).reshape(x.shape[0] * x.shape[2], -1)
 
 
-def attention_reference(qkv, T, H):
-    """Returns (z, probabilities)."""
-    q, k, v = _split(qkv, T, H)
+def attention_reference(qkv, T, H, K=None):
+    """Returns (z, probabilities). K: key-value heads; None: H."""
+    q, k, v = _split(qkv, T, H, K or H)
+    k, v = (np.repeat(x, H // (K or H), axis=1) for x in (k, v))
     scores = q @ k.swapaxes(-1, -2) / math.sqrt(q.shape[-1])
     scores = np.where(np.tril(np.ones((T, T), bool)), scores, -np.inf)
     p = np.exp(scores - scores.max(axis=-1, keepdims=True))
@@ -207,12 +226,14 @@ def attention_reference(qkv, T, H):
     return _merge(p @ v), p
 
 
-def attention_backward_reference(qkv, dz, T, H):
+def attention_backward_reference(qkv, dz, T, H, K=None):
     """Returns dqkv."""
-    q, k, v = _split(qkv, T, H)
-    _, p = attention_reference(qkv, T, H)
+    K = K or H
+    q, k, v = _split(qkv, T, H, K)
+    k, v = (np.repeat(x, H // K, axis=1) for x in (k, v))
+    _, p = attention_reference(qkv, T, H, K)
     dz = dz.reshape(-1, T, H, q.shape[-1]).transpose(0, 2, 1, 3)
     dp = dz @ v.swapaxes(-1, -2)
     ds = p * (dp - (dp * p).sum(axis=-1, keepdims=True)) / math.sqrt(q.shape[-1])
-    parts = [_merge(x) for x in (ds @ k, ds.swapaxes(-1, -2) @ q, p.swapaxes(-1, -2) @ dz)]
-    return np.concatenate(parts, axis=1)
+    shared = [x.reshape(len(x), K, H // K, T, -1).sum(axis=2) for x in (ds.swapaxes(-1, -2) @ q, p.swapaxes(-1, -2) @ dz)]
+    return np.concatenate([_merge(x) for x in (ds @ k, *shared)], axis=1)

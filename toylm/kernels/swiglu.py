@@ -1,0 +1,46 @@
+"""SwiGLU (Shazeer 2020): silu(gate) · up, on the fused rows (gate | up) of one projection."""
+
+import numpy as np
+from numba import prange
+
+from .fastmath import exp
+from .jit import parallel
+from .rows import rows_of
+
+
+@parallel
+def swiglu_forward(x, y, threads):
+    """y = silu(gate) · up; x: (N, 2n), gate | up; y: (N, n)."""
+    n, one = y.shape[1], x.dtype.type(1)
+    for t in prange(threads):
+        start, stop = rows_of(x.shape[0], threads, t)
+        for i in range(start, stop):
+            gate, up, out = x[i, :n], x[i, n:], y[i]
+            for j in range(n):
+                out[j] = gate[j] / (one + exp(-gate[j])) * up[j]
+
+
+@parallel
+def swiglu_backward(dy, x, dx, threads):
+    """dx = dy · (up · silu'(gate) | silu(gate)), overwritten; dy: (N, n); x, dx: (N, 2n)."""
+    n, one = dy.shape[1], x.dtype.type(1)
+    for t in prange(threads):
+        start, stop = rows_of(x.shape[0], threads, t)
+        for i in range(start, stop):
+            gate, up, dgate, dup, d = x[i, :n], x[i, n:], dx[i, :n], dx[i, n:], dy[i]
+            for j in range(n):
+                s = one / (one + exp(-gate[j]))
+                silu = gate[j] * s
+                dup[j] = d[j] * silu
+                dgate[j] = d[j] * up[j] * (s + silu * (one - s))
+
+
+def swiglu_reference(x):
+    gate, up = np.split(x, 2, axis=-1)
+    return gate / (1 + np.exp(-gate)) * up
+
+
+def swiglu_backward_reference(dy, x):
+    gate, up = np.split(x, 2, axis=-1)
+    s = 1 / (1 + np.exp(-gate))
+    return np.concatenate([dy * up * (s + gate * s * (1 - s)), dy * gate * s], axis=-1)
