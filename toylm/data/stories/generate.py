@@ -84,7 +84,7 @@ def write_stories(path: str | Path, count: int, seed: int, progress: Callable[[i
 # The corpus that comes with toylm, `data/stories.txt`.
 EMBEDDED_SEED = 2024
 EMBEDDED_COUNT = 8000
-EMBEDDED_SHA256 = "201d97fa8e579053aafa43b223c263dae0e7c9363fd7142a855c33e6f50a5c05"
+EMBEDDED_SHA256 = "018568efb08389d47d4bffc5ca0c89a2410f6c6270b57df3c351c097f8ba35ab"
 
 
 def write_embedded(path: str | Path, progress: Callable[[int], None] | None = None) -> int:

@@ -263,7 +263,7 @@ def honest_finder(s):
     )
     s.say('"Did you lose something?" {A.asks}. "Yes, my {lost}! It has {mark}," {B.says}.')
     s.say(
-        '{A} held it out. "Here it is!" {B.s} face [lit up|became bright].',
+        '{A} held it out. "Here it is." {B.s} face [lit up|became bright].',
         "{A} gave it back at once. {B} [had tears in {B.own} eyes|danced for joy].",
     )
     s.maybe(
