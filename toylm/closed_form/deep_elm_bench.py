@@ -28,7 +28,9 @@ def build_parser(parser):
     """Add the arguments of `toylm deep-elm-bench`."""
     parser.add_argument("--depths", type=_numbers(int, "depths"), default=[2, 3, 4], metavar="N,...", help="hidden layers")
     parser.add_argument("--hidden", type=_numbers(int, "widths"), default=[128, 256, 512], metavar="N,...", help="widths")
-    parser.add_argument("--lambdas", type=_numbers(float, "lambdas"), default=[1e-4, 1e-3, 1e-2], metavar="X,...", help="lambdas")
+    parser.add_argument(
+        "--lambdas", type=_numbers(float, "lambdas"), default=[1e-4, 1e-3, 1e-2], metavar="X,...", help="lambdas"
+    )
     parser.add_argument("--n-train", type=int, default=400, metavar="N", help="training rows")
     parser.add_argument("--n-test", type=int, default=300, metavar="N", help="test rows")
     parser.add_argument("--d", type=int, default=8, metavar="N", help="features")
@@ -47,7 +49,9 @@ def run(args):
         if getattr(args, name) < 2:
             raise UsageError(f"--{name.replace('_', '-')} is {getattr(args, name)}: at least 2 is needed")
     rows, peers = sweep(args)
-    print(f"deep ELM, {args.activation}, {args.n_train} training and {args.n_test} test rows, {args.d} features, seed {args.seed}")
+    print(
+        f"deep ELM, {args.activation}, {args.n_train} training and {args.n_test} test rows, {args.d} features, seed {args.seed}"
+    )
     print(f"{'depth':>5} {'hidden':>7} {'lambda':>8} {'train MSE':>11} {'test MSE':>11} {'test R2':>8} {'seconds':>8} solver")
     for row in rows:
         print(
@@ -115,7 +119,10 @@ def sweep(args):
                     }
                 )
     peers = {}
-    for name, peer in (("ridge (lambda by leave-one-out)", RidgePath()), ("kernel ridge (by leave-one-out)", KernelRidgePath())):
+    for name, peer in (
+        ("ridge (lambda by leave-one-out)", RidgePath()),
+        ("kernel ridge (by leave-one-out)", KernelRidgePath()),
+    ):
         peers[name] = float(((peer.fit(X, y).predict(X_test) - y_test) ** 2).mean())
     return rows, peers
 

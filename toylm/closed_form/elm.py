@@ -20,7 +20,7 @@ class DeepELM(Regressor):
     deep stacks from saturating. Source: G.-B. Huang, Q.-Y. Zhu, C.-K. Siew, Extreme learning machine: theory and
     applications (2006); J. Tang, C. Deng, G.-B. Huang, Extreme learning machine for multilayer perceptron (2016).
     Cost: n (sum of h_(l-1) h_l) for the features, n h^2 + h^3 / 3 for the head; memory 24 h^2 bytes and a block of rows,
-    named before they are taken (16 n h where n < h).
+    named before they are taken (32 n h where n < h).
     Fails: features do not adapt: past a few dozen inputs with structure, a trained network of the same width is better.
     Depth rarely helps (`toylm deep-elm-bench` shows it): each random layer forgets something of the input.
 
@@ -71,7 +71,7 @@ class DeepELM(Regressor):
         X, Y = self._fit_X_y(X, y)
         n, last = len(X), widths[-1]
         inputs = [X.shape[1], *widths[:-1]]
-        needed = 8 * sum(a * b for a, b in zip(inputs, widths)) + (16 * n * last if n < last else 24 * last**2)
+        needed = 8 * sum(a * b for a, b in zip(inputs, widths)) + (32 * n * last if n < last else 24 * last**2)
         memory.require(needed, f"hidden_units = {max(widths)}", "use fewer hidden units")
         whitening = make_whitening(self.whiten, self.whiten_eps)
         self.whitening_ = whitening.fit(X) if whitening else None
@@ -85,9 +85,7 @@ class DeepELM(Regressor):
         if n < last or n <= step:
             source = ArraySource(self._features(X), Y)
         else:
-            source = StreamSource(
-                lambda: ((self._features(X[i : i + step]), Y[i : i + step]) for i in range(0, n, step))
-            )
+            source = StreamSource(lambda: ((self._features(X[i : i + step]), Y[i : i + step]) for i in range(0, n, step)))
         found = least_squares(source, self.lambda_reg, self.fit_intercept, self.solver)
         self.beta_, self._intercept = found.coef, found.intercept
         self.intercept_ = float(found.intercept[0]) if self._one_target else found.intercept

@@ -114,9 +114,7 @@ def as_targets(Y, rows, name="y"):
     if Y.ndim not in (1, 2) or (Y.ndim == 2 and Y.shape[1] == 0):
         raise ValueError(f"bad input shape {Y.shape} for {name}: give (n,) or (n, targets)")
     if len(Y) != rows:
-        raise ValueError(
-            f"Found input variables with inconsistent numbers of samples: X has {rows} rows, {name} has {len(Y)}"
-        )
+        raise ValueError(f"Found input variables with inconsistent numbers of samples: X has {rows} rows, {name} has {len(Y)}")
     check_finite(Y, name)
     return Y
 

@@ -13,8 +13,9 @@
 | deep_linear | DeepLinear | n_layers, widths, lambda_reg, fit_intercept, random_seed |
 | collapse:NAME | Collapse of NAME | those of NAME, start_seed |
 
-Keywords of the seed that an architecture has no use for (length_scale for "linear", say) are accepted and ignored, so that one set of
-settings can be tried on all; an unknown keyword is an error. whiten_eps given to kernel_ridge turns whitening by feature on.
+The shared keywords (SHARED_KEYWORDS) that an architecture has no use for, length_scale for "linear" say, are accepted and
+ignored, so that one set of settings can be tried on all; an unknown keyword is an error. whiten_eps given to kernel_ridge
+turns whitening by feature on.
 """
 
 import inspect
@@ -44,7 +45,17 @@ ARCHITECTURES = (*_ESTIMATORS, *(f"collapse:{name}" for name in COLLAPSIBLE))
 
 # What may always be given: one set of settings for every architecture.
 SHARED_KEYWORDS = frozenset(
-    "lambda_reg length_scale variance hidden_units activation weight_scale random_seed whiten_eps fit_intercept".split()
+    [
+        "lambda_reg",
+        "length_scale",
+        "variance",
+        "hidden_units",
+        "activation",
+        "weight_scale",
+        "random_seed",
+        "whiten_eps",
+        "fit_intercept",
+    ]
 )
 
 

@@ -1,8 +1,8 @@
 """Streaming Gram matrices: add blocks of rows, merge two accumulators, remove blocks again, solve at any time.
 
-    >>> gram = GramAccumulator().add(X1, Y1).add(X2, Y2)      # any block sizes, float32 or float64
-    >>> gram.remove(X1, Y1)                                   # exact unlearning: as if X1 had never been there
-    >>> coef, intercept = gram.solve(lambda_reg=1e-3).weights
+>>> gram = GramAccumulator().add(X1, Y1).add(X2, Y2)      # any block sizes, float32 or float64
+>>> gram.remove(X1, Y1)                                   # exact unlearning: as if X1 had never been there
+>>> coef, intercept = gram.solve(lambda_reg=1e-3).weights
 """
 
 import numpy as np
@@ -46,9 +46,7 @@ class GramAccumulator:
     def merge(self, other):
         """Add all that another accumulator holds; returns self."""
         if other.count and self.count and (other.gram.shape, other.cross.shape) != (self.gram.shape, self.cross.shape):
-            raise ValueError(
-                f"cannot merge: {other.cross.shape} features and targets there, {self.cross.shape} here"
-            )
+            raise ValueError(f"cannot merge: {other.cross.shape} features and targets there, {self.cross.shape} here")
         return self if not other.count else self._combine(other._state(), 1)
 
     def add_blocks(self, blocks, total=None, progress=None):
@@ -91,9 +89,7 @@ class GramAccumulator:
         Y = np.empty((len(X), 0)) if Y is None else as_targets(Y, len(X))
         Y = Y.reshape(len(X), -1)
         if self.count and (X.shape[1], Y.shape[1]) != self.cross.shape:
-            raise ValueError(
-                f"this block has {X.shape[1]} features and {Y.shape[1]} targets, those before {self.cross.shape}"
-            )
+            raise ValueError(f"this block has {X.shape[1]} features and {Y.shape[1]} targets, those before {self.cross.shape}")
         return X, Y
 
     @property

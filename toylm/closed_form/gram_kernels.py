@@ -3,60 +3,32 @@
 A BLAS `syrk` reads X once, but centring, X'Y, the column sums and the check for NaN each read it again, and a triangular
 solve writes an array as large as X. Here a block of rows is copied to a cache-sized buffer (shifted, converted to float64),
 optionally multiplied by R^-1 in place, and its products with itself are added up from there. `passes.py` holds the NumPy twins.
-
-Register tiles of `ROWS` x `PANEL` numbers are LLVM vectors made by an @intrinsic: Numba's own vectoriser does not keep the
-accumulators in registers.
 """
 
 import numba as nb
 import numpy as np
-from llvmlite import binding, ir
-from numba import njit, prange, types
-from numba.core import cgutils
+from numba import prange, types
 from numba.extending import intrinsic
 
-F64, I32, I64 = ir.DoubleType(), ir.IntType(32), ir.IntType(64)
+from ..kernels.jit import jit
+from .tiles import (
+    I64,
+    PANEL,
+    ROWS,
+    VECTOR,
+    WIDTH,
+    ZERO,
+    broadcast,
+    fused_multiply_add,
+    integer,
+    load,
+    load_scalar,
+    pointers,
+    splat,
+    store,
+)
 
-# Accumulators must fit the register file: 24 of 32 512-bit registers, or 12 of 16 256-bit ones.
-WIDTH = 8 if binding.get_host_cpu_features().get("avx512f") else 4
-ROWS = 12 if WIDTH == 8 else 6
-PANEL = 2 * WIDTH
 BLOCK = 96  # rows in the cache buffer: a multiple of 12 and of 6
-VECTOR = ir.VectorType(F64, WIDTH)
-
-
-def _int(value):
-    return ir.Constant(I64, value)
-
-
-def _broadcast(b, vector, lane):
-    undefined = ir.Constant(VECTOR, ir.Undefined)
-    return b.shuffle_vector(vector, undefined, ir.Constant(ir.VectorType(I32, WIDTH), [lane] * WIDTH))
-
-
-def _splat(b, scalar):
-    undefined = ir.Constant(VECTOR, ir.Undefined)
-    return _broadcast(b, b.insert_element(undefined, scalar, ir.Constant(I32, 0)), 0)
-
-
-def _pointer(b, base, offset):
-    return b.bitcast(b.gep(base, [offset]), VECTOR.as_pointer())
-
-
-def _load(b, base, offset):
-    value = b.load(_pointer(b, base, offset))
-    value.align = 8
-    return value
-
-
-def _store(b, value, base, offset):
-    b.store(value, _pointer(b, base, offset)).align = 8
-
-
-def _fma(b):
-    return cgutils.get_or_insert_function(
-        b.module, ir.FunctionType(VECTOR, [VECTOR] * 3), f"llvm.fma.v{WIDTH}f64"
-    )
 
 
 def _make_gram_tile(vectors):
@@ -66,25 +38,25 @@ def _make_gram_tile(vectors):
     def gram_tile(typingctx, a, b, ld, c, ldc, rows):
         def codegen(context, b, signature, args):
             a_address, b_address, ld, c_address, ldc, count = args
-            A, B, C = (b.inttoptr(x, F64.as_pointer()) for x in (a_address, b_address, c_address))
-            fma = _fma(b)
+            A, B, C = pointers(b, a_address, b_address, c_address)
+            fma = fused_multiply_add(b)
             entry = b.block
             loop = b.function.append_basic_block("rows")
             done = b.function.append_basic_block("done")
             b.branch(loop)
             b.position_at_end(loop)
             r = b.phi(I64)
-            r.add_incoming(_int(0), entry)
+            r.add_incoming(integer(0), entry)
             total = [[b.phi(VECTOR) for _ in range(vectors)] for _ in range(ROWS)]
             for phi in sum(total, []):
-                phi.add_incoming(ir.Constant(VECTOR, [0.0] * WIDTH), entry)
+                phi.add_incoming(ZERO, entry)
             start = b.mul(r, ld)
-            right = [_load(b, B, b.add(start, _int(v * WIDTH))) for v in range(vectors)]
+            right = [load(b, B, b.add(start, integer(v * WIDTH))) for v in range(vectors)]
             new = []
             for i in range(ROWS):
-                left = _splat(b, b.load(b.gep(A, [b.add(start, _int(i))])))
+                left = splat(b, load_scalar(b, A, b.add(start, integer(i))))
                 new.append([b.call(fma, [left, right[v], total[i][v]]) for v in range(vectors)])
-            following = b.add(r, _int(1))
+            following = b.add(r, integer(1))
             r.add_incoming(following, loop)
             for i in range(ROWS):
                 for v in range(vectors):
@@ -93,8 +65,8 @@ def _make_gram_tile(vectors):
             b.position_at_end(done)
             for i in range(ROWS):
                 for v in range(vectors):
-                    where = b.add(b.mul(ldc, _int(i)), _int(v * WIDTH))
-                    _store(b, b.fadd(_load(b, C, where), new[i][v]), C, where)
+                    where = b.add(b.mul(ldc, integer(i)), integer(v * WIDTH))
+                    store(b, b.fadd(load(b, C, where), new[i][v]), C, where)
             return context.get_dummy_value()
 
         return types.void(*[types.intp] * 6), codegen
@@ -116,12 +88,10 @@ def _solve_tile(typingctx, z, ldz, r, ldr, j, s, inverse):
 
     def codegen(context, b, signature, args):
         z_address, ldz, r_address, ldr, j, s_address, inverse_address = args
-        Z, R, S, inverse = (
-            b.inttoptr(x, F64.as_pointer()) for x in (z_address, r_address, s_address, inverse_address)
-        )
-        fma = _fma(b)
-        row = [b.mul(ldz, _int(i)) for i in range(ROWS)]
-        start = [[b.fneg(_load(b, Z, b.add(b.add(row[i], j), _int(v * WIDTH)))) for v in (0, 1)] for i in range(ROWS)]
+        Z, R, S, inverse = pointers(b, z_address, r_address, s_address, inverse_address)
+        fma = fused_multiply_add(b)
+        row = [b.mul(ldz, integer(i)) for i in range(ROWS)]
+        start = [[b.fneg(load(b, Z, b.add(b.add(row[i], j), integer(v * WIDTH)))) for v in (0, 1)] for i in range(ROWS)]
         entry = b.block
         head = b.function.append_basic_block("head")
         loop = b.function.append_basic_block("columns")
@@ -129,38 +99,38 @@ def _solve_tile(typingctx, z, ldz, r, ldr, j, s, inverse):
         b.branch(head)
         b.position_at_end(head)
         p = b.phi(I64)
-        p.add_incoming(_int(0), entry)
+        p.add_incoming(integer(0), entry)
         value = [[b.phi(VECTOR) for _ in (0, 1)] for _ in range(ROWS)]
         for i in range(ROWS):
             for v in (0, 1):
                 value[i][v].add_incoming(start[i][v], entry)
         b.cbranch(b.icmp_signed("<", p, j), loop, done)
         b.position_at_end(loop)
-        right = [_load(b, R, b.add(b.mul(p, ldr), _int(v * WIDTH))) for v in (0, 1)]
+        right = [load(b, R, b.add(b.mul(p, ldr), integer(v * WIDTH))) for v in (0, 1)]
         for i in range(ROWS):
-            left = _splat(b, b.load(b.gep(Z, [b.add(row[i], p)])))
+            left = splat(b, load_scalar(b, Z, b.add(row[i], p)))
             for v in (0, 1):
                 value[i][v].add_incoming(b.call(fma, [left, right[v], value[i][v]]), loop)
-        p.add_incoming(b.add(p, _int(1)), loop)
+        p.add_incoming(b.add(p, integer(1)), loop)
         b.branch(head)
         b.position_at_end(done)
         value = [list(row_values) for row_values in value]
         for c in range(PANEL - 1):
-            upper = [_load(b, S, _int(c * PANEL + v * WIDTH)) for v in (0, 1)]
+            upper = [load(b, S, integer(c * PANEL + v * WIDTH)) for v in (0, 1)]
             for i in range(ROWS):
-                solved = _broadcast(b, value[i][c // WIDTH], c % WIDTH)
+                solved = broadcast(b, value[i][c // WIDTH], c % WIDTH)
                 for v in range(c // WIDTH, 2):
                     value[i][v] = b.call(fma, [solved, upper[v], value[i][v]])
         for v in (0, 1):
-            scale = _load(b, inverse, _int(v * WIDTH))
+            scale = load(b, inverse, integer(v * WIDTH))
             for i in range(ROWS):
-                _store(b, b.fmul(value[i][v], scale), Z, b.add(b.add(row[i], j), _int(v * WIDTH)))
+                store(b, b.fmul(value[i][v], scale), Z, b.add(b.add(row[i], j), integer(v * WIDTH)))
         return context.get_dummy_value()
 
     return types.void(*[types.intp] * 7), codegen
 
 
-@njit(nogil=True, cache=True)
+@jit
 def _chunk(X, Y, shift_x, shift_y, first, last, Z, M, dp, R, S, inverse, precondition):
     d, k = X.shape[1], Y.shape[1]
     ldz, ldm, ldr = np.int64(Z.shape[1]), np.int64(M.shape[1]), np.int64(R.shape[1])
@@ -196,7 +166,7 @@ def _chunk(X, Y, shift_x, shift_y, first, last, Z, M, dp, R, S, inverse, precond
                 j += WIDTH
 
 
-@njit(parallel=True, cache=True)
+@jit(parallel=True)
 def _all_chunks(X, Y, shift_x, shift_y, Z, M, dp, R, S, inverse, precondition):
     n, parts = X.shape[0], Z.shape[0]
     size = (n + parts - 1) // parts
@@ -237,7 +207,7 @@ def moments(X, Y, shift_x, shift_y, R=None):
     return np.triu(total) + np.triu(total, 1).T
 
 
-@njit(nogil=True, cache=True)
+@jit
 def _sketch_chunk(X, shift, first, last, offset, S):
     buckets = np.uint64(S.shape[0])
     d = X.shape[1]
@@ -253,7 +223,7 @@ def _sketch_chunk(X, shift, first, last, offset, S):
                 S[row, c] += sign * (X[i, c] - shift[c])
 
 
-@njit(parallel=True, cache=True)
+@jit(parallel=True)
 def _sketch_chunks(X, shift, offset, S):
     n, parts = X.shape[0], S.shape[0]
     size = (n + parts - 1) // parts

@@ -90,6 +90,8 @@ class ActivationHooks:
     def _collect(self, name):
         def hook(module, inputs, output):
             first = output[0] if isinstance(output, (tuple, list)) else output
-            self._collected[name].append(np.array(first.detach().cpu() if hasattr(first, "detach") else first))
+            if hasattr(first, "detach"):
+                first = first.detach().cpu().numpy()
+            self._collected[name].append(np.array(first))  # a copy: the module may reuse its buffer
 
         return hook

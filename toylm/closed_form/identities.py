@@ -108,7 +108,9 @@ def structure(rng):
     X, Y = _problem(rng)
     best = LinearRegression().fit(X, Y)
     deep = DeepLinear(n_layers=4, widths=5, random_seed=0).fit(X, Y)
-    yield Check("deep linear: product of the layers = optimal map", _gap(np.linalg.multi_dot(deep.layers_), best.weights_), 1e-12)
+    yield Check(
+        "deep linear: product of the layers = optimal map", _gap(np.linalg.multi_dot(deep.layers_), best.weights_), 1e-12
+    )
     unbalance = max(_gap(a.T @ a, b @ b.T) for a, b in zip(deep.layers_[:-1], deep.layers_[1:]))
     yield Check("deep linear: W_l'W_l = W_(l+1) W_(l+1)'", unbalance, 1e-12)
     code = LinearAutoencoder(3).fit(X)

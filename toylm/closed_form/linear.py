@@ -1,4 +1,4 @@
-"""Linear maps in closed form: LinearRegression (minimum norm) and Ridge, in memory, in blocks, and with rows taken out again."""
+"""Linear maps in closed form: LinearRegression (minimum norm) and Ridge; in memory, in blocks, with rows taken out again."""
 
 import numpy as np
 
@@ -143,5 +143,3 @@ def _fit_blocks(model, blocks, lambda_reg, fit_intercept, solver):
     model.n_features_in_ = as_matrix(first_X).shape[1]
     model._one_target = np.ndim(first_Y) == 1
     return model._store(least_squares(StreamSource(blocks), lambda_reg, fit_intercept, solver))
-
-

@@ -25,7 +25,7 @@ from .solvers import Solution, factor_spd, precondition, rank_tolerance, tsqr
 
 _DIRECT_WORK = 1e9  # n d min(n, d) up to which the SVD of X itself is taken
 _WELL_CONDITIONED = 1e-4  # rcond of X'X above which its eigenvectors give U to twelve digits
-_ROWS = 512
+_ROWS = 504  # a multiple of the register tiles' 12 and 6 rows
 _FUSED_WORK = 2e9  # multiply-adds from which the Numba loop and threads pay
 
 
@@ -140,17 +140,17 @@ def loo_errors(spectrum, lambdas):
     by_target = np.ascontiguousarray((spectrum.c.T[:, None, :] * left.T).reshape(k * width, -1).T)
     fused = spectrum.n * k * m * width > _FUSED_WORK
 
+    if fused:
+        from .loo_kernels import squared_errors
+
     def errors(piece):
         U, p, q = spectrum.parts(piece)
         with np.errstate(divide="ignore", invalid="ignore"):
             inverse = 1 / (q + U**2 @ g)
             patterns = (U @ by_target).reshape(len(U), k, width)
-            total = np.zeros((k, m))
             if fused:
-                from .loo_kernels import add_squared_errors
-
-                add_squared_errors(patterns, p, right, inverse, total)
-                return total
+                return squared_errors(patterns, p, right, inverse)
+            total = np.empty((k, m))
             for t in range(k):
                 error = (patterns[:, t] @ right + p[:, t, None]) * inverse
                 total[t] = np.einsum("ij,ij->j", error, error)

@@ -5,7 +5,7 @@ diagonal was scaled to one:
 
 | solver_ | when | error in W | cost, d features, n rows |
 |---|---|---|---|
-| cholesky | rcond > 1e-10 | eps cond(A); below rcond 1e-4 corrected from the rows, then that of QR | n d^2, 2 n d k a correction |
+| cholesky | rcond > 1e-10 | eps cond(A); below rcond 1e-4 corrected, then that of QR | n d^2; 2 n d k a correction |
 | dual_cholesky | fewer rows than features, rcond of XX' + lambda I > 1e-10 | eps cond | n^2 d |
 | cholesky_qr | else, large problems | that of Householder QR | 3 to 4 x cholesky |
 | tsqr | else, small problems | that of Householder QR | 2 n d^2, about 20 x cholesky in time |

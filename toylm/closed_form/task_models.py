@@ -84,8 +84,8 @@ class PointerModel:
         size = 1 << (2 * length - 1).bit_length()
         matches = np.zeros((len(X), size // 2 + 1), np.complex128)
         for token in range(1, int(X.max()) + 1):
-            targets = np.fft.rfft(Y == token, size)
-            inputs = np.fft.rfft(X == token, size)
+            targets = np.fft.rfft(token == Y, size)
+            inputs = np.fft.rfft(token == X, size)
             matches += inputs * (np.conj(targets) if slope == 1 else targets)
         counts = np.rint(np.fft.irfft(matches, size)).astype(np.int64)
         # slope +1: index o counts Y[t] = X[t + o], negative offsets wrap; slope -1: index o counts Y[t] = X[o - t].

@@ -4,8 +4,8 @@
     >>> X, Y = task_dataset("bracket", max_len=64)                  # for a language model: targets -1 where there is nothing
     >>> X, Y = task_dataset("copy", max_len=64, layout="sequence")  # the input, a 0, then the answer
 
-The `generate_...` functions return inputs X and targets Y, both (num_sequences, max_len) int64: tokens from 1 up, then 0 for the
-end and padding (0 in Y too). Lengths are uniform in [min_len, max_len]. Equal arguments give equal bits.
+The `generate_...` functions return inputs X and targets Y, both (num_sequences, max_len) int64: tokens from 1 up, then 0
+for the end and padding (0 in Y too). Lengths are uniform in [min_len, max_len]. Equal arguments give equal bits.
 """
 
 import numpy as np
@@ -44,9 +44,7 @@ def generate_long_copy_dataset(num_sequences=512, min_len=64, max_len=512, vocab
     return X, np.where(inside, Y, 0)
 
 
-def generate_long_bracket_depth_dataset(
-    num_sequences=512, min_len=64, max_len=512, max_depth=16, seed=1, num_distractors=5
-):
+def generate_long_bracket_depth_dataset(num_sequences=512, min_len=64, max_len=512, max_depth=16, seed=1, num_distractors=5):
     """Bracket depth: 1 is '(', 2 is ')', 3 .. num_distractors+2 are distractors; Y[t] is the depth after token t.
 
     Depth stays in [0, max_depth]: it is a random walk folded at both ends.

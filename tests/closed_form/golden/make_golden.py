@@ -1,6 +1,6 @@
 """Makes golden.json: what scikit-learn answers on small fixed problems, so that the default tests need no scikit-learn.
 
-    python tests/closed_form/golden/make_golden.py        (scikit-learn installed; written with 1.9)
+python tests/closed_form/golden/make_golden.py        (scikit-learn installed; written with 1.9)
 """
 
 import json

@@ -1,0 +1,255 @@
+"""ELM, autoencoder, deep linear, dictionary, interpolation, whitening: their defining properties and their errors."""
+
+import numpy as np
+import pytest
+from closed_form_problems import gap, noisy
+
+from toylm.closed_form import (
+    ELM,
+    Barycentric1D,
+    ConflictingTargets,
+    DeepELM,
+    DeepLinear,
+    DictionaryModel,
+    KernelRidge,
+    LinearAutoencoder,
+    LinearRegression,
+    RankWarning,
+    Ridge,
+    Whitening,
+    autoencoder,
+    balanced_factors,
+    chebyshev_lobatto,
+    elm,
+    memory,
+)
+
+
+def test_elm_is_ridge_on_features_made_by_hand():
+    X, Y = noisy(n=80, d=4)
+    model = ELM(20, activation="relu", weight_scale=0.7, random_seed=9, lambda_reg=1e-2).fit(X, Y)
+    rng = np.random.default_rng(9)
+    W, b = 0.7 * rng.standard_normal((4, 20)), 0.7 * rng.standard_normal(20)
+    H = np.maximum((X - X.mean(axis=0)) / X.std(axis=0) @ W + b, 0)
+    beta = np.linalg.solve(H.T @ H + 1e-2 * np.eye(20), H.T @ Y)
+    assert gap(model.hidden_weights_[0], W) == 0 and gap(model.beta_, beta) < 1e-10
+    assert gap(model.predict(X), H @ beta) < 1e-11
+    deep = DeepELM([12, 7], random_seed=1, weight_scale=0.5, whiten=None).fit(X, Y)
+    first = np.tanh(X @ deep.hidden_weights_[0] + deep.hidden_biases_[0])
+    assert gap(deep.features(X), np.tanh(first @ deep.hidden_weights_[1] + deep.hidden_biases_[1])) < 1e-15
+    assert [w.shape for w in DeepELM(9, depth=3).fit(X, Y).hidden_weights_] == [(4, 9), (9, 9), (9, 9)]
+
+
+def test_elm_in_blocks_and_with_more_units_than_rows(monkeypatch):
+    X, Y = noisy(n=700, d=4)
+    whole = ELM(30, lambda_reg=1e-3, fit_intercept=True).fit(X, Y)
+    monkeypatch.setattr(elm, "_BLOCK_BYTES", 1)  # blocks of 256 rows
+    blocks = ELM(30, lambda_reg=1e-3, fit_intercept=True).fit(X, Y)
+    assert gap(blocks.beta_, whole.beta_) < 1e-9 and gap(blocks.predict(X), whole.predict(X)) < 1e-11
+    wide = ELM(200, lambda_reg=1e-2).fit(X[:50], Y[:50])
+    assert wide.solver_ == "dual_cholesky"
+    H = wide.features(X[:50])
+    assert gap(wide.beta_, np.linalg.solve(H.T @ H + 1e-2 * np.eye(200), H.T @ Y[:50])) < 1e-8
+
+
+def test_memory_is_named_before_it_is_taken(monkeypatch):
+    X, Y = noisy(n=60)
+    with pytest.raises(MemoryError, match=r"hidden_units = 1000000000 needs [\d,]+ bytes .*are available: use fewer"):
+        ELM(10**9).fit(X, Y)
+    monkeypatch.setattr(memory, "available", lambda: 1000)
+    with pytest.raises(MemoryError, match="kernel matrix of 60 rows needs 57,600 bytes"):
+        KernelRidge().fit(X, Y)
+    monkeypatch.setattr(memory, "available", lambda: None)  # a system that does not say
+    KernelRidge().fit(X, Y)
+    assert memory.human(1023) == "1023 bytes" and memory.human(3 * 2**29) == "1.5 GiB"
+
+
+def test_bad_elm_settings():
+    X, Y = noisy()
+    for model, message in (
+        (ELM(0), "hidden_units is 0"),
+        (ELM(2.5), "hidden_units is 2.5"),
+        (ELM(activation="gelu"), "activation is 'gelu'"),
+        (ELM(weight_scale=-1), "weight_scale is -1"),
+        (ELM(lambda_reg=-1e-9), "lambda_reg is -1e-09"),
+        (DeepELM([]), "hidden_units is empty"),
+        (DeepELM(depth=0), "depth is 0"),
+        (DeepELM(whiten="pca"), "kind is 'pca'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.fit(X, Y)
+
+
+def test_kernel_ridge_errors_and_singular_kernel():
+    X, Y = noisy()
+    for model, message in (
+        (KernelRidge(kernel="cosine"), "kernel is 'cosine'"),
+        (KernelRidge(length_scale=0), "length_scale is 0"),
+        (KernelRidge(variance=float("inf")), "variance is inf"),
+        (KernelRidge(lambda_reg=-1), "lambda_reg is -1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.fit(X, Y)
+    with pytest.warns(RankWarning, match="rank 5 of 60"):
+        model = KernelRidge(0.0, kernel="linear").fit(X, Y)
+    assert model.solver_ == "eigh"
+    assert gap(model.predict(X), X @ np.linalg.lstsq(X, Y, rcond=None)[0]) < 1e-10
+    whitened = KernelRidge(1e-2, whiten="features").fit(X * 1000, Y)
+    scaled = (X - X.mean(axis=0)) / X.std(axis=0)
+    assert gap(whitened.predict(X * 1000), KernelRidge(1e-2).fit(scaled, Y).predict(scaled)) < 1e-9
+
+
+def test_autoencoder_error_is_the_tail_of_the_spectrum(monkeypatch):
+    X = noisy(n=90, d=8)[0] * np.logspace(0, -3, 8) + 4
+    s = np.linalg.svd(X - X.mean(axis=0), compute_uv=False)
+    for h in (1, 3, 8):
+        model = LinearAutoencoder(h).fit(X)
+        assert ((X - model.predict(X)) ** 2).sum() == pytest.approx((s[h:] ** 2).sum(), rel=1e-12, abs=1e-24)
+        assert model.reconstruction_error_ == pytest.approx((s[h:] ** 2).sum(), rel=1e-12, abs=1e-24)
+        assert gap(model.encoder_.T @ model.encoder_, np.eye(h)) < 1e-13
+    monkeypatch.setattr(autoencoder, "_DIRECT_WORK", 0)
+    for h, solver in ((3, "eigh"), (8, "tsqr")):
+        large = LinearAutoencoder(h).fit(X)
+        assert large.solver_ == solver and gap(large.components_, LinearAutoencoder(h).fit(X).components_) < 1e-10
+    with pytest.raises(ValueError, match="hidden_units is 9: at most .* = 8"):
+        LinearAutoencoder(9).fit(X)
+
+
+def test_deep_linear_is_balanced_and_optimal():
+    X, Y = noisy(n=100, d=6, k=4)
+    best = LinearRegression().fit(X, Y)
+    for layers, widths, seed in ((1, None, None), (2, 4, None), (3, [5, 7], 3), (5, 6, 0)):
+        model = DeepLinear(layers, widths, random_seed=seed).fit(X, Y)
+        product = np.linalg.multi_dot([np.eye(6), *model.layers_])
+        assert gap(product, best.weights_) < 1e-12 and gap(model.predict(X), best.predict(X)) < 1e-12
+        for a, b in zip(model.layers_[:-1], model.layers_[1:]):
+            assert gap(a.T @ a, b @ b.T) < 1e-12
+    assert [w.shape for w in DeepLinear(3, [5, 7]).fit(X, Y).layers_] == [(6, 5), (5, 7), (7, 4)]
+
+
+@pytest.mark.parametrize("lambda_reg", [0.0, 5.0])
+def test_narrow_layer_gets_reduced_rank_regression(lambda_reg):
+    X, Y = noisy(n=100, d=6, k=4, noise=1.0)
+    X = X * np.array([3, 1, 1, 0.3, 0.1, 0.03])
+
+    def objective(W, b):
+        return ((X @ W + b - Y) ** 2).sum() + lambda_reg * (W**2).sum()
+
+    full = Ridge(lambda_reg).fit(X, Y)
+    model = DeepLinear(3, [2, 5], lambda_reg=lambda_reg).fit(X, Y)
+    found = objective(model.weights_, model.intercept_)
+    assert (
+        np.linalg.matrix_rank(model.weights_, 1e-10) == 2
+        and gap(model.predict(X), X @ model.weights_ + model.intercept_) < 1e-12
+    )
+    assert model.excess_error_ == pytest.approx(found - objective(full.weights_, full.intercept_), rel=1e-8)
+    U, s, Vt = np.linalg.svd(full.weights_, full_matrices=False)
+    truncated = U[:, :2] * s[:2] @ Vt[:2]
+    assert found < objective(truncated, (Y - X @ truncated).mean(axis=0))
+    # No gradient left along rank-2 directions: alternating least squares from the solution stays there.
+    A, B = model.layers_[0][:, :2], np.linalg.multi_dot(model.layers_[1:])
+    Xc, Yc = X - X.mean(axis=0), Y - Y.mean(axis=0)
+    residual = Xc @ A @ B[:2] - Yc
+    gradient = Xc.T @ residual + lambda_reg * A @ B[:2]
+    assert np.linalg.norm(A.T @ gradient) < 1e-8 * np.linalg.norm(Xc.T @ Yc)
+    assert np.linalg.norm(gradient @ B[:2].T) < 1e-8 * np.linalg.norm(Xc.T @ Yc)
+
+
+def test_deep_linear_errors():
+    X, Y = noisy()
+    with pytest.raises(ValueError, match="widths has 3 values: 3 layers have 2"):
+        DeepLinear(3, [2, 2, 2]).fit(X, Y)
+    with pytest.raises(ValueError, match="width 1 is below the rank 2"):
+        balanced_factors(np.eye(2), [1])
+
+
+def test_dictionary_is_exact_and_falls_back_to_the_nearest():
+    X, Y = noisy(n=200, d=3, noise=1.0)
+    model = DictionaryModel().fit(X, Y)
+    assert np.array_equal(model.predict(X), Y)
+    assert np.array_equal(model.predict(X[::-1].astype(np.float64)), Y[::-1])
+    assert model.predict([[0.0, -0.0, 0.0]]).tobytes() == model.predict([[-0.0, 0.0, -0.0]]).tobytes()
+    elsewhere = np.random.default_rng(1).standard_normal((50, 3))
+    brute = np.linalg.norm(elsewhere[:, None] - X, axis=2).argmin(axis=1)
+    assert np.array_equal(model.predict(elsewhere), Y[brute])
+    X, Y = noisy(n=100, d=30)  # past the k-d tree's features
+    near = X + 1e-3
+    assert np.array_equal(DictionaryModel().fit(X, Y).predict(near), Y)
+    rounded = X.astype(np.float32)
+    assert np.array_equal(DictionaryModel().fit(rounded, Y).predict(rounded), Y)
+
+
+def test_dictionary_conflicts():
+    X = np.array([[1.0, 2.0], [3.0, 4.0], [1.0, 2.0], [0.0, 1.0], [1.0, 2.0]])
+    y = np.array([1.0, 5.0, 2.0, 7.0, 6.0])
+    with pytest.raises(ConflictingTargets, match="rows 0 and 2 of X are equal"):
+        DictionaryModel().fit(X, y)
+    model = DictionaryModel(conflict="mean").fit(X, y)
+    assert model.predict([[1.0, 2.0], [3.0, 4.0]]).tolist() == [3.0, 5.0] and len(model.X_fit_) == 3
+    assert DictionaryModel().fit(X, [1, 5, 1, 7, 1]).predict(X).tolist() == [1, 5, 1, 7, 1]
+    with pytest.raises(ConflictingTargets):
+        DictionaryModel().fit([[0.0], [-0.0]], [1.0, 2.0])
+    with pytest.raises(ValueError, match="conflict is 'last'"):
+        DictionaryModel(conflict="last").fit(X, y)
+
+
+def test_barycentric_accuracy():
+    x = np.linspace(-1, 1, 3001)
+    nodes = chebyshev_lobatto(33)
+
+    def f(t):
+        return np.exp(t) * np.sin(5 * t)
+
+    assert np.abs(Barycentric1D().fit(nodes, f(nodes)).predict(x) - f(x)).max() < 1e-14
+    for count, bound in ((65, 3e-6), (129, 1e-11), (201, 3e-15)):
+        nodes = chebyshev_lobatto(count)
+        runge = Barycentric1D().fit(nodes, 1 / (1 + 25 * nodes**2)).predict(x)
+        assert np.abs(runge - 1 / (1 + 25 * x**2)).max() < bound
+
+
+def test_barycentric_nodes_of_other_kinds():
+    shuffled = np.random.default_rng(0).permutation(chebyshev_lobatto(21, 2.0, 5.0))
+    model = Barycentric1D().fit(shuffled[:, None], np.stack([np.sin(shuffled), shuffled], axis=1))
+    x = np.linspace(2, 5, 500)
+    assert np.abs(model.predict(x) - np.stack([np.sin(x), x], axis=1)).max() < 1e-14
+    assert np.array_equal(model.predict(shuffled[:, None]), model.values_)
+    gauss = np.cos(np.pi * (np.arange(3000) + 0.5) / 3000)  # weights would overflow as plain products
+    assert np.abs(Barycentric1D().fit(gauss, np.sin(gauss)).predict(x / 5) - np.sin(x / 5)).max() < 1e-13
+    uniform = np.linspace(-1, 1, 12)
+    assert np.abs(Barycentric1D().fit(uniform, uniform**11).predict(x / 5) - (x / 5) ** 11).max() < 1e-12
+    cubic = np.array([0.0, 1.0, 3.0, 7.0])  # by hand: x^3 through four points is x^3
+    assert Barycentric1D().fit(cubic, cubic**3).predict([2.0]) == pytest.approx(8.0, rel=1e-14)
+
+
+def test_barycentric_errors():
+    for X, y, message in (
+        ([1.0], [1.0], "at least 2 nodes, got 1"),
+        ([1.0, 2.0, 1.0], [1.0, 2.0, 3.0], "nodes 0 and 2 are both"),
+        ([1.0, np.nan], [1.0, 2.0], "NaN"),
+        ([1.0, np.inf], [1.0, 2.0], "infinity"),
+        ([[1.0, 2.0], [3.0, 4.0]], [1.0, 2.0], "one feature"),
+        ([1.0, 2.0], [1.0, 2.0, 3.0], "X has 2 rows, y has 3"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Barycentric1D().fit(X, y)
+    with pytest.raises(ValueError, match="not fitted"):
+        Barycentric1D().predict([0.0])
+
+
+def test_whitening():
+    X = noisy(n=300, d=4)[0] @ np.array([[1, 0.9, 0, 0], [0, 0.1, 0, 0], [0, 0, 50, 0], [0, 0, 1, 1e-3]]) + 7
+    features = Whitening().fit(X).transform(X)
+    assert np.allclose(features.mean(axis=0), 0, atol=1e-9) and np.allclose(features.std(axis=0), 1)
+    for kind in ("full", "zca"):
+        model = Whitening(kind).fit(X)
+        Z = model.transform(X)
+        assert gap(Z.T @ Z / 300, np.eye(4)) < 1e-8
+    L = np.linalg.cholesky(np.cov(X.T, bias=True))
+    assert gap(Whitening("full").fit(X).transform(X), np.linalg.solve(L, (X - X.mean(axis=0)).T).T) < 1e-6
+    assert np.allclose(Whitening("zca").fit(X).matrix_, Whitening("zca").fit(X).matrix_.T)
+    constant = np.hstack([X, np.full((300, 1), 3.0)])
+    for kind in ("features", "full", "zca"):
+        assert np.isfinite(Whitening(kind).fit(constant).transform(constant)).all()
+        assert np.isfinite(Whitening(kind).fit(X[:3]).transform(X)).all()
+    with pytest.raises(ValueError, match="eps is 0"):
+        Whitening(eps=0).fit(X)
