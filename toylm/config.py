@@ -5,51 +5,67 @@ from dataclasses import dataclass
 
 from .errors import nearest
 
-POSITIONS = ("learned", "rope")
-INITS = ("normal", "uniform")
+# the choices, field by field
+CHOICES = {
+    "positions": ("learned", "rope"),
+    "norm": ("rms", "layer"),
+    "feed_forward": ("gelu", "swiglu", "relu2", "silu"),
+    "init": ("normal", "uniform"),
+}
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """The shape of a TransformerLM. Raises ValueError naming the field, the value and the limit.
 
-    The block is pre-norm: x += attention(rms_norm(x)); x += gelu(rms_norm(x)·W1)·W2. No biases; the output matrix is the
-    token embedding (tied).
+    The block is pre-norm: x += attention(norm(x)); x += feed_forward(norm(x)). Three combinations are known elsewhere:
+    GPT-2 (layer, learned, gelu, biases), Llama (rms, rope, swiglu) and Arcee (rms, rope, gelu | relu2 | silu), the default.
+    A size that is left out follows the others, also in `replace`.
     """
 
     vocab_size: int  # V, number of token ids
     d_model: int = 128  # d, width of the residual stream
-    d_ff: int | None = None  # hidden width of the feed-forward; None: 4 d
-    n_heads: int = 4  # H, attention heads; the head size is d / H
+    d_ff: int | None = None  # hidden width of the feed-forward; None: 4 d, or 8/3 d in steps of 32 for swiglu's three matrices
+    n_heads: int = 4  # H, attention heads
     n_layers: int = 4  # L, blocks
     context_length: int = 256  # T, longest sequence
     positions: str = "rope"  # "rope": rotary (rotate-half pairs); "learned": a trained vector a position
     rope_theta: float = 10000.0  # base of the rotary frequencies
-    norm_eps: float = 1e-5  # added to the mean square inside RMSNorm
+    norm_eps: float = 1e-5  # added to the mean square inside the norm
     init: str = "normal"  # "normal": by fan-in and depth; "uniform": on ±1/sqrt(d), for every matrix
+    norm: str = "rms"  # "rms": RMSNorm, a gain; "layer": LayerNorm, a gain and a shift
+    feed_forward: str = "gelu"  # "gelu" (tanh form), "relu2", "silu": act(x·W1)·W2; "swiglu": (silu(x·Wg) * x·Wu)·W2
+    biases: bool = False  # a bias in every linear layer of the blocks
+    n_kv_heads: int | None = None  # K, heads of keys and values, each shared by H / K heads; None: H
+    d_head: int | None = None  # h, values per head; None: d / H
+    tied: bool = True  # the output matrix is the token embedding; False: a matrix of its own, `unembed`
 
     def __post_init__(self):
-        for name in ("vocab_size", "d_model", "n_heads", "n_layers", "context_length", "d_ff"):
+        for name in ("vocab_size", "d_model", "n_heads", "n_layers", "context_length", "d_ff", "n_kv_heads", "d_head"):
             value = getattr(self, name)
-            if name == "d_ff" and value is None:
-                value = 4 * self.d_model
-                object.__setattr__(self, name, value)
+            if value is None and name in _FOLLOWS:
+                value = _FOLLOWS[name](self)
+                if value is None:  # only d_head can be without a default
+                    raise ValueError(
+                        f"d_model {self.d_model} is not divisible by n_heads {self.n_heads}: the heads share it equally; "
+                        f"n_heads {_nearest_divisor(self.d_model, self.n_heads)} would do, or give d_head"
+                    )
             if isinstance(value, bool) or not hasattr(value, "__index__"):
                 raise TypeError(f"{name} must be a whole number, not {value!r}")
             if value < 1:
                 raise ValueError(f"{name} is {value}; it must be at least 1")
             object.__setattr__(self, name, int(value))
-        if self.d_model % self.n_heads:
-            divisors = [h for h in range(1, self.d_model + 1) if self.d_model % h == 0]
-            best = min(divisors, key=lambda h: abs(h - self.n_heads))
+        for name, valid in CHOICES.items():
+            if getattr(self, name) not in valid:
+                raise ValueError(f"{name} is {getattr(self, name)!r}{nearest(getattr(self, name), valid)}")
+        for name in ("biases", "tied"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} must be true or false, not {getattr(self, name)!r}")
+        if self.n_heads % self.n_kv_heads:
             raise ValueError(
-                f"d_model {self.d_model} is not divisible by n_heads {self.n_heads}: the heads share it equally; "
-                f"n_heads {best} would do"
+                f"n_heads {self.n_heads} is not divisible by n_kv_heads {self.n_kv_heads}: every key-value head serves "
+                f"equally many heads; n_kv_heads {_nearest_divisor(self.n_heads, self.n_kv_heads)} would do"
             )
-        if self.positions not in POSITIONS:
-            raise ValueError(f"positions is {self.positions!r}{nearest(self.positions, POSITIONS)}")
-        if self.init not in INITS:
-            raise ValueError(f"init is {self.init!r}{nearest(self.init, INITS)}")
         if self.positions == "rope" and self.d_head % 2:
             raise ValueError(
                 f"the head size d_model / n_heads is {self.d_head}, which is odd; rotary positions turn pairs of "
@@ -61,9 +77,24 @@ class ModelConfig:
             raise ValueError(f"norm_eps is {self.norm_eps}; it must be above 0")
 
     @property
-    def d_head(self):
-        """Values per attention head, d_model / n_heads."""
-        return self.d_model // self.n_heads
+    def d_q(self):
+        """Width of all heads' queries, n_heads · d_head."""
+        return self.n_heads * self.d_head
+
+    @property
+    def d_kv(self):
+        """Width of all keys (and of all values), n_kv_heads · d_head."""
+        return self.n_kv_heads * self.d_head
+
+    @property
+    def d_qkv(self):
+        """Columns of the fused projection: queries | keys | values."""
+        return self.d_q + 2 * self.d_kv
+
+    @property
+    def d_ff_in(self):
+        """Columns of w_ff1: d_ff, or gate | up."""
+        return 2 * self.d_ff if self.feed_forward == "swiglu" else self.d_ff
 
     def to_dict(self):
         """All fields as a JSON-able dictionary."""
@@ -79,5 +110,24 @@ class ModelConfig:
         return cls(**fields)
 
     def replace(self, **changes):
-        """A copy with some fields changed."""
+        """A copy with some fields changed. A size that followed from the others (d_ff, n_kv_heads, d_head) goes on doing so."""
+        for name, rule in _FOLLOWS.items():
+            if getattr(self, name) == rule(self):
+                changes.setdefault(name, None)
         return dataclasses.replace(self, **changes)
+
+
+def _default_d_ff(config):
+    # Three matrices of 8/3 d hold as many values as two of 4 d.
+    return -(-8 * config.d_model // (3 * 32)) * 32 if config.feed_forward == "swiglu" else 4 * config.d_model
+
+
+def _default_d_head(config):
+    return None if config.d_model % config.n_heads else config.d_model // config.n_heads
+
+
+_FOLLOWS = {"d_ff": _default_d_ff, "n_kv_heads": lambda config: config.n_heads, "d_head": _default_d_head}
+
+
+def _nearest_divisor(n, wanted):
+    return min((d for d in range(1, n + 1) if n % d == 0), key=lambda d: abs(d - wanted))

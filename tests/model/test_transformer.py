@@ -18,9 +18,20 @@ def batch(model, B=3, T=7, seed=0):
     return rng.integers(0, V, (B, T)), rng.integers(0, V, (B, T))
 
 
-@pytest.mark.parametrize("positions", ["learned", "rope"])
-def test_gradient_of_every_parameter_against_central_differences(positions):
-    model = tiny(positions, n_layers=1)
+ARCHITECTURES = {
+    "default": dict(),
+    "learned": dict(positions="learned"),
+    "gpt2": dict(norm="layer", positions="learned", biases=True),
+    "llama": dict(feed_forward="swiglu", n_heads=4, n_kv_heads=2, d_head=2, tied=False),
+    "llama with biases": dict(feed_forward="swiglu", biases=True, n_kv_heads=1),
+    "arcee": dict(feed_forward="relu2", d_head=4, n_heads=3),
+    "layer and silu": dict(norm="layer", feed_forward="silu", n_kv_heads=1, tied=False),
+}
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_gradient_of_every_parameter_against_central_differences(kind):
+    model = tiny(n_layers=1, **{"d_model": 8, "d_ff": 10, **ARCHITECTURES[kind]})
     model.parameters.flat[:] += 0.3 * np.random.default_rng(0).standard_normal(model.parameters.size)
     tokens, targets = batch(model)
     targets[0, 3:], targets[2, :2] = -1, -1  # unequal counted targets
@@ -211,11 +222,30 @@ def test_bad_input_is_named():
         (lambda: toylm.ModelConfig(11, d_model=6, n_heads=2), ValueError, "odd"),
         (lambda: toylm.ModelConfig(0), ValueError, "vocab_size is 0"),
         (lambda: toylm.ModelConfig(5, positions="rotary"), ValueError, "rotary"),
+        (lambda: toylm.ModelConfig(5, norm="rmsnorm"), ValueError, "norm is 'rmsnorm'; valid: rms, layer|did you mean 'rms'"),
+        (lambda: toylm.ModelConfig(5, feed_forward="geglu"), ValueError, "did you mean 'gelu'|did you mean 'swiglu'"),
+        (lambda: toylm.ModelConfig(5, n_heads=4, n_kv_heads=3), ValueError, "4 is not divisible by n_kv_heads 3.*n_kv_heads [24]"),
+        (lambda: toylm.ModelConfig(5, d_head=7), ValueError, "head size.*is 7, which is odd"),
+        (lambda: toylm.ModelConfig(5, n_kv_heads=0), ValueError, "n_kv_heads is 0"),
+        (lambda: toylm.ModelConfig(5, tied="no"), TypeError, "tied must be true or false, not 'no'"),
         (lambda: toylm.ModelConfig.from_dict({"vocab_size": 5, "n_head": 2}), ValueError, "did you mean 'n_heads'"),
         (lambda: model.parameters["blocks.0.w_q"], KeyError, "did you mean 'blocks.0.w_o'|did you mean 'blocks.0.w_qkv'"),
     ]:
         with pytest.raises(error, match=message):
             call()
+
+
+def test_sizes_that_follow_from_others_go_on_doing_so():
+    config = toylm.ModelConfig(11, d_model=64, n_heads=4)
+    assert (config.d_ff, config.n_kv_heads, config.d_head) == (256, 4, 16)
+    wider = config.replace(d_model=128, n_heads=2)
+    assert (wider.d_ff, wider.n_kv_heads, wider.d_head) == (512, 2, 64)
+    gated = config.replace(feed_forward="swiglu")
+    assert gated.d_ff == 192 and gated.d_ff_in == 384  # 8/3 · 64 = 170.7, in steps of 32
+    chosen = config.replace(d_head=10, n_kv_heads=1, d_ff=100).replace(d_model=72, n_heads=2)
+    assert (chosen.d_ff, chosen.n_kv_heads, chosen.d_head, chosen.d_qkv) == (100, 1, 10, 40)
+    assert toylm.ModelConfig.from_dict(chosen.to_dict()) == chosen
+    assert toylm.ModelConfig.from_dict({"vocab_size": 11, "d_model": 64, "init": "normal"}) == config  # an older checkpoint's
 
 
 def test_optimizers_refuse_what_cannot_work():

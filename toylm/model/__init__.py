@@ -2,7 +2,7 @@
 
 A part is a class with `layout()`, the parameters it wants; `forward`, which reads and writes named activations; and
 `backward`, which takes the gradient of what it produced, adds to the gradients of its parameters, and hands the gradient of
-its input on. The block composes parts, the model is a list of blocks, and no part knows another.
+its input on. The block composes parts, ModelConfig chooses them, the model is a list of blocks, and no part knows another.
 
     tokens (B, T) -> Embedding -> [ x + Attention(Norm(x)) ; x + FeedForward(Norm(x)) ] · L -> Norm -> Unembedding -> logits
 

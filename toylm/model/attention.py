@@ -1,46 +1,46 @@
 """Causal multi-head self-attention: (q | k | v) = h·w_qkv, heads attend, their outputs joined · w_o is added to the stream."""
 
 from ..kernels.attention import attention_backward, attention_forward
-from ..kernels.matmul import matmul
 from ..kernels.rope import rope_forward, rope_tables
+from .linear import Linear
 
 
 class Attention:
-    """Fused projections w_qkv (d, 3d), whose columns are q | k | v, each split into heads; output projection w_o (d, d)."""
+    """Fused projections w_qkv (d, d_q + 2 d_kv), whose columns are q | k | v, each split into heads; output projection
+    w_o (d_q, d). Where there are fewer key-value heads than heads, each serves a group of neighbours.
+    """
 
     def __init__(self, config, prefix, dtype):
         self.config = config
-        self.w_qkv, self.w_o = f"{prefix}w_qkv", f"{prefix}w_o"
+        self.qkv = Linear(config, prefix, "qkv", config.d_model, config.d_qkv)
+        self.output = Linear(config, prefix, "o", config.d_q, config.d_model)
         self.rope = config.positions == "rope"
         if self.rope:
             self.cos, self.sin = rope_tables(config.context_length, config.d_head, config.rope_theta, dtype)
 
     def layout(self):
-        d = self.config.d_model
-        return [(self.w_qkv, d, 3 * d), (self.w_o, d, d)]
+        return [*self.qkv.layout(), *self.output.layout()]
 
     def _turn(self, qkv, length, direction):
+        c = self.config
         if self.rope:
-            rope_forward(qkv, self.cos, self.sin, length, 0, 2 * self.config.n_heads, self.config.d_head, direction)
+            rope_forward(qkv, self.cos, self.sin, length, 0, c.n_heads + c.n_kv_heads, c.d_head, direction)
 
     def forward(self, parameters, h, residual, a, out):
         """out (N, d) = residual + attention(h) · w_o; qkv, log_sums and head_outputs are kept in `a` (BlockActivations)."""
-        matmul(h, parameters[self.w_qkv].array, a.qkv)  # (N, d)·(d, 3d)
+        self.qkv.forward(parameters, h, a.qkv)
         self._turn(a.qkv, a.length, 1)
         attention_forward(a.qkv, a.head_outputs, a.log_sums, a.length, self.config.n_heads)
-        matmul(a.head_outputs, parameters[self.w_o].array, out, addend=residual)
+        self.output.forward(parameters, a.head_outputs, out, residual)
 
     def backward(self, parameters, gradients, workspace, dout, h, a, dh):
         """dh (N, d) = gradient of h, overwritten; dout (N, d) is left as it is (the stream's own branch)."""
-        N, d = dout.shape
-        dz = workspace.take("dz", (N, d))
-        dqkv = workspace.take("dqkv", (N, 3 * d))
+        dz = workspace.take("dz", a.head_outputs.shape)
+        dqkv = workspace.take("dqkv", a.qkv.shape)
         # forward: out = residual + z·w_o
-        matmul(dout, parameters[self.w_o].array, dz, transpose_b=True)
-        matmul(a.head_outputs, dout, gradients[self.w_o].array, transpose_a=True, accumulate=True)
+        self.output.backward(parameters, gradients, dout, a.head_outputs, dz)
         # forward: z = heads of softmax(q·kᵀ / sqrt(h))·v
         attention_backward(a.qkv, a.head_outputs, dz, a.log_sums, dqkv, a.length, self.config.n_heads)
         self._turn(dqkv, a.length, -1)
         # forward: qkv = h·w_qkv
-        matmul(dqkv, parameters[self.w_qkv].array, dh, transpose_b=True)
-        matmul(h, dqkv, gradients[self.w_qkv].array, transpose_a=True, accumulate=True)
+        self.qkv.backward(parameters, gradients, dqkv, h, dh)

@@ -2,17 +2,22 @@
 
 from .attention import Attention
 from .feed_forward import FeedForward
-from .norm import RMSNorm
+from .gated_feed_forward import GatedFeedForward
+from .norm import LayerNorm, RMSNorm
+
+NORMS = {"rms": RMSNorm, "layer": LayerNorm}
+FEED_FORWARDS = {"gelu": FeedForward, "relu2": FeedForward, "silu": FeedForward, "swiglu": GatedFeedForward}
 
 
 class Block:
     """Composes four parts; `prefix` is "blocks.N."."""
 
     def __init__(self, config, prefix, dtype):
-        self.norm1 = RMSNorm(config, f"{prefix}norm1_gamma")
+        norm = NORMS[config.norm]
+        self.norm1 = norm(config, f"{prefix}norm1")
         self.attention = Attention(config, prefix, dtype)
-        self.norm2 = RMSNorm(config, f"{prefix}norm2_gamma")
-        self.feed_forward = FeedForward(config, prefix)
+        self.norm2 = norm(config, f"{prefix}norm2")
+        self.feed_forward = FEED_FORWARDS[config.feed_forward](config, prefix)
 
     def layout(self):
         parts = (self.norm1, self.attention, self.norm2, self.feed_forward)

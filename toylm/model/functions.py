@@ -44,11 +44,14 @@ def gelu(x):
     return y
 
 
-def self_attention(qkv, length, n_heads):
-    """Causal attention of fused rows (q | k | v), qkv (B·T, 3d) -> (head outputs (B·T, d), probabilities (B, H, T, T))."""
+def self_attention(qkv, length, n_heads, n_kv_heads=None):
+    """Causal attention of fused rows (q | k | v) -> (head outputs (B·T, H·h), probabilities (B, H, T, T)).
+
+    qkv: (B·T, (H + 2K)·h), with K key-value heads (None: as many as heads).
+    """
     from ..kernels.attention import attention_forward
 
-    rows, d = qkv.shape[0], qkv.shape[1] // 3
+    rows, d = qkv.shape[0], qkv.shape[1] // (n_heads + 2 * (n_kv_heads or n_heads)) * n_heads
     z, log_sums = np.empty((rows, d), qkv.dtype), np.empty((rows, n_heads), qkv.dtype)
     probabilities = np.empty((rows // length, n_heads, length, length), qkv.dtype)
     attention_forward(np.ascontiguousarray(qkv), z, log_sums, length, n_heads, probabilities)

@@ -12,7 +12,7 @@ def initialise(parameters, config, seed):
 
     "normal": embeddings 0.02 · N(0, 1); matrices N(0, 1) / sqrt(inputs); what writes to the residual stream (w_o, w_ff2)
     divided by sqrt(2 L) besides, so that the stream's variance does not grow with depth (Radford et al. 2019).
-    "uniform": every matrix on ±1/sqrt(d). Gains are 1.
+    "uniform": every matrix on ±1/sqrt(d). Gains are 1; biases and shifts 0.
     """
     rng = np.random.default_rng(seed)
     for name in sorted(parameters.names):  # an order that does not depend on the buffer's
@@ -20,10 +20,12 @@ def initialise(parameters, config, seed):
         role = name.rpartition(".")[2]
         if mat.nrows == 1 and role.endswith("gamma"):
             mat.flat[:] = 1
+        elif role.startswith("b_") or role.endswith("_beta"):
+            mat.flat[:] = 0
         elif config.init == "uniform":
             mat.fill_random(1 / math.sqrt(config.d_model), rng)
         else:
-            if role in ("token_embed", "pos_embed"):
+            if role in ("token_embed", "pos_embed", "unembed"):
                 scale = EMBEDDING_STD
             else:
                 scale = 1 / math.sqrt(mat.nrows)

@@ -1,25 +1,48 @@
-"""RMSNorm as a part: h = gamma · x / sqrt(mean(x²) + eps)."""
+"""The norms as parts: RMSNorm, h = gamma · x / sqrt(mean(x²) + eps), and LayerNorm, which takes off the mean and adds beta."""
 
 import numba
 
+from ..kernels.layernorm import layernorm_backward, layernorm_forward
 from ..kernels.rmsnorm import add_parts, rmsnorm_backward, rmsnorm_forward
 
 
 class RMSNorm:
-    """One gain a channel. `name` is the parameter's, e.g. "blocks.0.norm1_gamma"."""
+    """One gain a channel, "<name>_gamma"; `name` is e.g. "blocks.0.norm1"."""
 
     def __init__(self, config, name):
-        self.name, self.d, self.eps = name, config.d_model, config.norm_eps
+        self.gamma, self.d, self.eps = f"{name}_gamma", config.d_model, config.norm_eps
 
     def layout(self):
-        return [(self.name, 1, self.d)]
+        return [(self.gamma, 1, self.d)]
 
     def forward(self, parameters, x, h, rstd):
         """x (N, d) -> h (N, d); rstd (N,) is kept for the backward pass."""
-        rmsnorm_forward(x, parameters[self.name].flat, self.eps, h, rstd)
+        rmsnorm_forward(x, parameters[self.gamma].flat, self.eps, h, rstd)
 
     def backward(self, parameters, gradients, workspace, dh, x, rstd, dx):
         """dx += gradient of x; the gain's gradient is added to."""
         parts = workspace.take("dgamma_parts", (numba.get_num_threads(), self.d))
-        rmsnorm_backward(dh, x, parameters[self.name].flat, rstd, dx, parts)
-        add_parts(parts, gradients[self.name].flat)
+        rmsnorm_backward(dh, x, parameters[self.gamma].flat, rstd, dx, parts)
+        add_parts(parts, gradients[self.gamma].flat)
+
+
+class LayerNorm:
+    """A gain and a shift a channel, "<name>_gamma" and "<name>_beta"."""
+
+    def __init__(self, config, name):
+        self.gamma, self.beta, self.d, self.eps = f"{name}_gamma", f"{name}_beta", config.d_model, config.norm_eps
+
+    def layout(self):
+        return [(self.gamma, 1, self.d), (self.beta, 1, self.d)]
+
+    def forward(self, parameters, x, h, rstd):
+        """x (N, d) -> h (N, d); rstd (N,) is kept for the backward pass."""
+        layernorm_forward(x, parameters[self.gamma].flat, parameters[self.beta].flat, self.eps, h, rstd)
+
+    def backward(self, parameters, gradients, workspace, dh, x, rstd, dx):
+        """dx += gradient of x; the gradients of gain and shift are added to."""
+        shape = (numba.get_num_threads(), self.d)
+        gamma_parts, beta_parts = workspace.take("dgamma_parts", shape), workspace.take("dbeta_parts", shape)
+        layernorm_backward(dh, x, parameters[self.gamma].flat, rstd, dx, gamma_parts, beta_parts)
+        add_parts(gamma_parts, gradients[self.gamma].flat)
+        add_parts(beta_parts, gradients[self.beta].flat)

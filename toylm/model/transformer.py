@@ -6,11 +6,10 @@ import numpy as np
 
 from ..config import ModelConfig
 from ..parameters import Parameters
-from .block import Block
+from .block import NORMS, Block
 from .embedding import Embedding
 from .init import initialise
-from .norm import RMSNorm
-from .unembedding import CHUNK_BYTES, TiedUnembedding
+from .unembedding import CHUNK_BYTES, Unembedding
 from .workspace import Workspace
 
 PRECISIONS = {"float32": np.float32, "float64": np.float64}
@@ -44,8 +43,8 @@ class TransformerLM:
         self.dtype = np.dtype(PRECISIONS[precision])
         self.embedding = Embedding(config)
         self.blocks = [Block(config, f"blocks.{i}.", self.dtype) for i in range(config.n_layers)]
-        self.norm_final = RMSNorm(config, "norm_final_gamma")
-        self.unembedding = TiedUnembedding(config)
+        self.norm_final = NORMS[config.norm](config, "norm_final")
+        self.unembedding = Unembedding(config)
         parts = (self.embedding, *self.blocks, self.norm_final, self.unembedding)
         self.parameters = Parameters([entry for part in parts for entry in part.layout()], self.dtype)
         self._gradients = None
@@ -198,27 +197,31 @@ class TransformerLM:
         return self.parameters.size
 
     def head_mats(self, kind, layer):
-        """The H per-head Mats of w_q, w_k or w_v (`kind` "q", "k", "v") of a block: views on columns of w_qkv, (d, h) each."""
+        """The per-head Mats of w_q, w_k or w_v (`kind` "q", "k", "v") of a block: views on columns of w_qkv, (d, h) each.
+
+        n_heads of them for "q", n_kv_heads for "k" and "v".
+        """
         if kind not in "qkv" or len(kind) != 1:
             raise ValueError(f"kind is {kind!r}; valid: 'q', 'k', 'v'")
-        d, h = self.config.d_model, self.config.d_head
-        start = "qkv".index(kind) * d
+        c, h = self.config, self.config.d_head
+        start, count = {"q": (0, c.n_heads), "k": (c.d_q, c.n_kv_heads), "v": (c.d_q + c.d_kv, c.n_kv_heads)}[kind]
         fused = self.parameters[f"blocks.{layer}.w_qkv"]
-        return [fused.columns(start + n * h, start + (n + 1) * h) for n in range(self.config.n_heads)]
+        return [fused.columns(start + n * h, start + (n + 1) * h) for n in range(count)]
 
     def workspace_bytes(self, batch, length):
         """Bytes of activations and gradient buffers that training on (batch, length) tokens takes."""
         c, N = self.config, batch * length
-        block = N * (2 * c.d_model + 5 * c.d_model + c.d_model + 2 * c.d_ff + 2 + c.n_heads)
-        backward = N * (3 * c.d_model + c.d_model + 3 * c.d_model + c.d_ff)
+        block = N * (4 * c.d_model + c.d_qkv + c.d_q + c.d_ff_in + c.d_ff + 2 + c.n_heads)
+        backward = N * (3 * c.d_model + c.d_q + c.d_qkv + c.d_ff + (c.d_ff_in if c.d_ff_in > c.d_ff else 0))
         chunk = min(max(64, CHUNK_BYTES // (c.vocab_size * self.dtype.itemsize)), N) * c.vocab_size
         return self.dtype.itemsize * (c.n_layers * block + backward + 2 * N * c.d_model + chunk) + 8 * N
 
     def flops_per_token(self, length=None):
         """Floating-point operations of one training token (forward and backward), attention counted causally at `length`."""
         c = self.config
-        matrices = c.n_layers * (4 * c.d_model**2 + 2 * c.d_model * c.d_ff) + c.vocab_size * c.d_model
-        attention = c.n_layers * c.d_model * ((length or c.context_length) + 1)
+        block = c.d_model * (c.d_qkv + c.d_q + c.d_ff_in + c.d_ff)
+        matrices = c.n_layers * block + c.vocab_size * c.d_model
+        attention = c.n_layers * c.d_q * ((length or c.context_length) + 1)
         return 6 * (matrices + attention)
 
     def _tokens(self, tokens):
@@ -252,7 +255,8 @@ class TransformerLM:
         c = self.config
         return (
             f"TransformerLM({self.n_parameters:,} parameters: {c.n_layers} blocks, d {c.d_model}, {c.n_heads} heads, "
-            f"d_ff {c.d_ff}, vocabulary {c.vocab_size}, context {c.context_length}, {c.positions}, {self.precision})"
+            f"d_ff {c.d_ff}, vocabulary {c.vocab_size}, context {c.context_length}, {c.norm} norm, {c.positions}, "
+            f"{c.feed_forward}, {self.precision})"
         )
 
 

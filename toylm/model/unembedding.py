@@ -1,4 +1,4 @@
-"""The tied unembedding, logits = x·token_embedᵀ, and the cross-entropy behind it.
+"""The unembedding, logits = x·Uᵀ with U the token embedding or a matrix of its own, and the cross-entropy behind it.
 
 Training never holds all (N, V) logits: rows are taken in chunks that stay in the cache, and logits, loss, and the gradients
 of both factors are done with before the next chunk.
@@ -12,23 +12,24 @@ from ..kernels.matmul import matmul
 CHUNK_BYTES = 4 * 2**20
 
 
-class TiedUnembedding:
-    """Uses token_embed (V, d); its gradient comes on top of the embedding's."""
+class Unembedding:
+    """A row of U (V, d) a token: tied, U is token_embed, and its gradient comes on top of the embedding's; else `unembed`."""
 
     def __init__(self, config):
-        self.vocab_size = config.vocab_size
+        self.vocab_size, self.d, self.tied = config.vocab_size, config.d_model, config.tied
+        self.name = "token_embed" if config.tied else "unembed"
 
     def layout(self):
-        return []
+        return [] if self.tied else [(self.name, self.vocab_size, self.d)]
 
     def forward(self, parameters, x, logits):
-        """logits (N, V) = x (N, d) · token_embedᵀ."""
-        matmul(x, parameters["token_embed"].array, logits, transpose_b=True)
+        """logits (N, V) = x (N, d) · Uᵀ."""
+        matmul(x, parameters[self.name].array, logits, transpose_b=True)
 
     def backward(self, parameters, gradients, dlogits, x, dx):
         """dx (N, d) = gradient of x, overwritten; dlogits (N, V)."""
-        matmul(dlogits, parameters["token_embed"].array, dx)
-        matmul(dlogits, x, gradients["token_embed"].array, transpose_a=True, accumulate=True)
+        matmul(dlogits, parameters[self.name].array, dx)
+        matmul(dlogits, x, gradients[self.name].array, transpose_a=True, accumulate=True)
 
     def _chunks(self, workspace, rows):
         size = max(64, CHUNK_BYTES // (self.vocab_size * workspace.pool.dtype.itemsize))
@@ -46,7 +47,7 @@ class TiedUnembedding:
         return losses
 
     def losses_and_gradients(self, parameters, gradients, workspace, x, targets, scale, dx):
-        """The same, and dx (N, d) = scale · the gradient of the summed losses, overwritten; token_embed's is added to."""
+        """The same, and dx (N, d) = scale · the gradient of the summed losses, overwritten; U's is added to."""
         losses = workspace.take("losses", (x.shape[0],), np.float64)
         for start, stop, logits in self._chunks(workspace, x.shape[0]):
             self.forward(parameters, x[start:stop], logits)

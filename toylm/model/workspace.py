@@ -36,34 +36,33 @@ class Pool:
 class BlockActivations:
     """What block `i` computed in the last forward pass; N = B·T rows. Views of workspace memory: copy what must last.
 
-    residual_in (N, d)     the stream that enters            norm1 (N, d), rstd1 (N,)  its RMSNorm, attention's true input
-    qkv (N, 3d)            queries | keys | values           head_outputs (N, d)       per head: probabilities · values
+    residual_in (N, d)     the stream that enters            norm1 (N, d), rstd1 (N,)  its norm, attention's true input
+    qkv (N, d_q + 2 d_kv)  queries | keys | values           head_outputs (N, d_q)     per head: probabilities · values
     log_sums (N, H)        log sum exp of the scores         residual_mid (N, d)       the stream after attention
-    norm2 (N, d), rstd2    its RMSNorm                       ff_pre (N, d_ff)          norm2 · W1
-    ff_hidden (N, d_ff)    gelu(ff_pre)                      residual_out (N, d)       the stream that leaves
+    norm2 (N, d), rstd2    its norm                          ff_pre (N, d_ff)          norm2 · W1 (SwiGLU: 2 d_ff, gate | up)
+    ff_hidden (N, d_ff)    act(ff_pre)                       residual_out (N, d)       the stream that leaves
     """
 
     def __init__(self, pool, config, i, batch, length):
-        N, d, ff, H = batch * length, config.d_model, config.d_ff, config.n_heads
-        self.batch, self.length, self.n_heads = batch, length, H
+        N, d, H = batch * length, config.d_model, config.n_heads
+        self.batch, self.length, self.n_heads, self.n_kv_heads = batch, length, H, config.n_kv_heads
         take = pool.take
         self.residual_in = take(f"residual.{2 * i}", (N, d))
         self.norm1, self.rstd1 = take(f"{i}.norm1", (N, d)), take(f"{i}.rstd1", (N,))
-        self.qkv = take(f"{i}.qkv", (N, 3 * d))
-        self.head_outputs, self.log_sums = take(f"{i}.head_outputs", (N, d)), take(f"{i}.log_sums", (N, H))
+        self.qkv = take(f"{i}.qkv", (N, config.d_qkv))
+        self.head_outputs, self.log_sums = take(f"{i}.head_outputs", (N, config.d_q)), take(f"{i}.log_sums", (N, H))
         self.residual_mid = take(f"residual.{2 * i + 1}", (N, d))
         self.norm2, self.rstd2 = take(f"{i}.norm2", (N, d)), take(f"{i}.rstd2", (N,))
-        self.ff_pre, self.ff_hidden = take(f"{i}.ff_pre", (N, ff)), take(f"{i}.ff_hidden", (N, ff))
+        self.ff_pre, self.ff_hidden = take(f"{i}.ff_pre", (N, config.d_ff_in)), take(f"{i}.ff_hidden", (N, config.d_ff))
         self.residual_out = take(f"residual.{2 * i + 2}", (N, d))
 
-    def _heads(self, which):
-        d = self.qkv.shape[1] // 3
-        part = self.qkv[:, which * d : (which + 1) * d]
-        return part.reshape(self.batch, self.length, self.n_heads, d // self.n_heads).transpose(0, 2, 1, 3)
+    def _heads(self, first, count):
+        heads = self.qkv.reshape(self.batch, self.length, self.n_heads + 2 * self.n_kv_heads, -1)
+        return heads[:, :, first : first + count].transpose(0, 2, 1, 3)
 
-    queries = property(lambda self: self._heads(0), doc="(B, H, T, h), after rotary positions.")
-    keys = property(lambda self: self._heads(1), doc="(B, H, T, h), after rotary positions.")
-    values = property(lambda self: self._heads(2), doc="(B, H, T, h).")
+    queries = property(lambda self: self._heads(0, self.n_heads), doc="(B, H, T, h), after rotary positions.")
+    keys = property(lambda self: self._heads(self.n_heads, self.n_kv_heads), doc="(B, K, T, h), after rotary positions.")
+    values = property(lambda self: self._heads(self.n_heads + self.n_kv_heads, self.n_kv_heads), doc="(B, K, T, h).")
 
     @property
     def attention_probabilities(self):
