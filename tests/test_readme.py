@@ -1,0 +1,39 @@
+"""The README's Python example runs and prints what its comments say; its commands and files exist."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_python_example_prints_what_its_comments_say():
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    expected = re.findall(r"^print\(.*\)\s+# (.*)$", code, re.M)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, "README.md", "exec"), {})
+    lines = printed.getvalue().splitlines()
+    assert len(lines) == len(expected) >= 4
+    for line, comment in zip(lines, expected):
+        value = comment.split(":")[0]
+        assert line == value or line.startswith("Mat(16 x 16 float32"), (line, comment)
+
+
+def test_every_path_of_the_file_map_exists():
+    table = README.split("## Where things are")[1].split("##")[0]
+    paths = re.findall(r"`([\w./]+/|[\w./]+\.py)`", table)
+    assert len(paths) > 10
+    for path in paths:
+        candidates = [ROOT / path, ROOT / "toylm" / path, ROOT / "toylm" / "data" / path]
+        assert any(c.exists() for c in candidates), path
+
+
+def test_every_verb_of_the_readme_exists():
+    from toylm.cli import VERBS
+
+    verbs = set(re.findall(r"[`$/] ?(?:\S*bin/)?toylm ([a-z][a-z-]+)\b", README))
+    assert {"train", "generate", "evaluate", "data", "info", "bench"} <= verbs
+    assert verbs <= set(VERBS), verbs - set(VERBS)
