@@ -75,6 +75,11 @@ def duration(seconds):
     return f"{seconds // 86400}d{seconds % 86400 // 3600:02d}h"
 
 
+def count(number, noun):
+    """"1 head", "2,048 heads"."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def size(count):
     """Bytes as "812 kB", "96.4 MB", "1.2 GB" (powers of 1000)."""
     for unit in ("B", "kB", "MB"):

@@ -83,7 +83,7 @@ class TrainSettings:
     beta2: float = _setting(0.95, "optimization", "of adam and adamw", at_least=0, below=1)
     eps: float = _setting(1e-8, "optimization", "of adam and adamw", above=0)
     clip: float | None = _setting(1.0, "optimization", "largest gradient norm; none: no clipping", above=0)
-    batch_size: int = _setting(16, "optimization", "sequences a forward and backward pass", fixed=True, at_least=1)
+    batch_size: int = _setting(8, "optimization", "sequences a forward and backward pass", fixed=True, at_least=1)
     grad_accum: int = _setting(1, "optimization", "passes whose gradients make one step", fixed=True, at_least=1)
 
     # -- how long
@@ -95,17 +95,17 @@ class TrainSettings:
         None, "length", "stop after this many evaluations without a better held-out loss; none: never", at_least=1)
 
     # -- held-out loss and samples
-    eval_every: int = _setting(250, "evaluation", "steps between evaluations", at_least=1)
+    eval_every: int = _setting(500, "evaluation", "steps between evaluations", at_least=1)
     eval_tokens: int | None = _setting(
         50_000, "evaluation", "held-out tokens an evaluation during the run; none: all", at_least=1)
-    sample_every: int | None = _setting(500, "evaluation", "steps between samples; none: never", at_least=1)
+    sample_every: int | None = _setting(1000, "evaluation", "steps between samples; none: never", at_least=1)
     sample_prompt: str = _setting("", "evaluation", "start of the samples; empty: a new document")
     sample_tokens: int = _setting(80, "evaluation", "tokens a sample", at_least=1)
     sample_temperature: float = _setting(0.8, "evaluation", "temperature of the samples", at_least=0)
 
     # -- run folder
-    log_every: int = _setting(50, "output", "steps between lines of progress and of metrics.jsonl", at_least=1)
-    save_every: int = _setting(250, "output", "steps between checkpoints", at_least=1)
+    log_every: int = _setting(100, "output", "steps between lines of progress and of metrics.jsonl", at_least=1)
+    save_every: int = _setting(500, "output", "steps between checkpoints", at_least=1)
     keep_last: int = _setting(2, "output", "checkpoints kept, besides the best", at_least=1)
 
     # -- machine

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..config import ModelConfig
-from .console import size
+from .console import count, size
 from .schedule import Schedule
 
 
@@ -109,10 +109,10 @@ def report(settings, prepared, parts, console):
     counts = prepared.counts
     train, held_out = counts["train"], counts["held_out"]
     say = console.say
-    say(f"machine      {get_threads()} thread{'s' * (get_threads() > 1)} on {cpu_name()}")
+    say(f"machine      {count(get_threads(), 'thread')} on {cpu_name()}")
     say(
-        f"text         {prepared.name}: {train['documents']:,} documents, {size(train['bytes'])}, {train['tokens']:,} tokens; "
-        f"held out {held_out['documents']:,} documents, {held_out['tokens']:,} tokens"
+        f"text         {prepared.name}: {count(train['documents'], 'document')}, {size(train['bytes'])}, "
+        f"{train['tokens']:,} tokens; held out {count(held_out['documents'], 'document')}, {held_out['tokens']:,} tokens"
     )
     if prepared.tokenizer is not None:
         ratio = train["bytes"] / max(1, train["tokens"])
@@ -122,11 +122,11 @@ def report(settings, prepared, parts, console):
         say(f"note         {note}")
     say(
         f"model        {parts.model.parameters.size:,} parameters: d_model {config.d_model}, d_ff {config.d_ff}, "
-        f"{config.n_layers} layers, {config.n_heads} heads, context {config.context_length}, positions {config.positions}, "
-        f"{settings.precision}"
+        f"{count(config.n_layers, 'layer')}, {count(config.n_heads, 'head')}, context {config.context_length}, "
+        f"positions {config.positions}, {settings.precision}"
     )
     memory = memory_bytes(parts, settings)
-    kinds = ", ".join(f"{kind} {size(count)}" for kind, count in memory.items() if count)
+    kinds = ", ".join(f"{kind} {size(held)}" for kind, held in memory.items() if held)
     say(f"memory       {size(sum(memory.values()))}: {kinds}")
     accumulated = f" x {settings.grad_accum} accumulated" if settings.grad_accum > 1 else ""
     per_epoch = parts.batches.windows_per_epoch / (settings.batch_size * settings.grad_accum)
