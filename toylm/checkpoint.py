@@ -20,7 +20,9 @@ import numpy as np
 
 from .errors import CheckpointError
 from .files import current_umask, sync_directory, write_json, write_text
-from .interop.huggingface import expected_tensors, from_hf_config, from_tensors, to_hf_config, to_tensors
+from .interop.huggingface import canonical_names, entries_of, from_hf_config, to_hf_config
+from .interop.safetensors_files import INDEX, WEIGHTS, SafetensorsFile, WeightFiles, refuse_pickle, save_tensors
+from .interop.tensors import check_names, fill, to_tensors
 
 STEP_NAME = re.compile(r"step-(\d+)")
 POINTERS = ("latest", "best")  # small text files in a run folder that name one of its checkpoints
@@ -45,10 +47,11 @@ class Checkpoint(NamedTuple):
 # -- saving ----------------------------------------------------------------------------------------------------------------
 
 
-def save_checkpoint(directory, model, tokenizer=None, training=None):
+def save_checkpoint(directory, model, tokenizer=None, training=None, dtype=None):
     """Write a checkpoint directory atomically and return its path; an earlier checkpoint of that name is replaced.
 
-    `tokenizer` has `save(directory)` and `end_id`; `training` is a TrainingState. Raises ValueError if `directory` holds
+    `tokenizer` is a toylm.data.Tokenizer; `training` a TrainingState; `dtype` of the tensors: None for the model's, else
+    "float32", "float16", "bfloat16" or "float64". Raises ValueError if `directory` holds
     something that is not a checkpoint, OSError (a full disk, no permission) with nothing half-written left behind.
     """
     directory = Path(directory)
@@ -60,7 +63,7 @@ def save_checkpoint(directory, model, tokenizer=None, training=None):
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir()
-        _write_files(partial, model, tokenizer, training)
+        _write_files(partial, model, tokenizer, training, dtype)
         for file in partial.iterdir():
             _sync_file(file)
         sync_directory(partial)
@@ -83,32 +86,19 @@ def _may_replace(directory):
     return directory.is_dir() and ((directory / "config.json").is_file() or not any(directory.iterdir()))
 
 
-def _write_files(directory, model, tokenizer, training):
+def _write_files(directory, model, tokenizer, training, dtype):
     end_id = 0 if tokenizer is None else tokenizer.end_id
-    dtype = model.parameters.flat.dtype.name
-    write_json(directory / "config.json", to_hf_config(model.config, end_id=end_id, dtype=dtype))
-    _save_tensors(directory / "model.safetensors", to_tensors(model.config, model.parameters))
+    dtype = dtype or model.dtype.name
+    start_id = end_id if tokenizer is None else tokenizer.start_id
+    write_json(directory / "config.json", to_hf_config(model.config, end_id, dtype, start_id))
+    save_tensors(directory / "model.safetensors", to_tensors(entries_of(model), model.parameters), dtype)
     if tokenizer is not None:
         tokenizer.save(directory, model_max_length=model.config.context_length)
     if training is not None:
         layout = [[name, m.nrows, m.ncols] for name, m in ((n, model.parameters[n]) for n in model.parameters.names)]
         arrays = {name: np.ascontiguousarray(array) for name, array in training.arrays.items()}
-        _save_tensors(directory / "training.safetensors", arrays, layout=json.dumps(layout))
+        save_tensors(directory / "training.safetensors", arrays, layout=json.dumps(layout))
         write_json(directory / "training.json", training.state)
-
-
-def _save_tensors(path, tensors, **metadata):
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
-
-    try:
-        save_file(tensors, path, metadata={"format": "pt", **metadata})
-    except SafetensorError as error:
-        # The library wraps the system's error in text; its number decides what the user is told.
-        code = re.search(r"os error (\d+)", str(error))
-        number = int(code.group(1)) if code else errno.EIO
-        raise OSError(number, os.strerror(number), str(path)) from error
-    os.chmod(path, 0o666 & ~current_umask())  # the library leaves 0600
 
 
 def _sync_file(path):
@@ -162,8 +152,11 @@ def find_checkpoint(path, prefer="best"):
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist{_what_is_there(path.parent)}")
     if not path.is_dir():
-        raise CheckpointError(f"{path} is a file; a checkpoint is a folder with config.json and model.safetensors")
-    if (path / "config.json").is_file() or (path / "model.safetensors").is_file():
+        raise CheckpointError(
+            f"{path} is a file; a checkpoint is a folder with config.json and model.safetensors "
+            f"(toylm import makes one of a llama2.c .bin or a .gguf file)"
+        )
+    if any((path / name).is_file() for name in ("config.json", WEIGHTS, INDEX)):
         return path
     for name in (prefer, *POINTERS):
         found = read_pointer(path, name)
@@ -174,6 +167,7 @@ def find_checkpoint(path, prefer="best"):
         return steps[-1][1]
     if (path / "run.json").is_file():
         raise CheckpointError(f"{path} is a run that has saved no checkpoint yet")
+    refuse_pickle(path)
     raise CheckpointError(f"{path} holds neither a checkpoint (config.json, model.safetensors) nor a run's step-* folders")
 
 
@@ -206,10 +200,8 @@ def load_checkpoint(path, precision="float32", threads=None, training=False, pre
             f"{path}: the tokenizer has {tokenizer.vocab_size} tokens and the model only {config.vocab_size}; "
             f"they do not belong together"
         )
-    tensors = _read_tensors(path / "model.safetensors")[0]
     model = TransformerLM(config, seed=0, precision=precision, threads=threads)
-    _check_tensors(path / "model.safetensors", tensors, expected_tensors(config, model.parameters))
-    from_tensors(config, model.parameters, tensors)
+    _load_weights(path, model)
     return Checkpoint(model, tokenizer, _load_training(path, model.parameters) if training else None, path)
 
 
@@ -248,45 +240,25 @@ def _load_tokenizer(path):
         raise CheckpointError(f"{path / 'tokenizer.json'} is damaged: {error}") from None
 
 
-def _read_tensors(file):
-    """(tensors, metadata) of a safetensors file; arrays are copies, so that the file can be replaced afterwards."""
-    from safetensors import SafetensorError, safe_open
-
-    if not file.is_file():
-        raise FileNotFoundError(f"{file.parent} has no {file.name}: not a whole checkpoint")
-    try:
-        with safe_open(file, framework="numpy") as opened:
-            return {name: np.array(opened.get_tensor(name)) for name in opened.keys()}, opened.metadata() or {}  # noqa: SIM118
-    except SafetensorError as error:
-        raise CheckpointError(f"{file} is truncated or corrupt ({error}); use another checkpoint") from None
-    except TypeError as error:  # NumPy knows no bfloat16
-        raise CheckpointError(f"{file} holds tensors that NumPy cannot read ({error}); save it as float32") from None
-
-
-def _check_tensors(file, tensors, expected):
-    missing = [name for name in expected if name not in tensors]
-    extra = [name for name in tensors if name not in expected and name != "lm_head.weight"]  # a tied copy does no harm
-    if missing:
-        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise CheckpointError(f"{file} lacks the tensor {missing[0]}{others} that config.json asks for")
-    if extra:
-        others = f" and {len(extra) - 1} more" if len(extra) > 1 else ""
-        raise CheckpointError(f"{file} holds the tensor {extra[0]}{others}, which config.json knows no place for")
-    for name, shape in expected.items():
-        if tensors[name].shape != tuple(shape):
-            raise CheckpointError(
-                f"{file}: {name} has shape {tensors[name].shape}, config.json asks for {tuple(shape)}; "
-                f"the two files do not belong together"
-            )
-        if tensors[name].dtype.kind != "f":
-            raise CheckpointError(f"{file}: {name} holds {tensors[name].dtype.name}, not floating-point numbers")
+def _load_weights(path, model):
+    """Fill the model from the weights of a checkpoint directory, tensor by tensor."""
+    files = WeightFiles(path)
+    names = canonical_names(model.config, files.names)
+    entries = {entry.name: entry for entry in entries_of(model)}
+    check_names(entries.values(), names.values(), files.path)
+    for name, canonical in names.items():
+        fill(entries[canonical], model.parameters, files.read(name), files.path)
 
 
 def _load_training(path, parameters):
     state = read_training(path)
     if state is None:
         raise CheckpointError(f"{path} holds a model only, no training.json: it can generate but not resume training")
-    arrays, metadata = _read_tensors(path / "training.safetensors")
+    file = path / "training.safetensors"
+    if not file.is_file():
+        raise FileNotFoundError(f"{path} has no {file.name}: not a whole checkpoint")
+    opened = SafetensorsFile(file)
+    arrays, metadata = {name: opened.read(name) for name in opened.names}, opened.metadata
     layout = [[name, parameters[name].nrows, parameters[name].ncols] for name in parameters.names]
     if json.loads(metadata.get("layout", "null")) != layout:
         raise CheckpointError(f"{path / 'training.safetensors'} was written for another parameter layout: cannot resume")

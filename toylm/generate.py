@@ -33,7 +33,7 @@ def build_parser(parser):
     ending.add_argument("--stop", metavar="TEXT", action="append", default=[], help="end at this text (may be repeated)")
     ending.add_argument("--ignore-end", action="store_true", help="go on past <|endoftext|>, into the next document")
     other = parser.add_argument_group("other")
-    other.add_argument("--raw", action="store_true", help="do not begin with <|endoftext|>, which opens a document")
+    other.add_argument("--raw", action="store_true", help="do not begin with the token that opens a document, <|endoftext|>")
     other.add_argument("--threads", metavar="N", type=int, help="threads (default: physical cores)")
     other.add_argument("--quiet", action="store_true", help="no figures on stderr")
 
@@ -128,7 +128,7 @@ def run(args):
     if prompt and not ids:
         raise UsageError(f"the prompt {prompt!r} has no tokens; give some text")
     if prompt is None or not args.raw:
-        ids = [tokenizer.end_id, *ids]
+        ids = [tokenizer.start_id, *ids]
     if not args.quiet:
         print(f"[{path}]", file=sys.stderr, flush=True)
     tokens, rates, compiled = 0, _Rate(), compile_seconds()

@@ -173,13 +173,25 @@ DAMAGE = {
     "more layers": (lambda d: edit_config(d, num_hidden_layers=3), "lacks the tensor model.layers.2.* and 7 more"),
     "fewer layers": (lambda d: edit_config(d, num_hidden_layers=1), "holds the tensor model.layers.1.* and 7 more"),
     "heads": (lambda d: edit_config(d, num_attention_heads=3, num_key_value_heads=3, head_dim=None), "16 is not divisible by"),
-    "gpt2": (
-        lambda d: edit_config(d, model_type="gpt2", architectures=["GPT2LMHeadModel"]),
-        "describes GPT2LMHeadModel .model_type 'gpt2'.; toylm opens ArceeForCausalLM"),
-    "activation": (lambda d: edit_config(d, hidden_act="relu2"), "has hidden_act 'relu2'; toylm supports 'gelu_pytorch_tanh'"),
-    "grouped": (lambda d: edit_config(d, num_key_value_heads=1), "has num_key_value_heads 1; toylm supports 2"),
-    "untied": (lambda d: edit_config(d, tie_word_embeddings=False), "has tie_word_embeddings False; toylm supports True"),
-    "rope scaling": (lambda d: edit_config(d, rope_scaling={"type": "linear"}), "has rope_scaling"),
+    "bert": (
+        lambda d: edit_config(d, model_type="bert", architectures=["BertModel"]),
+        "describes BertModel .model_type 'bert'.; toylm opens GPT2LMHeadModel, LlamaForCausalLM, ArceeForCausalLM"),
+    "activation": (lambda d: edit_config(d, hidden_act="relu"), "has hidden_act relu; toylm supports gelu_pytorch_tanh or"),
+    "grouped": (lambda d: edit_config(d, num_key_value_heads=1), r"k_proj.weight has shape \(16, 16\), .* asks for \(8, 16\)"),
+    "untied": (lambda d: edit_config(d, tie_word_embeddings=False), "lacks the tensor lm_head.weight that config.json asks"),
+    "biases": (lambda d: edit_config(d, attention_bias=True, mlp_bias=True), "lacks the tensor .*q_proj.bias and 11 more"),
+    "one bias": (lambda d: edit_config(d, attention_bias=True), "has attention_bias and mlp_bias .True, False.; toylm supports"),
+    "rope scaling": (
+        lambda d: edit_config(d, rope_scaling={"type": "linear", "factor": 2.0}), "has rope scaling linear; toylm supports none"),
+    "rope of five": (
+        lambda d: edit_config(d, rope_parameters={"rope_type": "yarn", "rope_theta": 1e4}), "has rope scaling yarn"),
+    "partial rope": (lambda d: edit_config(d, partial_rotary_factor=0.5), "has partial_rotary_factor 0.5; toylm supports 1.0"),
+    "pickle": (
+        lambda d: (d / "model.safetensors").rename(d / "pytorch_model.bin"), "pytorch_model.bin is a pickle.*reads safetensors only"),
+    "a shard missing": (lambda d: (d / "model.safetensors").unlink() or (d / "model.safetensors.index.json").write_text(
+        '{"weight_map": {"model.norm.weight": "model-1.safetensors"}}', encoding="utf-8"), "has no model-1.safetensors, which"),
+    "index cut": (lambda d: (d / "model.safetensors").unlink() or (d / "model.safetensors.index.json").write_text(
+        '{"weight_map"', encoding="utf-8"), "index.json is damaged"),
     "no training": (lambda d: (d / "training.json").unlink(), "can generate but not resume"),
     "moments cut": (lambda d: truncate(d / "training.safetensors", 0.9), "training.safetensors is truncated or corrupt"),
     "moments of another": (

@@ -32,10 +32,11 @@ class Tokenizer:
     Raises ValueError if it has no end-of-text token.
     """
 
-    def __init__(self, backend, end_token=END_OF_TEXT):
+    def __init__(self, backend, end_token=END_OF_TEXT, start_token=None):
         self.backend = backend
         self.end_token = end_token
         self.end_id = backend.token_to_id(end_token)
+        self.start_token = start_token if start_token and backend.token_to_id(start_token) is not None else end_token
         if self.end_id is None:
             raise ValueError(f"the tokenizer has no token {end_token!r} to end a document with; train one, or add that token")
         backend.no_padding()
@@ -45,6 +46,11 @@ class Tokenizer:
     def vocab_size(self):
         """Number of token ids; all ids are below it."""
         return max(self.backend.get_vocab(with_added_tokens=True).values()) + 1
+
+    @property
+    def start_id(self):
+        """Id of the token that opens a document: `end_id`, except in tokenizers from elsewhere that have two."""
+        return self.backend.token_to_id(self.start_token)
 
     @cached_property
     def unknown_id(self):
@@ -107,7 +113,7 @@ class Tokenizer:
         # Without this file transformers guesses a tokenizer class from the model type, and the ids come out wrong.
         config = {
             "tokenizer_class": "PreTrainedTokenizerFast",
-            "bos_token": self.end_token,
+            "bos_token": self.start_token,
             "eos_token": self.end_token,
             "clean_up_tokenization_spaces": False,
         }
@@ -134,20 +140,22 @@ class Tokenizer:
         except Exception as error:  # the library raises a bare Exception
             raise ValueError(f"{file} is not a tokenizer file, or is corrupt ({error})") from None
         try:
-            return cls(backend, _end_token(file.parent / "tokenizer_config.json") or END_OF_TEXT)
+            end_token, start_token = _special_tokens(file.parent / "tokenizer_config.json")
+            return cls(backend, end_token or END_OF_TEXT, start_token)
         except ValueError as error:
             raise ValueError(f"{file}: {error}") from None
 
 
-def _end_token(config_file):
-    """The eos_token that a tokenizer_config.json names, if there is one."""
+def _special_tokens(config_file):
+    """The eos_token and the bos_token that a tokenizer_config.json names, None where it names none."""
     if not config_file.exists():
-        return None
+        return None, None
     try:
-        token = json.loads(config_file.read_text(encoding="utf-8")).get("eos_token")
+        fields = json.loads(config_file.read_text(encoding="utf-8"))
+        tokens = [fields.get("eos_token"), fields.get("bos_token")]
     except (ValueError, AttributeError):
         raise ValueError(f"{config_file} is not a tokenizer configuration, or is corrupt") from None
-    return token.get("content") if isinstance(token, dict) else token
+    return [token.get("content") if isinstance(token, dict) else token for token in tokens]
 
 
 class TextStream:

@@ -1,0 +1,39 @@
+"""Models that no stock transformers class describes: toylm's own names and orientation under `model_type: toylm`."""
+
+from ..config import ModelConfig
+from .tensors import upright, vector
+
+TYPES = ("toylm",)
+PREFIX = ""
+IGNORED = ()
+
+
+def describes(config):
+    """Any model."""
+    return True
+
+
+def to_config(config):
+    """The ModelConfig itself, and why."""
+    return {
+        "model_type": "toylm",
+        "architectures": ["TransformerLM"],
+        "note": f"No stock transformers class has {config.norm} norm, {config.positions} positions and a {config.feed_forward} "
+        f"feed-forward: toylm's own names, weights (inputs, outputs).",
+        "tie_word_embeddings": config.tied,
+        **config.to_dict(),
+    }
+
+
+def from_config(fields, refuse):
+    """The ModelConfig of a config.json."""
+    return ModelConfig(**{name: fields[name] for name in ModelConfig.__dataclass_fields__ if name in fields})
+
+
+def entries(config, layout):
+    """Every parameter under its own name; vectors as vectors."""
+    found = []
+    for name, rows, columns in layout:
+        is_vector = rows == 1 and name.rpartition(".")[2].startswith(("norm", "b_"))
+        found.append(vector(name, name, columns) if is_vector else upright(name, name, rows, columns))
+    return found
