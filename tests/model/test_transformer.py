@@ -273,3 +273,24 @@ def test_importing_toylm_is_light():
 
     code = "import sys, toylm; print([m for m in ('numba', 'scipy', 'matplotlib', 'numpy') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_bf16_trains_like_float32_where_the_cpu_has_it():
+    from toylm.kernels.matmul_bf16 import supported
+
+    config = toylm.ModelConfig(64, d_model=32, n_heads=2, n_layers=2, context_length=16)
+    if not supported():
+        with pytest.raises(ValueError, match="bf16 needs a CPU"):
+            toylm.TransformerLM(config, precision="bf16")
+        assert toylm.TransformerLM(config, precision="auto").precision == "float32"
+        return
+    losses = {}
+    for precision in ("float32", "bf16"):
+        model = toylm.TransformerLM(config, seed=0, precision=precision)
+        assert model.parameters.dtype == np.float32
+        tokens, targets = batch(model, 4, 16)
+        for _ in range(40):
+            losses[precision] = model.loss_and_gradients(tokens, targets)
+            model.apply_gradients_adam(3e-3)
+    assert losses["bf16"] == pytest.approx(losses["float32"], rel=0.02)
+    assert losses["bf16"] != losses["float32"]

@@ -26,7 +26,7 @@ def build_parser(parser):
         sub.add_argument("--rounds", type=int, default=7, help="how often the sides take turns")
         sub.add_argument("--seconds", type=float, default=1.5, help="how long a turn lasts")
         sub.add_argument("--threads", type=int, default=None, help="threads of every side (default: physical cores)")
-        sub.add_argument("--precision", default="float32", help="toylm's precision")
+        sub.add_argument("--precision", default="float32", choices=("float32", "bf16", "auto"), help="toylm's precision")
         sub.add_argument("--tokens", type=int, default=96, help="tokens a text (generate)")
         sub.add_argument("--json", default=None, metavar="FILE", help="write every number there")
         sub.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)

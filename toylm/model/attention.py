@@ -10,13 +10,13 @@ class Attention:
     w_o (d_q, d). Where there are fewer key-value heads than heads, each serves a group of neighbours.
     """
 
-    def __init__(self, config, prefix, dtype):
+    def __init__(self, config, prefix, precision):
         self.config = config
-        self.qkv = Linear(config, prefix, "qkv", config.d_model, config.d_qkv)
-        self.output = Linear(config, prefix, "o", config.d_q, config.d_model)
+        self.qkv = Linear(config, prefix, "qkv", config.d_model, config.d_qkv, precision)
+        self.output = Linear(config, prefix, "o", config.d_q, config.d_model, precision)
         self.rope = config.positions == "rope"
         if self.rope:
-            self.cos, self.sin = rope_tables(config.context_length, config.d_head, config.rope_theta, dtype)
+            self.cos, self.sin = rope_tables(config.context_length, config.d_head, config.rope_theta, precision.dtype)
 
     def layout(self):
         return [*self.qkv.layout(), *self.output.layout()]

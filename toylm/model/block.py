@@ -12,12 +12,12 @@ FEED_FORWARDS = {"gelu": FeedForward, "relu2": FeedForward, "silu": FeedForward,
 class Block:
     """Composes four parts; `prefix` is "blocks.N."."""
 
-    def __init__(self, config, prefix, dtype):
+    def __init__(self, config, prefix, precision):
         norm = NORMS[config.norm]
         self.norm1 = norm(config, f"{prefix}norm1")
-        self.attention = Attention(config, prefix, dtype)
+        self.attention = Attention(config, prefix, precision)
         self.norm2 = norm(config, f"{prefix}norm2")
-        self.feed_forward = FEED_FORWARDS[config.feed_forward](config, prefix)
+        self.feed_forward = FEED_FORWARDS[config.feed_forward](config, prefix, precision)
 
     def layout(self):
         parts = (self.norm1, self.attention, self.norm2, self.feed_forward)

@@ -15,9 +15,9 @@ ACTIVATIONS = {
 class FeedForward:
     """w_ff1 (d, d_ff), w_ff2 (d_ff, d)."""
 
-    def __init__(self, config, prefix):
-        self.ff1 = Linear(config, prefix, "ff1", config.d_model, config.d_ff)
-        self.ff2 = Linear(config, prefix, "ff2", config.d_ff, config.d_model)
+    def __init__(self, config, prefix, precision):
+        self.ff1 = Linear(config, prefix, "ff1", config.d_model, config.d_ff, precision)
+        self.ff2 = Linear(config, prefix, "ff2", config.d_ff, config.d_model, precision)
         self.activation_forward, self.activation_backward = ACTIVATIONS[config.feed_forward]
 
     def layout(self):

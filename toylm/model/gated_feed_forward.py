@@ -7,9 +7,9 @@ from .linear import Linear
 class GatedFeedForward:
     """w_ff1 (d, 2 d_ff), whose columns are gate | up; w_ff2 (d_ff, d)."""
 
-    def __init__(self, config, prefix):
-        self.ff1 = Linear(config, prefix, "ff1", config.d_model, 2 * config.d_ff)
-        self.ff2 = Linear(config, prefix, "ff2", config.d_ff, config.d_model)
+    def __init__(self, config, prefix, precision):
+        self.ff1 = Linear(config, prefix, "ff1", config.d_model, 2 * config.d_ff, precision)
+        self.ff2 = Linear(config, prefix, "ff2", config.d_ff, config.d_model, precision)
 
     def layout(self):
         return [*self.ff1.layout(), *self.ff2.layout()]

@@ -3,13 +3,13 @@
 import numpy as np
 
 from ..kernels.bias import bias_backward, bias_forward
-from ..kernels.matmul import matmul
 
 
 class Linear:
     """`weight`: name of a matrix (inputs, outputs); `bias`: name of a vector (outputs,), or None for none."""
 
-    def __init__(self, config, prefix, role, inputs, outputs):
+    def __init__(self, config, prefix, role, inputs, outputs, precision):
+        self.matmul = precision.matmul
         self.weight, self.shape = f"{prefix}w_{role}", (inputs, outputs)
         self.bias = f"{prefix}b_{role}" if config.biases else None
 
@@ -21,16 +21,16 @@ class Linear:
         """y (N, outputs) = x (N, inputs) · w (+ b) (+ residual)."""
         weight = parameters[self.weight].array
         if self.bias is None:
-            matmul(x, weight, y, addend=residual)
+            self.matmul(x, weight, y, addend=residual)
         elif residual is None:
-            matmul(x, weight, y, addend=np.broadcast_to(parameters[self.bias].flat, y.shape))
+            self.matmul(x, weight, y, addend=np.broadcast_to(parameters[self.bias].flat, y.shape))
         else:
-            matmul(x, weight, y, addend=residual)
+            self.matmul(x, weight, y, addend=residual)
             bias_forward(y, parameters[self.bias].flat)
 
     def backward(self, parameters, gradients, dy, x, dx):
         """dx = dy·wᵀ, overwritten; dw += xᵀ·dy; db += the sum of dy's rows."""
-        matmul(dy, parameters[self.weight].array, dx, transpose_b=True)
-        matmul(x, dy, gradients[self.weight].array, transpose_a=True, accumulate=True)
+        self.matmul(dy, parameters[self.weight].array, dx, transpose_b=True)
+        self.matmul(x, dy, gradients[self.weight].array, transpose_a=True, accumulate=True)
         if self.bias is not None:
             bias_backward(dy, gradients[self.bias].flat)

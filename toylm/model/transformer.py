@@ -9,17 +9,17 @@ from ..parameters import Parameters
 from .block import NORMS, Block
 from .embedding import Embedding
 from .init import initialise
+from .precision import precision_of
 from .unembedding import CHUNK_BYTES, Unembedding
 from .workspace import Workspace
-
-PRECISIONS = {"float32": np.float32, "float64": np.float64}
 
 
 class TransformerLM:
     """A language model over token ids: forward, loss, gradients, text.
 
-    config: ModelConfig. seed: of the initialisation. precision: "float32" or "float64" (for gradient checks). threads: for
-    all kernels of the process; None keeps what is set (physical cores at first).
+    config: ModelConfig. seed: of the initialisation. precision: "float32", "float64" (for gradient checks), "bf16" (products of
+    rounded operands, where the CPU has them) or "auto" (bf16 if it can, else float32). threads: for all kernels of the
+    process; None keeps what is set (physical cores at first).
 
     Tokens are integers of shape (B, T) or (T,), T at most config.context_length. Targets have the tokens' shape; a target
     below zero is not counted. Raises ValueError for ids out of range, a sequence too long, or shapes that differ.
@@ -34,17 +34,15 @@ class TransformerLM:
     def __init__(self, config, seed=0, precision="float32", threads=None):
         if not isinstance(config, ModelConfig):
             raise TypeError(f"config must be a ModelConfig, not {type(config).__name__}")
-        if precision not in PRECISIONS:
-            raise ValueError(f"precision is {precision!r}; valid: {', '.join(PRECISIONS)}")
         from ..threads import get_threads, set_threads
 
         self.threads = get_threads() if threads is None else set_threads(threads)
-        self.config, self.precision = config, precision
-        self.dtype = np.dtype(PRECISIONS[precision])
+        arithmetic = precision_of(precision)
+        self.config, self.precision, self.dtype = config, arithmetic.name, arithmetic.dtype
         self.embedding = Embedding(config)
-        self.blocks = [Block(config, f"blocks.{i}.", self.dtype) for i in range(config.n_layers)]
+        self.blocks = [Block(config, f"blocks.{i}.", arithmetic) for i in range(config.n_layers)]
         self.norm_final = NORMS[config.norm](config, "norm_final")
-        self.unembedding = Unembedding(config)
+        self.unembedding = Unembedding(config, arithmetic)
         parts = (self.embedding, *self.blocks, self.norm_final, self.unembedding)
         self.parameters = Parameters([entry for part in parts for entry in part.layout()], self.dtype)
         self._gradients = None

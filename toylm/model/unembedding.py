@@ -7,7 +7,6 @@ of both factors are done with before the next chunk.
 import numpy as np
 
 from ..kernels.cross_entropy import cross_entropy_backward, cross_entropy_forward
-from ..kernels.matmul import matmul
 
 CHUNK_BYTES = 4 * 2**20
 
@@ -15,7 +14,8 @@ CHUNK_BYTES = 4 * 2**20
 class Unembedding:
     """A row of U (V, d) a token: tied, U is token_embed, and its gradient comes on top of the embedding's; else `unembed`."""
 
-    def __init__(self, config):
+    def __init__(self, config, precision):
+        self.matmul = precision.matmul
         self.vocab_size, self.d, self.tied = config.vocab_size, config.d_model, config.tied
         self.name = "token_embed" if config.tied else "unembed"
 
@@ -24,12 +24,12 @@ class Unembedding:
 
     def forward(self, parameters, x, logits):
         """logits (N, V) = x (N, d) · Uᵀ."""
-        matmul(x, parameters[self.name].array, logits, transpose_b=True)
+        self.matmul(x, parameters[self.name].array, logits, transpose_b=True)
 
     def backward(self, parameters, gradients, dlogits, x, dx):
         """dx (N, d) = gradient of x, overwritten; dlogits (N, V)."""
-        matmul(dlogits, parameters[self.name].array, dx)
-        matmul(dlogits, x, gradients[self.name].array, transpose_a=True, accumulate=True)
+        self.matmul(dlogits, parameters[self.name].array, dx)
+        self.matmul(dlogits, x, gradients[self.name].array, transpose_a=True, accumulate=True)
 
     def _chunks(self, workspace, rows):
         size = max(64, CHUNK_BYTES // (self.vocab_size * workspace.pool.dtype.itemsize))

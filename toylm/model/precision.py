@@ -1,0 +1,41 @@
+"""The arithmetic of a model: the dtype of everything in memory, and the function that multiplies matrices.
+
+bf16 keeps weights, activations, gradients and sums in float32 and rounds what enters a multiplication to bf16.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import nearest
+
+NAMES = ("float32", "float64", "bf16", "auto")
+
+
+@dataclass(frozen=True)
+class Precision:
+    """`name` of the precision, `dtype` in memory, `matmul(a, b, out, transpose_a, transpose_b, accumulate, addend)`."""
+
+    name: str
+    dtype: np.dtype
+    matmul: Any
+
+
+def precision_of(name):
+    """The Precision called `name`; "auto" is bf16 where the CPU multiplies it, else float32.
+
+    Raises ValueError for another name, and for bf16 on a CPU without it.
+    """
+    from ..kernels import matmul_bf16
+    from ..kernels.matmul import matmul
+
+    if name not in NAMES:
+        raise ValueError(f"precision is {name!r}{nearest(name, NAMES)}")
+    if name == "auto":
+        name = "bf16" if matmul_bf16.supported() else "float32"
+    if name == "bf16":
+        if not matmul_bf16.supported():
+            raise ValueError("precision bf16 needs a CPU with AVX512_BF16, which this one lacks; use float32")
+        return Precision("bf16", np.dtype(np.float32), matmul_bf16.matmul_bf16)
+    return Precision(name, np.dtype(name), matmul)
