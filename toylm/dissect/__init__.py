@@ -1,0 +1,39 @@
+"""Taking a trained model apart: residual attention and block coupling, each beside controls that can say no.
+
+    from toylm.dissect import residual, coupling
+    result = residual(model, tokens, end_id=tokenizer.end_id)     # tokens: 1-D ids of a text
+    result.table(), result.verdicts(), result.to_dict()
+
+`toylm residual RUN [TEXT]` and `toylm coupling RUN PROMPTS` do the same and draw pictures.
+"""
+
+import importlib
+
+# Public name -> the module that defines it; resolved at first use (PEP 562).
+_HOMES = {
+    name: module
+    for module, names in {
+        "residual_analysis": "residual",
+        "residual_result": "ResidualResult",
+        "decomposition": "DEFINITIONS BASES Basis Moments split epsilon",
+        "replacements": "TopK Full LowRank Predicted",
+        "heads": "Reading Runner",
+        "measures": "attention_measures pairwise_overlap random_overlap",
+        "intrinsic": "two_nn",
+    }.items()
+    for name in names.split()
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name):
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return __all__
