@@ -6,7 +6,7 @@ from closed_form_problems import gap, noisy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toylm.closed_form import GramAccumulator, LinearRegression, Ridge
+from toylm.closed_form import GramAccumulator, LinearRegression, Ridge, RidgePath
 
 
 @settings(max_examples=25, deadline=None)
@@ -121,5 +121,8 @@ def test_progress_is_shown_when_asked_for(capsys):
     X, Y = noisy(n=50)
     GramAccumulator().add_blocks([(X, Y)], total=50, progress=True)
     assert "50" in capsys.readouterr().err
+    RidgePath().fit_blocks([(X[:25], Y[:25]), (X[25:], Y[25:])], total=50, progress=True)
+    assert "rows" in capsys.readouterr().err
     GramAccumulator().add_blocks([(X, Y)], total=50, progress=False)
+    Ridge().fit_blocks([(X, Y)])  # not a terminal: nothing
     assert not capsys.readouterr().err

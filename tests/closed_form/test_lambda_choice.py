@@ -61,6 +61,17 @@ def test_streamed_equals_in_memory(condition):
     assert gap(stream.weights_, memory.weights_) < 1e-9
 
 
+def test_streamed_and_rank_deficient():
+    X, Y = noisy(n=300, d=6)
+    X = np.hstack([X, X[:, :1] - X[:, 1:2]])
+    lambdas = np.logspace(-3, 2, 6)
+    memory = RidgePath(lambdas).fit(X, Y)
+    stream = RidgePath(lambdas).fit_blocks([(X[:100], Y[:100]), (X[100:], Y[100:])])
+    assert (memory.solver_, stream.solver_) == ("svd", "tsqr") and memory.rank_ == stream.rank_ == 6
+    np.testing.assert_allclose(stream.scores_, memory.scores_, rtol=1e-10)
+    assert gap(stream.weights_, memory.weights_) < 1e-11
+
+
 def test_many_targets_and_threads_give_the_same_scores(monkeypatch):
     X, Y = noisy(n=600, d=9, k=30)
     lambdas = np.logspace(-8, 4, 40)

@@ -76,10 +76,10 @@ def ill_conditioned(n, d, condition, seed=0):
     w = rng.standard_normal(d)
     residual = rng.standard_normal(n) / np.sqrt(n)
     residual -= U @ (U.T @ residual)
-    return X, X @ w + 1e-6 * residual, w
+    return X, X @ w + 1e-9 * residual, w
 
 
-def accuracy(n, d, repeats, condition=1e10):
+def accuracy(n, d, repeats, condition=1e12):
     """What QR-grade accuracy costs: the Cholesky path, the accurate path, LAPACK's QR, on one ill-conditioned matrix."""
     from scipy.linalg import qr, solve_triangular
 

@@ -51,13 +51,8 @@ class GramAccumulator:
 
     def add_blocks(self, blocks, total=None, progress=None):
         """Add every (X, Y) of an iterable or of a callable that returns one. progress: True, False, or None (a terminal)."""
-        from tqdm import tqdm
-
-        bar = tqdm(total=total, unit="rows", unit_scale=True, disable=None if progress is None else not progress)
-        with bar:
-            for X, Y in StreamSource(blocks).blocks():
-                self.add(X, Y)
-                bar.update(len(X))
+        for X, Y in StreamSource(blocks, total, progress).blocks():
+            self.add(X, Y)
         return self
 
     def copy(self):

@@ -46,9 +46,10 @@ class LinearRegression(_Linear):
         X, Y = self._fit_X_y(X, y, finite=_small(X))
         return self._store(least_squares(ArraySource(X, Y), 0.0, self.fit_intercept, self.solver))
 
-    def fit_blocks(self, blocks):
-        """Fit from a callable that returns a fresh iterator of (X, Y) blocks; it is called once a pass."""
-        return _fit_blocks(self, blocks, 0.0, self.fit_intercept, self.solver)
+    def fit_blocks(self, blocks, total=None, progress=None):
+        """Fit rows that do not fit in memory: see Ridge.fit_blocks."""
+        source = block_source(self, blocks, total, progress)
+        return self._store(least_squares(source, 0.0, self.fit_intercept, self.solver))
 
 
 class Ridge(_Linear):
@@ -82,10 +83,15 @@ class Ridge(_Linear):
             return self._store(solve_moments(GramAccumulator().add(X, Y), self.lambda_reg, self.fit_intercept))
         return self._store(least_squares(ArraySource(X, Y), self.lambda_reg, self.fit_intercept, self.solver))
 
-    def fit_blocks(self, blocks):
-        """Fit from a callable that returns a fresh iterator of (X, Y) blocks; it is called once a pass (see solver_)."""
+    def fit_blocks(self, blocks, total=None, progress=None):
+        """Fit rows that do not fit in memory, in memory of one block.
+
+        blocks: a list of (X, Y), or a callable that returns a fresh iterator of them; it is called once a pass (passes_).
+        progress: show a bar for each pass; None on a terminal only. total: the number of rows, where known.
+        """
         self._check_lambda()
-        return _fit_blocks(self, blocks, self.lambda_reg, self.fit_intercept, self.solver)
+        source = block_source(self, blocks, total, progress)
+        return self._store(least_squares(source, self.lambda_reg, self.fit_intercept, self.solver))
 
     def partial_fit(self, X, y):
         """Add rows and solve again: d^3 / 3 beside the rows' own n d^2."""
@@ -134,12 +140,13 @@ def _small(X):
     return np.asarray(X).size < 1_000_000
 
 
-def _fit_blocks(model, blocks, lambda_reg, fit_intercept, solver):
+def block_source(model, blocks, total=None, progress=None):
+    """A StreamSource of `blocks`, after the model has learned the shapes from the first of them."""
     if not callable(blocks):
         blocks = list(blocks)
-    first_X, first_Y = next(iter(blocks() if callable(blocks) else blocks), (None, None))
-    if first_X is None:
+    X, Y = next(iter(blocks() if callable(blocks) else blocks), (None, None))
+    if X is None:
         raise ValueError("no blocks to fit: Found array with 0 sample(s)")
-    model.n_features_in_ = as_matrix(first_X).shape[1]
-    model._one_target = np.ndim(first_Y) == 1
-    return model._store(least_squares(StreamSource(blocks), lambda_reg, fit_intercept, solver))
+    model.n_features_in_ = as_matrix(X).shape[1]
+    model._one_target = np.ndim(Y) == 1
+    return StreamSource(blocks, total, progress)

@@ -23,15 +23,32 @@ class ArraySource:
 
 
 class StreamSource:
-    """A callable that returns a fresh iterator of (X_block, Y_block), or a list of such pairs."""
+    """A callable that returns a fresh iterator of (X_block, Y_block), or a list of such pairs.
 
-    def __init__(self, blocks):
+    progress: show a bar for every pass over the rows; True, False, or None for only on a terminal. total: rows, where known.
+    """
+
+    def __init__(self, blocks, total=None, progress=False):
         self._blocks = blocks
+        self.total, self.progress = total, progress
 
     def blocks(self):
-        for X, Y in self._blocks() if callable(self._blocks) else self._blocks:
-            X, Y = np.asarray(X), np.asarray(Y)
-            yield X, Y.reshape(len(Y), -1)
+        pairs = self._blocks() if callable(self._blocks) else self._blocks
+        if self.progress is False:
+            yield from map(_pair, pairs)
+            return
+        from tqdm import tqdm
+
+        hide = None if self.progress is None else False
+        with tqdm(total=self.total, unit="rows", unit_scale=True, disable=hide, leave=False) as bar:
+            for X, Y in map(_pair, pairs):
+                yield X, Y
+                bar.update(len(X))
+
+
+def _pair(block):
+    X, Y = (np.asarray(part) for part in block)
+    return X, Y.reshape(len(Y), -1)
 
 
 def moments(X, Y, shift_x, shift_y, R=None, kernel=None):

@@ -19,8 +19,8 @@ import numpy as np
 
 from .estimator import as_matrix, as_targets, check_choice, check_lambda
 from .gram import GramAccumulator
-from .linear import _Linear
-from .passes import ArraySource, StreamSource, centred_rows
+from .linear import _Linear, block_source
+from .passes import ArraySource, centred_rows
 from .solvers import Solution, factor_spd, precondition, rank_tolerance, tsqr
 
 _DIRECT_WORK = 1e9  # n d min(n, d) up to which the SVD of X itself is taken
@@ -44,7 +44,7 @@ class Spectrum:
     def _direct(self, X, Y):
         from scipy.linalg import svd
 
-        self.n = len(X)
+        self.n, self.solver, self.passes = len(X), "svd", 1
         self.mean_x = X.mean(axis=0, dtype=np.float64) if self.fit_intercept else np.zeros(X.shape[1])
         self.mean_y = Y.mean(axis=0) if self.fit_intercept else np.zeros(Y.shape[1])
         U, s, Vt = svd(centred_rows(X, self.mean_x), full_matrices=False, check_finite=False)
@@ -70,6 +70,7 @@ class Spectrum:
         A, B = gram.normal_equations(self.fit_intercept)
         factored = factor_spd(A)
         if factored is not None and factored[2] > _WELL_CONDITIONED:
+            self.solver, self.passes = "eigh", 1
             values, self.V = eigh(A, check_finite=False)
             self.s = np.sqrt(values)
             self.M = self.V / self.s
@@ -77,12 +78,14 @@ class Spectrum:
             return
         found = precondition(self.source, gram, 0.0, self.fit_intercept)
         if found is not None:
-            self.R, G, C, _ = found
+            self.R, G, C, steps = found
+            self.solver, self.passes = "cholesky_qr", 1 + steps
             T = cholesky(G)
             left, self.s, Vt = svd(T @ self.R)
             self.V, self.M = Vt.T, solve_triangular(T, left)
             self.c = self.M.T @ C
             return
+        self.solver, self.passes = "tsqr", 2
         R, C = tsqr(self.source, self.mean_x, self.mean_y)
         left, s, Vt = svd(R, full_matrices=False)
         keep = s > rank_tolerance(self.n, len(self.mean_x)) * s[0]
@@ -220,7 +223,8 @@ class RidgePath(_Linear):
     Parameters: lambdas, the path (None: 60 values from 1e-12 to 100 times the mean squared singular value); criterion "loo"
     or "gcv"; per_target, one lambda for each target or one for all; fit_intercept.
     Attributes: lambda_ (float, or (k,) per target); lambdas_ (m,); scores_ (m, k), mean squared error left out, or GCV;
-    best_score_; those of Ridge.
+    best_score_; those of Ridge, with solver_ "svd" (of X itself) or, past 10^9
+    multiply-adds, "eigh" (of X'X, rcond > 1e-4), "cholesky_qr" or "tsqr" and an SVD of R; passes_, before that for the errors.
     """
 
     def __init__(self, lambdas=None, criterion="loo", per_target=False, fit_intercept=True):
@@ -236,12 +240,9 @@ class RidgePath(_Linear):
             raise ValueError(f"leave-one-out needs at least 2 rows, got n_samples = {len(X)} (1 sample)")
         return self._choose(Spectrum(ArraySource(X, Y), self.fit_intercept))
 
-    def fit_blocks(self, blocks):
-        """Fit from a callable that returns a fresh iterator of (X, Y) blocks; it is called two to four times."""
-        X, Y = next(iter(blocks()))
-        self.n_features_in_ = as_matrix(X).shape[1]
-        self._one_target = np.ndim(Y) == 1
-        return self._choose(Spectrum(StreamSource(blocks), self.fit_intercept))
+    def fit_blocks(self, blocks, total=None, progress=None):
+        """Fit rows that do not fit in memory: see Ridge.fit_blocks; the rows are read two to four times."""
+        return self._choose(Spectrum(block_source(self, blocks, total, progress), self.fit_intercept))
 
     def _choose(self, spectrum):
         check_choice(self.criterion, "criterion", ("loo", "gcv"))
@@ -270,9 +271,8 @@ class RidgePath(_Linear):
         high = spectrum.s.max(initial=0.0) ** 2 + smallest
         rcond = (low + smallest) / high if high else 0.0
         intercept = spectrum.mean_y - spectrum.mean_x @ coef
-        solver = "svd" if spectrum.U is not None else "eigh" if spectrum.R is None else "cholesky_qr"
         self.spectrum_ = spectrum
-        self._store(Solution(coef, intercept, solver, rcond, len(spectrum.s)))
+        self._store(Solution(coef, intercept, spectrum.solver, rcond, len(spectrum.s), spectrum.passes))
         if self.per_target and self._one_target:
             self.lambda_, self.best_score_ = float(self.lambda_[0]), float(self.best_score_[0])
         spectrum.source = spectrum.U = spectrum.rest = None
