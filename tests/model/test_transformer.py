@@ -177,6 +177,8 @@ def test_activations_by_name():
     np.testing.assert_allclose(heads, block.head_outputs, atol=1e-12)
     np.testing.assert_allclose(block.residual_mid, block.residual_in + heads @ p["blocks.1.w_o"].array, atol=1e-12)
     np.testing.assert_allclose(a.blocks[0].residual_out, block.residual_in)
+    hidden = block.ff_hidden @ p["blocks.1.w_ff2"].array
+    np.testing.assert_allclose(block.residual_mid + hidden, block.residual_out, atol=1e-12)
     np.testing.assert_allclose(a.final_norm @ p["token_embed"].array.T, logits.reshape(21, 11), atol=1e-12)
     x, w = block.norm1, model.head_mats("v", 1)
     np.testing.assert_allclose(x @ w[1].array, block.values[:, 1].reshape(21, 6), atol=1e-12)

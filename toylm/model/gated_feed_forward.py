@@ -1,6 +1,7 @@
 """The gated feed-forward part: (silu(h·gate) * h·up)·w_ff2, added to the stream."""
 
-from ..kernels.swiglu import swiglu_backward, swiglu_forward
+from ..kernels.swiglu import swiglu_backward
+from .hidden import hidden_rows
 from .linear import Linear
 
 
@@ -15,17 +16,18 @@ class GatedFeedForward:
         return [*self.ff1.layout(), *self.ff2.layout()]
 
     def forward(self, parameters, h, residual, a, out):
-        """out (N, d) = residual + the gated hidden · w_ff2; ff_pre (N, 2 d_ff) and ff_hidden (N, d_ff) are kept in `a`."""
+        """out (N, d) = residual + the gated hidden · w_ff2; ff_pre (N, 2 d_ff) is kept in `a`."""
         self.ff1.forward(parameters, h, a.ff_pre)
-        swiglu_forward(a.ff_pre, a.ff_hidden)
-        self.ff2.forward(parameters, a.ff_hidden, out, residual)
+        hidden = hidden_rows("swiglu", a.ff_pre, a.shared_hidden)
+        self.ff2.forward(parameters, hidden, out, residual)
 
     def backward(self, parameters, gradients, workspace, dout, h, a, dh):
         """dh (N, d) = gradient of h, overwritten; dout (N, d) is left as it is."""
-        dhidden = workspace.take("dhidden", a.ff_hidden.shape)
+        hidden = hidden_rows("swiglu", a.ff_pre, a.shared_hidden)
+        dhidden = workspace.take("dhidden", hidden.shape)
         dpre = workspace.take("dpre", a.ff_pre.shape)
         # forward: out = residual + hidden·w_ff2
-        self.ff2.backward(parameters, gradients, dout, a.ff_hidden, dhidden)
+        self.ff2.backward(parameters, gradients, dout, hidden, dhidden)
         # forward: hidden = silu(gate) * up
         swiglu_backward(dhidden, a.ff_pre, dpre)
         # forward: pre = h·w_ff1

@@ -1,77 +1,10 @@
-"""Text from a model: the key-value cache, sampling, and the window that slides when the text outgrows the context.
-
-A cached step equals the full forward pass over the tokens in the cache (tested). When the cache is full, the oldest `slide`
-tokens are dropped and the rest is computed anew, because both kinds of positions count from the window's start; slide 1 is
-the trailing window of the last context_length tokens at every step, a larger slide costs less.
-"""
+"""Text from a model: sampling, streams of tokens, and several texts decoded together."""
 
 import numpy as np
 
+from .decoder import Decoder, KeyValueCache
 
-class KeyValueCache:
-    """Keys and values of the tokens so far, (L, H, T, h) each, and the logits of the next one."""
-
-    def __init__(self, model, slide=None):
-        c, self.model = model.config, model
-        self.slide = max(1, c.context_length // 8) if slide is None else int(slide)
-        if not 1 <= self.slide <= c.context_length:
-            raise ValueError(f"slide is {slide}; it must be from 1 to the context length {c.context_length}")
-        shape = (c.n_layers, c.n_heads, c.context_length, c.d_head)
-        self.keys, self.values = np.zeros(shape, model.dtype), np.zeros(shape, model.dtype)
-        self.tokens = []
-        self.logits = np.zeros(c.vocab_size, model.dtype)
-        self._work = np.zeros(7 * c.d_model + c.d_ff + c.context_length, model.dtype)
-        self._plan()
-
-    def _plan(self):
-        """Where each parameter starts in the flat buffer, and the rotary tables."""
-        parameters = self.model.parameters
-        starts, at = {}, 0
-        for name, rows, columns in parameters.layout:
-            starts[name] = at
-            at += rows * columns
-        roles = ("norm1_gamma", "w_qkv", "w_o", "norm2_gamma", "w_ff1", "w_ff2")
-        layers = range(self.model.config.n_layers)
-        self._offsets = np.array([[starts[f"blocks.{i}.{role}"] for role in roles] for i in layers], np.int64)
-        self._embed, self._final = starts["token_embed"], starts["norm_final_gamma"]
-        self._position = starts.get("pos_embed", -1)
-        attention = self.model.blocks[0].attention
-        empty = np.zeros((0, 1), self.model.dtype)
-        self._cos, self._sin = (attention.cos, attention.sin) if attention.rope else (empty, empty)
-
-    def append(self, token):
-        """Take in one more token; returns the logits (V,) of the next, overwritten by the next call."""
-        from ..kernels.decode import decode_token
-
-        c = self.model.config
-        if not 0 <= token < c.vocab_size:
-            raise ValueError(f"token id {token} is out of range; this model has ids 0 to {c.vocab_size - 1}")
-        if len(self.tokens) == c.context_length:
-            return self.extend([token])
-        decode_token(
-            self.model.parameters.flat, self._offsets, self._embed, self._position, self._final, int(token),
-            len(self.tokens), c.d_model, c.d_ff, c.n_heads, c.norm_eps, self._cos, self._sin, self.keys, self.values,
-            self._work, self.logits,
-        )  # fmt: skip
-        self.tokens.append(int(token))
-        return self.logits
-
-    def extend(self, tokens):
-        """Take in several tokens in one forward pass over the window they leave; returns the logits of the next."""
-        c = self.model.config
-        window = [*self.tokens, *map(int, tokens)]
-        if len(window) > c.context_length:
-            # Drop in steps of `slide`, so that the window does not depend on how the tokens arrived.
-            excess = len(window) - c.context_length
-            window = window[-(-excess // self.slide) * self.slide :]
-            window = window or [int(tokens[-1])]
-        a = self.model._forward_to_norm(self.model._tokens(np.array([window])))
-        for layer, block in enumerate(a.blocks):
-            self.keys[layer, :, : len(window)] = block.keys[0]
-            self.values[layer, :, : len(window)] = block.values[0]
-        self.model.unembedding.forward(self.model.parameters, a.final_norm[-1:], self.logits[None])
-        self.tokens = window
-        return self.logits
+__all__ = ["Decoder", "KeyValueCache", "check_sampling", "generate_batch", "sample_logits_row", "stream"]
 
 
 def sample_logits_row(logits, temperature=1.0, top_k=None, top_p=None, rng=None):
@@ -114,6 +47,13 @@ def check_sampling(temperature, top_k, top_p, max_tokens):
 def stream(model, prompt_ids, max_tokens, temperature=1.0, top_k=None, top_p=None, seed=0, stop_ids=(), slide=None):
     """Check the settings, then return an iterator over at most max_tokens new ids; it ends before an id of stop_ids."""
     check_sampling(temperature, top_k, top_p, max_tokens)
+    prompt = _checked_prompt(model, prompt_ids)
+    if temperature == 0 or top_k == 1:
+        return _stream_greedy(model, prompt, max_tokens, stop_ids, slide)
+    return _stream(model, prompt, max_tokens, temperature, top_k, top_p, seed, frozenset(stop_ids), slide)
+
+
+def _checked_prompt(model, prompt_ids):
     prompt = [int(i) for i in prompt_ids]
     if not prompt:
         raise ValueError("the prompt has no tokens; give at least one (the end-of-text token starts a new document)")
@@ -121,7 +61,7 @@ def stream(model, prompt_ids, max_tokens, temperature=1.0, top_k=None, top_p=Non
     if low < 0 or high >= model.config.vocab_size:
         bad = low if low < 0 else high
         raise ValueError(f"token id {bad} is out of range; this model has ids 0 to {model.config.vocab_size - 1}")
-    return _stream(model, prompt, max_tokens, temperature, top_k, top_p, seed, frozenset(stop_ids), slide)
+    return prompt
 
 
 def _stream(model, prompt, max_tokens, temperature, top_k, top_p, seed, stop_ids, slide):
@@ -137,3 +77,60 @@ def _stream(model, prompt, max_tokens, temperature, top_k, top_p, seed, stop_ids
         yield token
         if count < max_tokens:
             logits = cache.append(token)
+
+
+def _stop_table(model, stop_ids):
+    """(V,) bool, true at stop_ids; ids that the model does not have are never met."""
+    table = np.zeros(model.config.vocab_size, np.bool_)
+    table[[i for i in stop_ids if 0 <= i < table.size]] = True
+    return table
+
+
+def _stream_greedy(model, prompt, max_tokens, stop_ids, slide):
+    """The likeliest tokens, many a compiled call."""
+    if max_tokens == 0:
+        return
+    decoder, stops = Decoder(model, 1, slide), _stop_table(model, stop_ids)
+    new = [sample_logits_row(decoder.extend(0, prompt), temperature=0)]
+    while True:
+        for token in new:
+            if stops[token]:
+                return
+            yield token
+        max_tokens -= len(new)
+        if max_tokens == 0:
+            return
+        new = decoder.greedy([0], new[-1:], max_tokens, stops)[0]
+
+
+def generate_batch(model, prompts, max_tokens, temperature=1.0, top_k=None, top_p=None, seed=0, stop_ids=(), slide=None):
+    """The new ids of each prompt, decoded together: a list of lists.
+
+    Text i is the one that `generate(prompts[i], ..., seed=seed + i)` gives by itself: the streams share the reading of the
+    weights and the threads, not their rounding. prompts: lists of ids, of any lengths.
+    """
+    check_sampling(temperature, top_k, top_p, max_tokens)
+    prompts = [_checked_prompt(model, prompt) for prompt in prompts]
+    texts = [[] for _ in prompts]
+    if max_tokens == 0 or not prompts:
+        return texts
+    greedy, stops = temperature == 0 or top_k == 1, _stop_table(model, stop_ids)
+    rngs = [np.random.default_rng(seed + i) for i in range(len(prompts))]
+    decoder, active = Decoder(model, len(prompts), slide), list(range(len(prompts)))
+    new = [[sample_logits_row(decoder.extend(i, prompt), temperature, top_k, top_p, rngs[i])] for i, prompt in enumerate(prompts)]
+    while True:
+        going = []
+        for i, ids in zip(active, new):
+            ended = stops[ids[-1]]
+            texts[i] += ids[:-1] if ended else ids
+            if not ended and len(texts[i]) < max_tokens:
+                going.append(i)
+        if not going:
+            return [ids[:max_tokens] for ids in texts]
+        active, newest = going, [texts[i][-1] for i in going]
+        if greedy:
+            # The stream that has most yet to write decides; what the others write beyond their end is cut.
+            new = decoder.greedy(active, newest, max(max_tokens - len(texts[i]) for i in active), stops)
+        else:
+            decoder.append(active, newest)
+            new = [[sample_logits_row(decoder.logits[i], temperature, top_k, top_p, rngs[i])] for i in active]

@@ -142,6 +142,12 @@ class TransformerLM:
         """The new token ids as a list. temperature 0 takes the likeliest; a stop id ends the text and is not included."""
         return list(self.stream(prompt_ids, max_tokens, temperature, top_k, top_p, seed, stop_ids))
 
+    def generate_batch(self, prompts, max_tokens, temperature=1.0, top_k=None, top_p=None, seed=0, stop_ids=()):
+        """The new ids of several prompts, decoded together: text i equals `generate(prompts[i], ..., seed=seed + i)`."""
+        from .generation import generate_batch
+
+        return generate_batch(self, prompts, max_tokens, temperature, top_k, top_p, seed, stop_ids)
+
     def generate_from_ids(self, start_ids, max_tokens, temperature=0.0):
         """start_ids followed by the new ids; temperature 0 or below takes the likeliest."""
         return [*map(int, start_ids), *self.generate(start_ids, max_tokens, max(temperature, 0.0))]
@@ -209,8 +215,8 @@ class TransformerLM:
     def workspace_bytes(self, batch, length):
         """Bytes of activations and gradient buffers that training on (batch, length) tokens takes."""
         c, N = self.config, batch * length
-        block = N * (4 * c.d_model + c.d_qkv + c.d_q + c.d_ff_in + c.d_ff + 2 + c.n_heads)
-        backward = N * (3 * c.d_model + c.d_q + c.d_qkv + c.d_ff + (c.d_ff_in if c.d_ff_in > c.d_ff else 0))
+        block = N * (4 * c.d_model + c.d_qkv + c.d_q + c.d_ff_in + 2 + c.n_heads)
+        backward = N * (3 * c.d_model + c.d_q + c.d_qkv + 2 * c.d_ff + (c.d_ff_in if c.d_ff_in > c.d_ff else 0))
         chunk = min(max(64, CHUNK_BYTES // (c.vocab_size * self.dtype.itemsize)), N) * c.vocab_size
         return self.dtype.itemsize * (c.n_layers * block + backward + 2 * N * c.d_model + chunk) + 8 * N
 

@@ -53,7 +53,8 @@ class BlockActivations:
         self.head_outputs, self.log_sums = take(f"{i}.head_outputs", (N, config.d_q)), take(f"{i}.log_sums", (N, H))
         self.residual_mid = take(f"residual.{2 * i + 1}", (N, d))
         self.norm2, self.rstd2 = take(f"{i}.norm2", (N, d)), take(f"{i}.rstd2", (N,))
-        self.ff_pre, self.ff_hidden = take(f"{i}.ff_pre", (N, config.d_ff_in)), take(f"{i}.ff_hidden", (N, config.d_ff))
+        self.ff_pre = take(f"{i}.ff_pre", (N, config.d_ff_in))
+        self.feed_forward, self.shared_hidden = config.feed_forward, take("ff_hidden", (N, config.d_ff))
         self.residual_out = take(f"residual.{2 * i + 2}", (N, d))
 
     def _heads(self, first, count):
@@ -63,6 +64,13 @@ class BlockActivations:
     queries = property(lambda self: self._heads(0, self.n_heads), doc="(B, H, T, h), after rotary positions.")
     keys = property(lambda self: self._heads(self.n_heads, self.n_kv_heads), doc="(B, K, T, h), after rotary positions.")
     values = property(lambda self: self._heads(self.n_heads + self.n_kv_heads, self.n_kv_heads), doc="(B, K, T, h).")
+
+    @property
+    def ff_hidden(self):
+        """(N, d_ff). Computed from ff_pre when asked for: the blocks share one buffer for it, `shared_hidden`."""
+        from .hidden import hidden_rows
+
+        return hidden_rows(self.feed_forward, self.ff_pre, np.empty_like(self.shared_hidden))
 
     @property
     def attention_probabilities(self):

@@ -1,0 +1,124 @@
+"""Decoding with a key-value cache: one or many streams of tokens through one model, and the window that slides.
+
+A cached step equals the full forward pass over the tokens in the cache (tested). When the cache is full, the oldest `slide`
+tokens are dropped and the rest is computed anew, because both kinds of positions count from the window's start; slide 1 is
+the trailing window of the last context_length tokens at every step, a larger slide costs less.
+"""
+
+import numpy as np
+
+GREEDY_STEPS = 32  # tokens a compiled call: few enough to show a text while it comes
+
+
+class Decoder:
+    """`tokens[s]`: the ids in the cache of stream s; `logits` (S, V): of the next token of each."""
+
+    def __init__(self, model, streams=1, slide=None):
+        c, self.model = model.config, model
+        self.slide = max(1, c.context_length // 8) if slide is None else int(slide)
+        if not 1 <= self.slide <= c.context_length:
+            raise ValueError(f"slide is {slide}; it must be from 1 to the context length {c.context_length}")
+        shape = (streams, c.n_layers, c.n_kv_heads, c.d_head, c.context_length)
+        self.keys, self.values = np.zeros(shape, model.dtype), np.zeros(shape, model.dtype)
+        self.tokens = [[] for _ in range(streams)]
+        self.logits = np.zeros((streams, c.vocab_size), model.dtype)
+        width = 3 * c.d_model + c.d_qkv + c.d_q + c.d_ff_in + c.d_ff + c.context_length
+        self._work = np.zeros((streams, width), model.dtype)
+        self._newest, self._positions = np.zeros((2, streams), np.int64)
+        self._found, self._counts = np.zeros((streams, GREEDY_STEPS), np.int64), np.zeros(streams, np.int64)
+        self._no_stops = np.zeros(c.vocab_size, np.bool_)
+        self._plan()
+
+    def _plan(self):
+        """Where each parameter starts in the flat buffer, and the rotary tables: see toylm.kernels.decode."""
+        from ..kernels import decode
+
+        c, starts, at = self.model.config, {}, 0
+        for name, rows, columns in self.model.parameters.layout:
+            starts[name] = at
+            at += rows * columns
+        blocks = [[starts.get(f"blocks.{i}.{role}", -1) for role in decode.ROLES] for i in range(c.n_layers)]
+        self._offsets = np.array(blocks, np.int64)
+        plan = [c.d_model, c.d_ff, c.n_heads, c.n_kv_heads, c.d_head, c.norm == "layer"]
+        plan += [decode.FEED_FORWARDS.index(c.feed_forward), starts["token_embed"], starts.get("pos_embed", -1)]
+        plan += [starts["norm_final_gamma"], starts.get("norm_final_beta", -1), starts[self.model.unembedding.name]]
+        self._sizes = np.array(plan, np.int64)
+        attention = self.model.blocks[0].attention
+        empty = np.zeros((0, 1), self.model.dtype)
+        self._cos, self._sin = (attention.cos, attention.sin) if attention.rope else (empty, empty)
+
+    def extend(self, stream, tokens):
+        """Take several tokens into one stream, in one forward pass over the window they leave; returns its logits (V,)."""
+        c = self.model.config
+        window = [*self.tokens[stream], *map(int, tokens)]
+        if len(window) > c.context_length:
+            # Drop in steps of `slide`, so that the window does not depend on how the tokens arrived.
+            excess = len(window) - c.context_length
+            window = window[-(-excess // self.slide) * self.slide :]
+            window = window or [int(tokens[-1])]
+        a = self.model._forward_to_norm(self.model._tokens(np.array([window])))
+        for layer, block in enumerate(a.blocks):
+            self.keys[stream, layer, :, :, : len(window)] = block.keys[0].swapaxes(1, 2)
+            self.values[stream, layer, :, :, : len(window)] = block.values[0].swapaxes(1, 2)
+        self.model.unembedding.forward(self.model.parameters, a.final_norm[-1:], self.logits[stream : stream + 1])
+        self.tokens[stream] = window
+        return self.logits[stream]
+
+    def append(self, streams, tokens):
+        """Take one more token into each of `streams`; their logits are then those of the next."""
+        self._advance(streams, tokens, 1, self._no_stops)
+
+    def greedy(self, streams, tokens, steps, stops):
+        """Take a token into each of `streams` and go on with the likeliest ones: a list of up to `steps` new ids for each.
+
+        A stream ends with an id of `stops` (V,) bool. All but the newest id of each are then in its cache. Raises
+        FloatingPointError where logits are not finite.
+        """
+        found = self._advance(streams, tokens, min(steps, GREEDY_STEPS), stops)
+        if any(ids[-1] < 0 for ids in found):
+            raise FloatingPointError("the model's logits are not finite: its weights have diverged")
+        return found
+
+    def _advance(self, streams, tokens, steps, stops):
+        from ..kernels.decode import decode, decode_one
+
+        c, new = self.model.config, {}
+        going = []
+        for stream, token in zip(streams, tokens):
+            if not 0 <= token < c.vocab_size:
+                raise ValueError(f"token id {token} is out of range; this model has ids 0 to {c.vocab_size - 1}")
+            if len(self.tokens[stream]) == c.context_length:
+                logits = self.extend(stream, [token])
+                new[stream] = [int(np.argmax(logits)) if np.isfinite(logits).all() else -1]
+                continue
+            self._newest[stream], self._positions[stream], self._counts[stream] = token, len(self.tokens[stream]), 0
+            going.append(stream)
+        if going:
+            run = decode_one if len(going) == 1 else decode
+            run(self.model.parameters.flat, self._offsets, self._sizes, c.norm_eps, self._cos, self._sin, self._newest,
+                self._positions, np.array(going, np.int64), steps, stops, self._found, self._counts, self.keys, self.values,
+                self._work, self.logits)  # fmt: skip
+        for stream, token in zip(streams, tokens):
+            if stream not in new:
+                new[stream] = self._found[stream, : self._counts[stream]].tolist()
+                self.tokens[stream] += [int(token), *new[stream][:-1]]
+        return [new[stream] for stream in streams]
+
+
+class KeyValueCache:
+    """The decoder of a single text: `tokens`, the ids in the cache, and `logits` (V,), those of the next one."""
+
+    def __init__(self, model, slide=None):
+        self.decoder = Decoder(model, 1, slide)
+
+    tokens = property(lambda self: self.decoder.tokens[0], doc="The ids in the cache.")
+    logits = property(lambda self: self.decoder.logits[0], doc="(V,), overwritten by the next call.")
+
+    def append(self, token):
+        """Take in one more token; returns the logits (V,) of the next."""
+        self.decoder.append([0], [token])
+        return self.logits
+
+    def extend(self, tokens):
+        """Take in several tokens in one forward pass; returns the logits (V,) of the next."""
+        return self.decoder.extend(0, tokens)
