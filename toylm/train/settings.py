@@ -67,7 +67,7 @@ class TrainSettings:
     context_length: int = _setting(128, "model", "tokens in a training sequence", fixed=True, at_least=1)
     positions: str = _setting("rope", "model", "position encoding", fixed=True, choices=("rope", "learned"))
     precision: str = _setting(
-        "float32", "model", "arithmetic of the kernels", fixed=True, choices=("float32", "float64"))
+        "float32", "model", "arithmetic of the kernels", fixed=True, choices=("float32", "float64", "bf16"))
 
     # -- optimization
     optimizer: str = _setting(
