@@ -5,9 +5,24 @@ tokens are dropped and the rest is computed anew, because both kinds of position
 the trailing window of the last context_length tokens at every step, a larger slide costs less.
 """
 
+import contextlib
+
 import numpy as np
 
 GREEDY_STEPS = 32  # tokens a compiled call: few enough to show a text while it comes
+
+
+@contextlib.contextmanager
+def threads_at_most(count):
+    """Kernels use at most `count` threads inside: a single stream wakes no other thread up."""
+    import numba
+
+    before = numba.get_num_threads()
+    numba.set_num_threads(min(count, before))
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
 
 
 class Decoder:
@@ -80,7 +95,7 @@ class Decoder:
         return found
 
     def _advance(self, streams, tokens, steps, stops):
-        from ..kernels.decode import decode, decode_one
+        from ..kernels.decode import decode
 
         c, new = self.model.config, {}
         going = []
@@ -94,10 +109,10 @@ class Decoder:
             self._newest[stream], self._positions[stream], self._counts[stream] = token, len(self.tokens[stream]), 0
             going.append(stream)
         if going:
-            run = decode_one if len(going) == 1 else decode
-            run(self.model.parameters.flat, self._offsets, self._sizes, c.norm_eps, self._cos, self._sin, self._newest,
-                self._positions, np.array(going, np.int64), steps, stops, self._found, self._counts, self.keys, self.values,
-                self._work, self.logits)  # fmt: skip
+            with threads_at_most(len(going)):
+                decode(self.model.parameters.flat, self._offsets, self._sizes, c.norm_eps, self._cos, self._sin, self._newest,
+                       self._positions, np.array(going, np.int64), steps, stops, self._found, self._counts, self.keys,
+                       self.values, self._work, self.logits)  # fmt: skip
         for stream, token in zip(streams, tokens):
             if stream not in new:
                 new[stream] = self._found[stream, : self._counts[stream]].tolist()
