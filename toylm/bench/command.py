@@ -3,6 +3,10 @@
   toylm bench train --preset tiny --peers torch-eager,torch-compile
   toylm bench generate --preset tiny --peers torch-eager
   toylm bench matmul
+  toylm bench kernels --picture roofline.png
+  toylm bench fusions
+  toylm bench scaling --picture scaling.png
+  toylm bench startup
 
 A peer that is not installed is named and skipped. Every engine runs in a process of its own, so that peak memory and thread
 settings are its own.
@@ -10,15 +14,31 @@ settings are its own.
 
 import argparse
 import dataclasses
+import importlib
 import statistics
 
 from .presets import PRESETS
 from .sides import Side, choose
 
+# sub-commands with a module of their own: add_arguments(parser), run(args)
+MODULES = {
+    "kernels": ("gallery", "every kernel against naive loops, NumPy, PyTorch and the machine's limits"),
+    "fusions": ("fusions", "what each fused kernel saves in time and memory"),
+    "scaling": ("scaling", "time a step against sequence length, width, vocabulary and batch"),
+    "startup": ("startup", "seconds to --help, to the first step warm, and with a cold compile"),
+}
+
 
 def build_parser(parser):
-    """Sub-commands train, generate and matmul."""
-    kinds = parser.add_subparsers(dest="kind", required=True, metavar="train|generate|matmul")
+    """Sub-commands train, generate and matmul, and those of MODULES."""
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="|".join(("train", "generate", "matmul", *MODULES)))
+    for kind, (name, line) in MODULES.items():
+        module = importlib.import_module(f".{name}", __package__)
+        sub = kinds.add_parser(
+            kind, help=line, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        module.add_arguments(sub)
+        sub.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     for kind, line in (("train", "training steps with AdamW"), ("generate", "one stream, greedy, with a key-value cache")):
         sub = kinds.add_parser(kind, help=line, description=line, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
         sub.add_argument("--preset", default="tiny", choices=list(PRESETS), help="shape of the model and the batch")
@@ -38,6 +58,8 @@ def build_parser(parser):
 
 def run(args):
     """Returns the exit status."""
+    if args.kind in MODULES:
+        return importlib.import_module(f".{MODULES[args.kind][0]}", __package__).run(args)
     if args.kind == "matmul":
         from .products import run_products
 

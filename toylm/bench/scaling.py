@@ -1,0 +1,183 @@
+"""How the time of a training step grows with sequence length, width, vocabulary and batch, and the exponent of each.
+
+  toylm bench scaling --picture scaling.png
+  toylm bench scaling --only T,B
+
+A curve changes one size of a model with 4 blocks, d 128, d_ff = 4 d, 2,048 tokens of vocabulary. Every point is a process of
+its own; the points of a curve take turns; medians. The exponent is the slope of a straight line through the logarithms:
+1 is proportional, 2 quadratic. Beside it the slope between the last two points, where overheads weigh least, and the slope of
+the model's arithmetic. The longest sequence, T = 4096 at d 128, is the one that must train within 1 GiB.
+"""
+
+import dataclasses
+import math
+import statistics
+
+from ..errors import UsageError
+from .presets import Shape
+from .sides import Side
+
+MEMORY_LIMIT = 2**30
+TINY = Shape(vocab_size=2048, d_model=128, n_layers=4, n_heads=4, d_ff=512, length=128, batch=16)
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """One size that grows: its name on the axis, the values, and the Shape at each."""
+
+    size: str
+    title: str
+    values: tuple
+    shape: object
+
+
+CURVES = {
+    "T": Curve("T", "sequence length, B 1", (128, 256, 512, 1024, 2048, 4096),
+               lambda v: dataclasses.replace(TINY, length=v, batch=1)),
+    "d": Curve("d", "width (d_ff = 4 d, heads of 32), B 4", (64, 128, 256, 512, 1024),
+               lambda v: dataclasses.replace(TINY, d_model=v, d_ff=4 * v, n_heads=v // 32, batch=4)),
+    "V": Curve("V", "vocabulary, B 16", (512, 2048, 8192, 32768), lambda v: dataclasses.replace(TINY, vocab_size=v)),
+    "B": Curve("B", "batch", (1, 2, 4, 8, 16, 32, 64), lambda v: dataclasses.replace(TINY, batch=v)),
+}  # fmt: skip
+
+
+def add_arguments(parser):
+    """The arguments of `toylm bench scaling`."""
+    parser.add_argument("--only", default=",".join(CURVES), metavar="SIZES", help="comma-separated: T, d, V, B")
+    parser.add_argument("--rounds", type=int, default=5, help="how often the points of a curve take turns (default: 5)")
+    parser.add_argument("--seconds", type=float, default=0.2, help="how long a turn lasts (default: 0.2)")
+    parser.add_argument("--threads", type=int, default=None, help="threads (default: physical cores)")
+    parser.add_argument("--precision", default="float32", help="toylm's precision (default: float32)")
+    parser.add_argument("--json", default=None, metavar="FILE", help="write every number there")
+    parser.add_argument("--picture", default=None, metavar="FILE", help="draw the curves there (PNG)")
+
+
+def exponent(sizes, seconds):
+    """The b of the least-squares line log seconds = a + b log size. Raises ValueError for fewer than two sizes."""
+    if len(set(sizes)) < 2:
+        raise ValueError(f"an exponent takes at least two different sizes, not {list(sizes)}")
+    x, y = [math.log(s) for s in sizes], [math.log(s) for s in seconds]
+    return statistics.linear_regression(x, y).slope
+
+
+def chosen_curves(names):
+    """The curves of a comma-separated list. Raises UsageError for an unknown name."""
+    chosen = [name.strip() for name in names.split(",") if name.strip()]
+    for name in chosen:
+        if name not in CURVES:
+            raise UsageError(f"no size {name!r} to grow; valid: {', '.join(CURVES)}")
+    return [CURVES[name] for name in chosen]
+
+
+def measure(curve, rounds, seconds, threads, precision):
+    """One curve: a point a value, with ms a step, tokens/s, GFLOP/s, peak MiB, and the exponents."""
+    task = {"kind": "train", "threads": threads, "precision": precision}
+    sides = []
+    try:
+        for value in curve.values:
+            sides.append(Side("toylm", task | {"shape": dataclasses.asdict(curve.shape(value))}))
+        repeats = [max(1, round(seconds / side.measure(1)["seconds"])) for side in sides]
+        for side in sides:
+            side.answers.clear()
+        for _ in range(rounds):
+            for side, repeat in zip(sides, repeats):
+                side.measure(repeat)
+        points = [_point(value, curve.shape(value), side) for value, side in zip(curve.values, sides)]
+    finally:
+        for side in sides:
+            side.close()
+    times, flops = [p["seconds"] for p in points], [p["flops"] for p in points]
+    return {
+        "size": curve.size,
+        "title": curve.title,
+        "points": points,
+        "exponent": exponent(curve.values, times),
+        "last_exponent": exponent(curve.values[-2:], times[-2:]),
+        "arithmetic_exponent": exponent(curve.values, flops),
+    }
+
+
+def _point(value, shape, side):
+    return {
+        "value": value,
+        "seconds": side.seconds,
+        "tokens_per_second": shape.tokens / side.seconds,
+        "flops": shape.flops,
+        "gflops": shape.flops / side.seconds / 1e9,
+        "peak_bytes": side.peak_bytes,
+        "all_seconds": [a["seconds"] for a in side.answers],
+    }
+
+
+def run(args):
+    """Returns the exit status: 1 where the longest sequence does not train within the limit."""
+    from ..threads import physical_cores
+    from ..train.host import cpu_name
+
+    curves = chosen_curves(args.only)
+    threads = args.threads or physical_cores()
+    print(f"{cpu_name()}, {threads} threads, {args.precision}; a step of training with AdamW, medians of {args.rounds} turns")
+    # Compiling takes memory of its own, which a first process spends, so that the points do not.
+    Side("toylm", {"kind": "train", "threads": threads, "precision": args.precision,
+                   "shape": dataclasses.asdict(dataclasses.replace(TINY, batch=1))}).close()  # fmt: skip
+    results = []
+    for curve in curves:
+        results.append(measure(curve, args.rounds, args.seconds, threads, args.precision))
+        _print(results[-1])
+    status = 0
+    longest = next((r["points"][-1] for r in results if r["size"] == "T"), None)
+    if longest:
+        within = longest["peak_bytes"] <= MEMORY_LIMIT
+        status = 0 if within else 1
+        print(f"\nT = {longest['value']} at d {TINY.d_model} trains in {longest['peak_bytes'] / 2**20:.0f} MiB at the peak: "
+              f"{'within' if within else 'NOT within'} 1 GiB")  # fmt: skip
+    result = {"cpu": cpu_name(), "threads": threads, "precision": args.precision, "curves": results}
+    if args.json:
+        from ..files import write_json
+
+        write_json(args.json, result)
+    if args.picture:
+        draw(result, args.picture)
+        print(f"picture: {args.picture}")
+    return status
+
+
+def _print(result):
+    print(f"\n{result['size']} ({result['title']}): exponent {result['exponent']:.2f}, at the end {result['last_exponent']:.2f}, "
+          f"of the arithmetic {result['arithmetic_exponent']:.2f}")  # fmt: skip
+    print(f"{result['size']:>8}{'ms/step':>10}{'tokens/s':>11}{'GFLOP/s':>9}{'peak MiB':>10}")
+    for p in result["points"]:
+        print(f"{p['value']:>8}{p['seconds'] * 1e3:10.2f}{p['tokens_per_second']:11,.0f}{p['gflops']:9.0f}"
+              f"{p['peak_bytes'] / 2**20:10.0f}", flush=True)  # fmt: skip
+
+
+def draw(result, path):
+    """Draw the curves of `result` (what --json holds) into the PNG `path`. Raises UsageError without matplotlib."""
+    try:
+        import matplotlib
+    except ImportError:
+        raise UsageError("--picture needs matplotlib: pip install 'toylm[plot]'") from None
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from ..files import atomic_writer
+
+    with matplotlib.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
+        curves = result["curves"]
+        figure = Figure(figsize=(4.2 * len(curves), 3.8), dpi=120, layout="constrained")
+        FigureCanvasAgg(figure)
+        for axes, curve in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves):
+            x, y = [p["value"] for p in curve["points"]], [p["seconds"] * 1e3 for p in curve["points"]]
+            axes.plot(x, y, "o-", color="#2b6cb0", markersize=5, label=f"measured, exponent {curve['exponent']:.2f}")
+            last = curve["points"][-1]
+            ideal = [y[-1] * p["flops"] / last["flops"] for p in curve["points"]]
+            axes.plot(x, ideal, "--", color="#999999", linewidth=1,
+                      label=f"arithmetic, exponent {curve['arithmetic_exponent']:.2f}")  # fmt: skip
+            axes.set(xscale="log", yscale="log", title=curve["title"], xlabel=curve["size"], ylabel="ms a step")
+            axes.set_xticks(x, [f"{v:,}" for v in x])
+            axes.minorticks_off()
+            axes.grid(color="#e4e4e4", linewidth=0.6)
+            axes.legend(frameon=False, loc="upper left")
+        figure.suptitle(f"a training step on {result['cpu']}, {result['threads']} threads", x=0.01, ha="left")
+        with atomic_writer(path) as file:
+            figure.savefig(file, format="png")
