@@ -159,6 +159,7 @@ def draw(result, path):
         raise UsageError("--picture needs matplotlib: pip install 'toylm[plot]'") from None
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
     from ..files import atomic_writer
 
@@ -175,7 +176,10 @@ def draw(result, path):
                       label=f"arithmetic, exponent {curve['arithmetic_exponent']:.2f}")  # fmt: skip
             axes.set(xscale="log", yscale="log", title=curve["title"], xlabel=curve["size"], ylabel="ms a step")
             axes.set_xticks(x, [f"{v:,}" for v in x])
-            axes.minorticks_off()
+            axes.xaxis.set_minor_locator(NullLocator())
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axes.yaxis.set_minor_locator(NullLocator())
             axes.grid(color="#e4e4e4", linewidth=0.6)
             axes.legend(frameon=False, loc="upper left")
         figure.suptitle(f"a training step on {result['cpu']}, {result['threads']} threads", x=0.01, ha="left")
