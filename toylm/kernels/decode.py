@@ -49,37 +49,43 @@ def vector_matrix(x, w, stride, y):
             y[j] += a * w0[j]
 
 
+# A stream's activations are columns of its row of `work` (S, W), named by where they start: slices of a row are known to be
+# contiguous, columns of a matrix are not, and would not be vectorised.
 @jit
-def _linear(p, weight, bias, streams, x, y):
-    """y[s] = x[s]·W (+ b) for every s of `streams`; x (S, k), y (S, n)."""
-    k, n = x.shape[1], y.shape[1]
+def _linear(p, weight, bias, streams, work, x, k, y, n):
+    """y (n,) = x (k,)·W (+ b) of every stream."""
     panel = n if streams.shape[0] == 1 else max(64, PANEL_BYTES // (4 * k) // 64 * 64)
     for first in range(0, n, panel):
         last = min(first + panel, n)
         for s in streams:
-            vector_matrix(x[s], p[weight + first : weight + k * n], n, y[s, first:last])
+            vector_matrix(work[s, x : x + k], p[weight + first : weight + k * n], n, work[s, y + first : y + last])
     if bias >= 0:
+        b = p[bias : bias + n]
         for s in streams:
+            out = work[s, y : y + n]
             for j in range(n):
-                y[s, j] += p[bias + j]
+                out[j] += b[j]
 
 
 @jit
-def _norm(p, gamma, beta, is_layer_norm, eps, streams, x, y):
-    """y[s] = the norm of x[s], (S, d)."""
-    d = x.shape[1]
-    gain = p[gamma : gamma + d]
+def _rms_row(x, gain, eps, y):
+    total = x.dtype.type(0)
+    for j in range(x.shape[0]):
+        total += x[j] * x[j]
+    scale = x.dtype.type(1) / np.sqrt(total / x.dtype.type(x.shape[0]) + x.dtype.type(eps))
+    for j in range(x.shape[0]):
+        y[j] = x[j] * scale * gain[j]
+
+
+@jit
+def _norm(p, gamma, beta, is_layer_norm, eps, streams, work, x, d, y):
+    """y (d,) = the norm of x (d,) of every stream."""
     for s in streams:
-        row, out = x[s], y[s]
+        row, out = work[s, x : x + d], work[s, y : y + d]
         if is_layer_norm:
-            layernorm_row(row, gain, p[beta : beta + d], eps, out)
-            continue
-        total = row.dtype.type(0)
-        for j in range(d):
-            total += row[j] * row[j]
-        scale = row.dtype.type(1) / np.sqrt(total / row.dtype.type(d) + row.dtype.type(eps))
-        for j in range(d):
-            out[j] = row[j] * scale * gain[j]
+            layernorm_row(row, p[gamma : gamma + d], p[beta : beta + d], eps, out)
+        else:
+            _rms_row(row, p[gamma : gamma + d], eps, out)
 
 
 @jit
@@ -116,12 +122,12 @@ def _attend(q, keys, values, n, z, scores):
 
 
 @jit
-def _attention(plan, layer, cos, sin, positions, streams, qkv, keys, values, z, scores):
-    """Turn q and k, put k and v into the caches (S, L, K, h, T), and attend: z (S, H·h) from qkv (S, (H + 2K)·h)."""
+def _attention(plan, layer, cos, sin, positions, streams, work, qkv, z, scores, keys, values):
+    """Turn q and k, put k and v into the caches (S, L, K, h, T), and attend: z (H·h,) from qkv ((H + 2K)·h,)."""
     H, n_kv, h = plan[HEADS], plan[KV_HEADS], plan[D_HEAD]
     half, group = h // 2, H // n_kv
     for s in streams:
-        row, at = qkv[s], positions[s]
+        row, at = work[s, qkv:], positions[s]
         if cos.shape[0] > 0:
             for head in range(H + n_kv):
                 low, high = row[head * h : head * h + half], row[head * h + half : (head + 1) * h]
@@ -135,8 +141,8 @@ def _attention(plan, layer, cos, sin, positions, streams, qkv, keys, values, z, 
                 keys[s, layer, shared, m, at] = k[m]
                 values[s, layer, shared, m, at] = v[m]
             for head in range(shared * group, (shared + 1) * group):
-                here = slice(head * h, (head + 1) * h)
-                _attend(row[here], keys[s, layer, shared], values[s, layer, shared], at + 1, z[s, here], scores)
+                _attend(row[head * h : (head + 1) * h], keys[s, layer, shared], values[s, layer, shared], at + 1,
+                        work[s, z + head * h : z + (head + 1) * h], work[s, scores:])
 
 
 # One function an activation: an exponential that is inlined under an `if` confuses Numba's bookkeeping of variables.
@@ -164,11 +170,10 @@ def _silu(x, y):
 
 
 @jit
-def _activate(kind, streams, pre, hidden):
-    """hidden[s] = the activation of pre[s], which is twice as wide for SwiGLU."""
-    n = hidden.shape[1]
+def _activate(kind, streams, work, pre, hidden, n):
+    """hidden (n,) = the activation of pre, which is twice as wide for SwiGLU."""
     for s in streams:
-        x, y = pre[s], hidden[s]
+        x, y = work[s, pre : pre + n], work[s, hidden : hidden + n]
         if kind == GELU:
             _gelu(x, y)
         elif kind == RELU2:
@@ -176,48 +181,56 @@ def _activate(kind, streams, pre, hidden):
         else:
             _silu(x, y)
         if kind == SWIGLU:
+            up = work[s, pre + n : pre + 2 * n]
             for j in range(n):
-                y[j] *= x[n + j]
+                y[j] *= up[j]
 
 
 @jit
-def _add(streams, x, y):
+def _add(streams, work, x, y, d):
     for s in streams:
-        a, b = x[s], y[s]
-        for j in range(a.shape[0]):
+        a, b = work[s, x : x + d], work[s, y : y + d]
+        for j in range(d):
             a[j] += b[j]
 
 
 @jit
-def _token(p, offsets, plan, eps, cos, sin, tokens, positions, streams, keys, values, x, norm, qkv, z, out, pre, hidden, scores,
-           logits):
+def _token(p, offsets, plan, eps, cos, sin, tokens, positions, streams, keys, values, work, logits):
     """logits[s] (V,) of the token after tokens[s], which stands at positions[s], for every s of `streams`."""
-    d, is_layer, embed, learned = plan[D], plan[LAYER_NORM] == 1, plan[EMBED], plan[POSITIONS]
+    d, d_q, ff, is_layer = plan[D], plan[HEADS] * plan[D_HEAD], plan[D_FF], plan[LAYER_NORM] == 1
+    d_qkv, d_pre = d_q + 2 * plan[KV_HEADS] * plan[D_HEAD], 2 * ff if plan[FEED_FORWARD] == SWIGLU else ff
+    x, norm, out, qkv = 0, d, 2 * d, 3 * d
+    z = qkv + d_qkv
+    pre = z + d_q
+    hidden = pre + d_pre
+    scores = hidden + ff
     for s in streams:
-        row, start = x[s], embed + tokens[s] * d
+        row, start = work[s, :d], plan[EMBED] + tokens[s] * d
+        vector = p[start : start + d]
         for j in range(d):
-            row[j] = p[start + j]
-        if learned >= 0:
-            start = learned + positions[s] * d
+            row[j] = vector[j]
+        if plan[POSITIONS] >= 0:
+            start = plan[POSITIONS] + positions[s] * d
+            vector = p[start : start + d]
             for j in range(d):
-                row[j] += p[start + j]
+                row[j] += vector[j]
     for layer in range(offsets.shape[0]):
         at = offsets[layer]
-        _norm(p, at[NORM1], at[SHIFT1], is_layer, eps, streams, x, norm)
-        _linear(p, at[W_QKV], at[B_QKV], streams, norm, qkv)
-        _attention(plan, layer, cos, sin, positions, streams, qkv, keys, values, z, scores)
-        _linear(p, at[W_O], at[B_O], streams, z, out)
-        _add(streams, x, out)
-        _norm(p, at[NORM2], at[SHIFT2], is_layer, eps, streams, x, norm)
-        _linear(p, at[W_FF1], at[B_FF1], streams, norm, pre)
-        _activate(plan[FEED_FORWARD], streams, pre, hidden)
-        _linear(p, at[W_FF2], at[B_FF2], streams, hidden, out)
-        _add(streams, x, out)
-    _norm(p, plan[FINAL], plan[FINAL_SHIFT], is_layer, eps, streams, x, norm)
+        _norm(p, at[NORM1], at[SHIFT1], is_layer, eps, streams, work, x, d, norm)
+        _linear(p, at[W_QKV], at[B_QKV], streams, work, norm, d, qkv, d_qkv)
+        _attention(plan, layer, cos, sin, positions, streams, work, qkv, z, scores, keys, values)
+        _linear(p, at[W_O], at[B_O], streams, work, z, d_q, out, d)
+        _add(streams, work, x, out, d)
+        _norm(p, at[NORM2], at[SHIFT2], is_layer, eps, streams, work, x, d, norm)
+        _linear(p, at[W_FF1], at[B_FF1], streams, work, norm, d, pre, d_pre)
+        _activate(plan[FEED_FORWARD], streams, work, pre, hidden, ff)
+        _linear(p, at[W_FF2], at[B_FF2], streams, work, hidden, ff, out, d)
+        _add(streams, work, x, out, d)
+    _norm(p, plan[FINAL], plan[FINAL_SHIFT], is_layer, eps, streams, work, x, d, norm)
     for v in range(logits.shape[1]):
         row = p[plan[UNEMBED] + v * d : plan[UNEMBED] + (v + 1) * d]
         for s in streams:
-            h, total = norm[s], p.dtype.type(0)
+            h, total = work[s, norm : norm + d], p.dtype.type(0)
             for j in range(d):
                 total += row[j] * h[j]
             logits[s, v] = total
@@ -236,19 +249,9 @@ def _likeliest(logits):
 @jit
 def _decode(p, offsets, plan, eps, cos, sin, tokens, positions, streams, steps, stops, found, counts, keys, values, work, logits):
     """The work of `decode` for some streams, on one thread; work: (S, a row's activations side by side)."""
-    d, d_q, d_kv, ff = plan[D], plan[HEADS] * plan[D_HEAD], plan[KV_HEADS] * plan[D_HEAD], plan[D_FF]
-    wide = 2 * ff if plan[FEED_FORWARD] == SWIGLU else ff
-    x, norm, out = work[:, :d], work[:, d : 2 * d], work[:, 2 * d : 3 * d]
-    q_at = 3 * d
-    z_at = q_at + d_q + 2 * d_kv
-    pre_at = z_at + d_q
-    hidden_at = pre_at + wide
-    qkv, z, pre = work[:, q_at:z_at], work[:, z_at:pre_at], work[:, pre_at:hidden_at]
-    hidden, scores = work[:, hidden_at : hidden_at + ff], work[streams[0], hidden_at + ff :]
     active = streams.copy()
     for step in range(steps):
-        _token(p, offsets, plan, eps, cos, sin, tokens, positions, active, keys, values, x, norm, qkv, z, out, pre, hidden, scores,
-               logits)
+        _token(p, offsets, plan, eps, cos, sin, tokens, positions, active, keys, values, work, logits)
         going_on = 0
         for i in range(active.shape[0]):
             s = active[i]

@@ -10,6 +10,7 @@ import contextlib
 import numpy as np
 
 GREEDY_STEPS = 32  # tokens a compiled call: few enough to show a text while it comes
+FEW = 8  # so many tokens of a prompt cost less one by one than a forward pass with all its kernels
 
 
 @contextlib.contextmanager
@@ -63,9 +64,13 @@ class Decoder:
         self._cos, self._sin = (attention.cos, attention.sin) if attention.rope else (empty, empty)
 
     def extend(self, stream, tokens):
-        """Take several tokens into one stream, in one forward pass over the window they leave; returns its logits (V,)."""
+        """Take several tokens into one stream and return its logits (V,): in one forward pass, where they are many."""
         c = self.model.config
         window = [*self.tokens[stream], *map(int, tokens)]
+        if len(tokens) <= FEW and len(window) <= c.context_length:
+            for token in tokens:
+                self.append([stream], [token])
+            return self.logits[stream]
         if len(window) > c.context_length:
             # Drop in steps of `slide`, so that the window does not depend on how the tokens arrived.
             excess = len(window) - c.context_length
