@@ -21,6 +21,7 @@ from ..errors import UsageError
 from .cases import KERNELS, SMALL, cases_of
 from .presets import PRESETS
 from .sides import Side
+from .startup import environment
 
 SIDES = {"python": "Python", "njit": "njit", "numpy": "NumPy", "torch": "PyTorch", "toylm": "toylm"}
 MEMORY_MIB = 128
@@ -29,13 +30,14 @@ LARGE_PRODUCT = {"N": 2048, "d": 2048, "ff": 2048}
 
 def add_arguments(parser):
     """The arguments of `toylm bench kernels`."""
-    parser.add_argument("--preset", default="tiny", choices=list(PRESETS), help="shapes of all kernels but the products")
+    parser.add_argument("--preset", default="tiny", choices=list(PRESETS), help="shapes of all kernels but the products (default: %(default)s)")
     parser.add_argument("--only", default="", metavar="TEXT", help="kernels whose name contains TEXT")
-    parser.add_argument("--sides", default=",".join(SIDES), metavar="NAMES", help="comma-separated; toylm is always there")
-    parser.add_argument("--rounds", type=int, default=7, help="how often the sides take turns")
-    parser.add_argument("--seconds", type=float, default=0.01, help="how long a turn lasts")
+    parser.add_argument("--sides", default=",".join(SIDES), metavar="NAMES", help="comma-separated; toylm is always there (default: all)")
+    parser.add_argument("--rounds", type=int, default=7, help="how often the sides take turns (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=0.01, help="how long a turn lasts (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=None, help="threads of every side (default: physical cores)")
-    parser.add_argument("--memory-mib", type=int, default=MEMORY_MIB, metavar="N", help="size of the arrays that no cache holds, 0: none")
+    parser.add_argument("--memory-mib", type=int, default=MEMORY_MIB, metavar="N",
+                        help="MiB moved by the cases that no cache holds; 0: leave them out (default: %(default)s)")  # fmt: skip
     parser.add_argument("--json", default=None, metavar="FILE", help="write every number there")
     parser.add_argument("--picture", default=None, metavar="FILE", help="draw a roofline there (PNG)")
 
@@ -47,7 +49,7 @@ class GallerySide(Side):
         self.name, self.answers = name, []
         self.process = subprocess.Popen(
             [sys.executable, "-m", "toylm.bench.worker_gallery"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8",
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment(),
         )  # fmt: skip
         self.ready = self.ask(side=name, threads=threads)
 
@@ -72,7 +74,8 @@ def run(args):
 
     if args.picture and importlib.util.find_spec("matplotlib") is None:
         raise UsageError("--picture needs matplotlib: pip install 'toylm[plot]'")
-    cases = [case for case in cases_of(args.preset, PRESETS, args.memory_mib * 2**20) if args.only.lower() in case.kernel.lower()]
+    cases = cases_of(args.preset, PRESETS, args.memory_mib * 2**20)
+    cases = [case for case in cases if args.only.lower() in case.kernel.lower()]
     if not cases:
         raise UsageError(f"no kernel has {args.only!r} in its name; there are: {', '.join(KERNELS)}")
     if args.rounds < 1:

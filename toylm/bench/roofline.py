@@ -69,7 +69,8 @@ def _draw_panel(figure, axes, result, rows, title):
     peers = [(r["intensity"], r["flops"] / r["seconds"]["torch"] / 1e9, r["gflops"]) for r in rows if "torch" in r["seconds"]]
     if peers:
         axes.vlines(*zip(*[(x, min(a, b), max(a, b)) for x, a, b in peers]), color="#bbbbbb", linewidth=1, zorder=2)
-        axes.plot([x for x, _, _ in peers], [y for _, y, _ in peers], "_", color="#888888", markersize=8, label="PyTorch", zorder=3)
+        axes.plot([x for x, _, _ in peers], [y for _, y, _ in peers], "_", color="#888888", markersize=8, zorder=3,
+                  label="PyTorch")  # fmt: skip
     axes.set(xscale="log", yscale="log", xlim=(low, high), title=title)
     axes.set_xlabel("operations a byte (least traffic)")
     axes.set_ylabel("GFLOP/s")
@@ -109,7 +110,8 @@ def _label(figure, axes, rows):
         _, dx, dy, side, box = best
         line = {"arrowstyle": "-", "color": "#bbbbbb", "linewidth": 0.6} if abs(dx) + abs(dy) > 14 else None
         axes.annotate(short_name(row), (row["intensity"], row["gflops"]), xytext=(dx, dy), textcoords="offset points",
-                      fontsize=7.5, ha=side, va="center", color=COLORS[row["direction"]], arrowprops=line, zorder=5, path_effects=halo)  # fmt: skip
+                      fontsize=7.5, ha=side, va="center", color=COLORS[row["direction"]], arrowprops=line, zorder=5,
+                      path_effects=halo)  # fmt: skip
         taken.append(tuple(box))
 
 

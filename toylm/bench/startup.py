@@ -90,7 +90,8 @@ def library_seconds(folder):
 def train_seconds(folder, kernel_cache=None):
     """`toylm train --config nano` until the line of its first step, in a run folder that is thrown away."""
     with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as fresh:
-        command = [sys.executable, "-m", "toylm", "train", "--config", "nano", "--steps", "1", "--out", str(Path(fresh) / "run")]
+        command = [sys.executable, "-m", "toylm", "train", "--config", "nano", "--steps", "1"]
+        command += ["--out", str(Path(fresh) / "run")]
         return seconds_of(command, fresh, environment(kernel_cache), FIRST_STEP)
 
 

@@ -48,7 +48,7 @@ def _scale_and_mask(scores, scale, T, threads):
 
 
 class StoredAttention:
-    """Causal attention by matrix products over whole (T, T) matrices, which are kept: p for the backward pass, dp and ds in it."""
+    """Causal attention by products over whole (T, T) matrices, which are kept: p for the backward pass, dp and ds in it."""
 
     def __init__(self, N, d, H, T):
         self.d, self.H, self.T, self.scale = d, H, T, 1 / math.sqrt(d // H)
