@@ -20,6 +20,11 @@ _HOMES = {
         "heads": "Reading Runner",
         "measures": "attention_measures pairwise_overlap random_overlap",
         "intrinsic": "two_nn",
+        "coupling_analysis": "coupling depth_coupling same_token_jacobians token_pairs VARIANTS",
+        "coupling_result": "CouplingResult",
+        "coupling_metric": "m_K coupling_matrix null_level Decomposed",
+        "jacobian": "LinearisedBlock PARTS",
+        "trajectories": "line_shape_score exponential_spacing growth",
     }.items()
     for name in names.split()
 }

@@ -7,6 +7,7 @@ import numpy as np
 
 from .bootstrap import interval, resampled_means, unit_sums
 from .heads import Runner
+from .plain import plain
 
 THRESHOLD = 0.90  # share of the top-1 loss that a low-rank rest must recover
 
@@ -158,7 +159,7 @@ class ResidualResult:
 
     def to_dict(self):
         """Every number, JSON-able; an undefined one is None."""
-        about = {name: _plain(getattr(self, name)) for name in (
+        about = {name: plain(getattr(self, name)) for name in (
             "layers", "definitions", "bases", "length", "calibration_tokens", "evaluation_tokens", "unit", "units",
             "resamples", "seed", "exactness")}  # fmt: skip
         about["model"] = self.trained.calibration.model.config.to_dict()
@@ -180,25 +181,10 @@ class ResidualResult:
         predictor = {
             str(layer): {name: found[1] for name, found in of.items()} for layer, of in sorted(c.predictors.items())
         }
-        return _plain({
+        return plain({
             "replacements": table, "spectra": spectra, "measures": c.measures, "overlap": side.overlaps,
             "intrinsic_dimension": side.dimensions, "predictor_explained": predictor,
         })  # fmt: skip
-
-
-def _plain(value):
-    """NumPy arrays and numbers as lists and Python numbers; what is not finite becomes None."""
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, np.generic):
-        return _plain(value.item())
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
 
 
 def exactness_of(model, tokens, side, layers, definitions, bases, result):
