@@ -72,11 +72,16 @@ def test_streamed_and_rank_deficient():
     assert gap(stream.weights_, memory.weights_) < 1e-11
 
 
-def test_many_targets_and_threads_give_the_same_scores(monkeypatch):
-    X, Y = noisy(n=600, d=9, k=30)
-    lambdas = np.logspace(-8, 4, 40)
-    plain = np.stack([(loo_residuals(X, Y, value) ** 2).mean(axis=0) for value in lambdas])
-    np.testing.assert_allclose(RidgePath(lambdas).fit(X, Y).scores_, plain, rtol=1e-11)
+@pytest.mark.parametrize("rows", [600, 20_000])
+def test_fused_errors_equal_plain_ones(rows, monkeypatch):
+    X, Y = noisy(n=rows, d=5, k=7)
+    X = X * np.logspace(0, -3, 5)
+    X[0] *= 30  # one row of high leverage among many of low
+    lambdas = np.logspace(-8, 6, 40)
+    plain = RidgePath(lambdas).fit(X, Y).scores_
+    some = [0, 13, 39]
+    slow = np.stack([(loo_residuals(X, Y, value) ** 2).mean(axis=0) for value in lambdas[some]])
+    np.testing.assert_allclose(plain[some], slow, rtol=1e-12)
     monkeypatch.setattr(module, "_FUSED_WORK", 0)
     np.testing.assert_allclose(RidgePath(lambdas).fit(X, Y).scores_, plain, rtol=1e-11)
 
