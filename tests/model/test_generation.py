@@ -5,18 +5,28 @@ import toylm
 from toylm.model.generation import KeyValueCache, sample_logits_row, stream
 
 
-def model(positions="rope", precision="float64", V=13):
-    config = toylm.ModelConfig(V, d_model=12, d_ff=20, n_heads=2, n_layers=2, context_length=8, positions=positions)
+ARCHITECTURES = {
+    "learned": dict(positions="learned"),
+    "rope": dict(),
+    "gpt2": dict(norm="layer", positions="learned", biases=True),
+    "llama": dict(feed_forward="swiglu", n_heads=6, n_kv_heads=2, d_head=6, tied=False),
+    "arcee": dict(feed_forward="relu2", n_kv_heads=1, biases=True),
+    "silu": dict(feed_forward="silu", norm="layer", d_model=10, d_ff=9, n_heads=5),
+}
+
+
+def model(kind="rope", precision="float64", V=13):
+    fields = dict(d_model=12, d_ff=20, n_heads=2, n_layers=2, context_length=8)
+    config = toylm.ModelConfig(V, **{**fields, **ARCHITECTURES[kind]})
     made = toylm.TransformerLM(config, seed=2, precision=precision)
     made.parameters.flat[:] += 0.2 * np.random.default_rng(0).standard_normal(made.parameters.size)
     return made
 
 
 @pytest.mark.parametrize("precision, tolerance", [("float64", 1e-12), ("float32", 2e-5)])
-@pytest.mark.parametrize("positions", ["learned", "rope"])
-@pytest.mark.parametrize("slide", [1, 3, 8])
-def test_cached_logits_equal_the_full_forward_pass_also_past_the_context(positions, slide, precision, tolerance):
-    m = model(positions, precision)
+@pytest.mark.parametrize("kind, slide", [*[("learned", i) for i in (1, 3, 8)], *[(kind, 3) for kind in ARCHITECTURES]])
+def test_cached_logits_equal_the_full_forward_pass_also_past_the_context(kind, slide, precision, tolerance):
+    m = model(kind, precision)
     tokens = np.random.default_rng(1).integers(0, 13, 30)
     cache = KeyValueCache(m, slide)
     logits = cache.extend(tokens[:3])
@@ -63,6 +73,44 @@ def test_same_seed_same_text_and_stop_ids_end_it():
     stop = text[5]
     assert m.generate([1], 20, seed=3, stop_ids=[stop]) == text[: text.index(stop)]
     assert m.generate([1], 0) == []
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_a_batch_of_prompts_equals_one_by_one(kind):
+    m = model(kind, "float32")
+    rng = np.random.default_rng(3)
+    prompts, lengths = [rng.integers(0, 13, n).tolist() for n in (1, 2, 8, 3, 12)], set()
+    for settings in (dict(temperature=0), dict(temperature=0.9), dict(temperature=1.2, top_k=4, top_p=0.9)):
+        alone = [m.generate(p, 40, seed=5 + i, stop_ids=[4, 6], **settings) for i, p in enumerate(prompts)]
+        assert m.generate_batch(prompts, 40, seed=5, stop_ids=[4, 6], **settings) == alone
+        lengths |= {len(text) for text in alone}
+    assert len(lengths) > 1  # they end at different places
+    assert m.generate_batch([], 5) == [] and m.generate_batch(prompts[:2], 0) == [[], []]
+    assert [len(text) for text in m.generate_batch(prompts, 7, temperature=0)] == [7] * 5
+
+
+def test_many_greedy_steps_equal_single_ones():
+    m = model("llama", "float32")
+    decoder, single = (KeyValueCache(m, 3).decoder for _ in range(2))
+    stops = np.zeros(13, bool)
+    token = int(np.argmax(decoder.extend(0, [1, 2])))
+    single.extend(0, [1, 2])
+    ids = [token]
+    while len(ids) < 25:
+        ids += decoder.greedy([0], ids[-1:], 25 - len(ids), stops)[0]
+    for previous, following in zip(ids, ids[1:]):
+        single.append([0], [previous])
+        assert int(np.argmax(single.logits[0])) == following
+
+
+def test_weights_that_are_not_finite_are_named_when_decoding():
+    m = model()
+    m.parameters.flat[:] = np.nan
+    for settings in (dict(temperature=0), dict(temperature=1)):
+        with pytest.raises(FloatingPointError, match="not finite"):
+            m.generate([1], 5, **settings)
+        with pytest.raises(FloatingPointError, match="not finite"):
+            m.generate_batch([[1], [2]], 5, **settings)
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,11 @@ Keys and values lie with the positions innermost, (K, h, T): scores and sums run
 """
 
 import numpy as np
-from numba import prange
 
 from .fastmath import exp
 from .gelu import C, K
-from .jit import jit, parallel
+from .jit import jit
 from .layernorm import layernorm_row
-from .rows import rows_of
 from .simd import cast, maximum
 
 # `plan`: sizes, kinds and where in the flat parameters what stands outside the blocks starts (-1: there is none)
@@ -247,30 +245,7 @@ def _likeliest(logits):
 
 
 @jit
-def _decode(p, offsets, plan, eps, cos, sin, tokens, positions, streams, steps, stops, found, counts, keys, values, work, logits):
-    """The work of `decode` for some streams, on one thread; work: (S, a row's activations side by side)."""
-    active = streams.copy()
-    for step in range(steps):
-        _token(p, offsets, plan, eps, cos, sin, tokens, positions, active, keys, values, work, logits)
-        going_on = 0
-        for i in range(active.shape[0]):
-            s = active[i]
-            best = _likeliest(logits[s])
-            positions[s] += 1
-            found[s, step] = best
-            counts[s] += 1
-            tokens[s] = best
-            if best >= 0 and not stops[best] and positions[s] < keys.shape[4]:
-                active[going_on] = s
-                going_on += 1
-        active = active[:going_on]
-        if going_on == 0:
-            break
-
-
-@parallel
-def decode(p, offsets, plan, eps, cos, sin, tokens, positions, streams, steps, stops, found, counts, keys, values, work, logits,
-           threads):
+def decode(p, offsets, plan, eps, cos, sin, tokens, positions, streams, steps, stops, found, counts, keys, values, work, logits):
     """Up to `steps` greedy tokens for every stream whose number is in `streams`; with steps 1, the logits to sample from.
 
     tokens, positions: (S,), the newest token of each stream, which is not in the cache yet, and where it stands; both go on
@@ -279,9 +254,25 @@ def decode(p, offsets, plan, eps, cos, sin, tokens, positions, streams, steps, s
 
     p: the flat parameters; offsets: (L, 12) and plan: see above; cos, sin: rotary tables, or no rows. keys, values:
     (S, L, K, h, T), filled up to `positions`; work: (S, 3d + d_qkv + d_q + d_ff (twice for SwiGLU) + d_ff + T).
+
+    On the calling thread, without the GIL: threads of Python's take a share of the streams each.
     """
-    for t in prange(threads):
-        start, stop = rows_of(streams.shape[0], threads, t)
-        if stop > start:
-            _decode(p, offsets, plan, eps, cos, sin, tokens, positions, streams[start:stop], steps, stops, found, counts, keys,
-                    values, work, logits)
+    active = streams.copy()
+    going_on = active.shape[0]
+    for step in range(steps):
+        _token(p, offsets, plan, eps, cos, sin, tokens, positions, active[:going_on], keys, values, work, logits)
+        ended = 0
+        for i in range(going_on):
+            s = active[i]
+            best = _likeliest(logits[s])
+            positions[s] += 1
+            found[s, step] = best
+            counts[s] += 1
+            tokens[s] = best
+            if best < 0 or stops[best] or positions[s] == keys.shape[4]:
+                ended += 1
+            else:
+                active[i - ended] = s
+        going_on -= ended
+        if going_on == 0:
+            break

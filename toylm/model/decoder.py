@@ -5,25 +5,12 @@ tokens are dropped and the rest is computed anew, because both kinds of position
 the trailing window of the last context_length tokens at every step, a larger slide costs less.
 """
 
-import contextlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 GREEDY_STEPS = 32  # tokens a compiled call: few enough to show a text while it comes
 FEW = 8  # so many tokens of a prompt cost less one by one than a forward pass with all its kernels
-
-
-@contextlib.contextmanager
-def threads_at_most(count):
-    """Kernels use at most `count` threads inside: a single stream wakes no other thread up."""
-    import numba
-
-    before = numba.get_num_threads()
-    numba.set_num_threads(min(count, before))
-    try:
-        yield
-    finally:
-        numba.set_num_threads(before)
 
 
 class Decoder:
@@ -43,6 +30,7 @@ class Decoder:
         self._newest, self._positions = np.zeros((2, streams), np.int64)
         self._found, self._counts = np.zeros((streams, GREEDY_STEPS), np.int64), np.zeros(streams, np.int64)
         self._no_stops = np.zeros(c.vocab_size, np.bool_)
+        self._threads = None
         self._plan()
 
     def _plan(self):
@@ -100,8 +88,6 @@ class Decoder:
         return found
 
     def _advance(self, streams, tokens, steps, stops):
-        from ..kernels.decode import decode
-
         c, new = self.model.config, {}
         going = []
         for stream, token in zip(streams, tokens):
@@ -114,15 +100,33 @@ class Decoder:
             self._newest[stream], self._positions[stream], self._counts[stream] = token, len(self.tokens[stream]), 0
             going.append(stream)
         if going:
-            with threads_at_most(len(going)):
-                decode(self.model.parameters.flat, self._offsets, self._sizes, c.norm_eps, self._cos, self._sin, self._newest,
-                       self._positions, np.array(going, np.int64), steps, stops, self._found, self._counts, self.keys,
-                       self.values, self._work, self.logits)  # fmt: skip
+            self._decode(going, steps, stops)
         for stream, token in zip(streams, tokens):
             if stream not in new:
                 new[stream] = self._found[stream, : self._counts[stream]].tolist()
                 self.tokens[stream] += [int(token), *new[stream][:-1]]
         return [new[stream] for stream in streams]
+
+    def _decode(self, streams, steps, stops):
+        """The compiled call, on this thread for one stream, else on as many of Python's threads as kernels may use."""
+        import numba
+
+        from ..kernels.decode import decode
+
+        c, shares = self.model.config, min(len(streams), numba.get_num_threads())
+        parts = [np.array(part, np.int64) for part in np.array_split(streams, shares)]
+
+        def run(part):
+            decode(self.model.parameters.flat, self._offsets, self._sizes, c.norm_eps, self._cos, self._sin, self._newest,
+                   self._positions, part, steps, stops, self._found, self._counts, self.keys, self.values, self._work,
+                   self.logits)  # fmt: skip
+
+        if shares == 1:
+            return run(parts[0])
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(shares)
+        for done in [self._threads.submit(run, part) for part in parts]:
+            done.result()
 
 
 class KeyValueCache:

@@ -12,7 +12,10 @@ def sample_logits_row(logits, temperature=1.0, top_k=None, top_p=None, rng=None)
     probability reaches top_p. temperature 0 takes the likeliest. logits: (V,). Raises FloatingPointError if they are not finite.
     """
     if temperature == 0 or top_k == 1:
-        return int(np.argmax(logits))
+        likeliest = int(np.argmax(logits))
+        if np.isnan(logits[likeliest]):
+            raise FloatingPointError("the model's logits are not finite: its weights have diverged")
+        return likeliest
     logits = np.asarray(logits, np.float64) / temperature
     if top_k is not None and top_k < logits.size:
         kept = np.argpartition(logits, -top_k)[-top_k:]
