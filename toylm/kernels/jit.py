@@ -28,8 +28,10 @@ FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
 
 def _cache_directory():
     sources = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        sources.update(path.read_bytes())
+    package = Path(__file__).parents[1]
+    for folder in ("kernels", "closed_form"):  # where compiled functions live
+        for path in sorted((package / folder).glob("*.py")):
+            sources.update(path.read_bytes())
     if os.environ.get("XDG_CACHE_HOME"):
         base = Path(os.environ["XDG_CACHE_HOME"])
     elif sys.platform == "win32":
