@@ -15,13 +15,14 @@ def embedding_forward(tokens, token_embed, pos_embed, first_position, x, threads
     for t in prange(threads):
         start, stop = rows_of(B * T, threads, t)
         for i in range(start, stop):
-            token = tokens[i // T, i % T]
-            for j in range(d):
-                x[i, j] = token_embed[token, j]
+            row, out = token_embed[tokens[i // T, i % T]], x[i]
             if pos_embed.shape[0] > 0:
-                position = first_position + i % T
+                position = pos_embed[first_position + i % T]
                 for j in range(d):
-                    x[i, j] += pos_embed[position, j]
+                    out[j] = row[j] + position[j]
+            else:
+                for j in range(d):
+                    out[j] = row[j]
 
 
 @parallel
@@ -35,12 +36,14 @@ def embedding_backward(tokens, dx, dtoken_embed, dpos_embed, threads):
     for t in prange(threads):
         start, stop = rows_of(d, threads, t)
         for i in range(B * T):
-            token = tokens[i // T, i % T]
-            for j in range(start, stop):
-                dtoken_embed[token, j] += dx[i, j]
+            here = dx[i, start:stop]
+            target = dtoken_embed[tokens[i // T, i % T], start:stop]
+            for j in range(here.shape[0]):
+                target[j] += here[j]
             if dpos_embed.shape[0] > 0:
-                for j in range(start, stop):
-                    dpos_embed[i % T, j] += dx[i, j]
+                target = dpos_embed[i % T, start:stop]
+                for j in range(here.shape[0]):
+                    target[j] += here[j]
 
 
 def embedding_reference(tokens, token_embed, pos_embed=None):

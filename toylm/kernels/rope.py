@@ -4,10 +4,14 @@ x'[m] = x[m] cos - x[m + h/2] sin;  x'[m + h/2] = x[m + h/2] cos + x[m] sin. The
 """
 
 import numpy as np
-from numba import prange
+from llvmlite import ir
+from numba import prange, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 from .jit import parallel
 from .rows import rows_of
+from .simd import _Tile, item_size
 
 
 def rope_tables(length, d_head, theta, dtype):
@@ -17,23 +21,45 @@ def rope_tables(length, d_head, theta, dtype):
     return np.cos(angle).astype(dtype), np.sin(angle).astype(dtype)
 
 
+@intrinsic
+def _turn(typingctx, sign, low, high, cos, sin, n):
+    """The n pairs (low[m], high[m]) turn by the angles of cos[m], sin[m] · sign; all but `sign` are addresses.
+
+    Vectors by hand: LLVM would have to check before each of these short loops that the four arrays do not overlap.
+    """
+
+    def codegen(context, builder, signature, args):
+        tile = _Tile(context, builder, signature.args[0])
+        sign, low, high, cos, sin, n = args
+        wide_sign, width = tile.splat(sign), tile.constant(tile.width)
+        vectors = builder.sdiv(builder.add(n, tile.constant(tile.width - 1)), width)
+        with cgutils.loop_nest(builder, [vectors], ir.IntType(64)) as (i,):
+            at = builder.mul(i, width)
+            mask = tile.column_masks(builder.sub(n, at))[0]
+            x, y, c, s = (tile.load_vector(tile.pointer(address, at), mask) for address in (low, high, cos, sin))
+            s = builder.fmul(s, wide_sign)
+            tile.store_vector(builder.fsub(builder.fmul(x, c), builder.fmul(y, s)), tile.pointer(low, at), mask)
+            tile.store_vector(builder.fadd(builder.fmul(y, c), builder.fmul(x, s)), tile.pointer(high, at), mask)
+        return context.get_dummy_value()
+
+    return types.void(sign, *[types.int64] * 5), codegen
+
+
 @parallel
 def rope_forward(qk, cos, sin, T, first_position, n_rotated, d_head, direction, threads):
     """Turn the first `n_rotated` heads of each row in place. qk: (B·T, at least n_rotated · d_head), the q and k columns
     of a fused projection; row i has position first_position + i mod T. direction -1 is the backward pass."""
-    half = d_head // 2
     sign = qk.dtype.type(direction)
+    half, size = np.int64(d_head // 2), item_size(sign)
     for t in prange(threads):
         start, stop = rows_of(qk.shape[0], threads, t)
         for i in range(start, stop):
-            c, s = cos[first_position + i % T], sin[first_position + i % T]
+            row = np.int64(qk[i].ctypes.data)
+            position = first_position + i % T
+            c, s = np.int64(cos[position].ctypes.data), np.int64(sin[position].ctypes.data)
             for h in range(n_rotated):
-                low = qk[i, h * d_head : h * d_head + half]
-                high = qk[i, h * d_head + half : (h + 1) * d_head]
-                for m in range(half):
-                    x, y = low[m], high[m]
-                    low[m] = x * c[m] - y * (sign * s[m])
-                    high[m] = y * c[m] + x * (sign * s[m])
+                low = row + h * d_head * size
+                _turn(sign, low, low + half * size, c, s, half)
 
 
 def rope_reference(x, theta=10000.0, direction=1, first_position=0):
