@@ -1,6 +1,7 @@
 """The README's Python example runs and prints what its comments say; its commands and files exist."""
 
 import contextlib
+import doctest
 import io
 import re
 from pathlib import Path
@@ -20,6 +21,14 @@ def test_python_example_prints_what_its_comments_say():
     for line, comment in zip(lines, expected):
         value = comment.split(":")[0]
         assert line == value or line.startswith("Mat(16 x 16 float32"), (line, comment)
+
+
+def test_closed_form_session_prints_what_it_shows():
+    (session,) = re.findall(r"```pycon\n(.*?)```", README, re.S)
+    examples = doctest.DocTestParser().get_doctest(session, {}, "README.md", "README.md", 0)
+    assert len(examples.examples) >= 6
+    result = doctest.DocTestRunner(verbose=False).run(examples)
+    assert result.failed == 0
 
 
 def test_every_path_of_the_file_map_exists():
