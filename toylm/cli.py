@@ -20,9 +20,13 @@ VERBS = {
     "evaluate": ("toylm.evaluate", "loss, perplexity and bits per byte of a model on a text"),
     "data": ("toylm.data.command", "prepare text: split, tokenizer, token files; make more stories"),
     "info": ("toylm.info", "what a run or a checkpoint holds"),
+    "export": ("toylm.interop.export_command", "write a model for transformers, llama.cpp or llama2.c"),
+    "import": ("toylm.interop.import_command", "make a checkpoint of a model from Hugging Face, llama2.c or GGUF"),
     "bench": ("toylm.bench.command", "toylm beside PyTorch, JAX and BLAS, in turn, in one run"),
     "instant": ("toylm.closed_form.instant_command", "run the battery of closed-form identities"),
     "task": ("toylm.closed_form.task_command", "solve copy, bracket, reverse or running-sum in closed form"),
+    "residual": ("toylm.dissect.residual_command", "what attention does beyond the one value it attends to most"),
+    "coupling": ("toylm.dissect.coupling_command", "whether the blocks of a model act along the same directions"),
     "deep-elm-bench": ("toylm.closed_form.deep_elm_bench", "deep ELM over depths, widths and lambdas, with plots"),
 }
 

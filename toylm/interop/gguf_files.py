@@ -1,0 +1,233 @@
+"""GGUF, the file of llama.cpp and its relatives, for Llama models: through the `gguf` package (pip install "toylm[gguf]").
+
+Rows of q and k are interleaved for neighbouring rotary pairs. Reading takes whatever `gguf` can turn into float32, quantized
+tensors included; writing keeps vectors in float32 and stores matrices as asked.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from ..config import ModelConfig
+from ..errors import CheckpointError, UsageError
+from . import llama
+from .safetensors_files import to_bfloat16
+from .sentencepiece import FIRST_PIECE, make_backend, pieces_of
+from .tensors import check_names, fill, tensor
+
+MAGIC = b"GGUF"
+DTYPES = ("float32", "float16", "bfloat16")
+_TOP = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
+_BLOCK = {
+    "input_layernorm": "attn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output", "post_attention_layernorm": "ffn_norm", "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
+}  # fmt: skip
+NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6  # tokenizer.ggml.token_type
+
+
+def _library():
+    try:
+        import gguf
+    except ImportError:
+        raise UsageError('GGUF files need the package gguf: pip install "toylm[gguf]"') from None
+    return gguf
+
+
+def _entries(config):
+    found = []
+    for entry in llama.entries(config):
+        name = entry.name.removesuffix(".weight")
+        if name in _TOP:
+            found.append(entry._replace(name=f"{_TOP[name]}.weight"))
+            continue
+        _, _, i, kind = name.split(".", 3)
+        heads = {"self_attn.q_proj": config.n_heads, "self_attn.k_proj": config.n_kv_heads}.get(kind, 0)
+        found.append(entry._replace(name=f"blk.{i}.{_BLOCK[kind]}.weight", interleaved=heads))
+    return found
+
+
+# -- writing ---------------------------------------------------------------------------------------------------------------
+
+
+def write_model(path, model, tokenizer=None, dtype="float32"):
+    """Write model and tokenizer as one GGUF file, atomically. dtype: of the matrices, "float32", "float16" or "bfloat16".
+
+    Returns whether the tokenizer could be written: byte-level BPE and SentencePiece's manner can. Raises CheckpointError for a
+    model that is not a Llama model, UsageError where the package is missing.
+    """
+    gguf, c, path = _library(), model.config, Path(path)
+    llama.check_expressible(c, "GGUF")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+    writer = gguf.GGUFWriter(partial, "llama")
+    try:
+        writer.add_context_length(c.context_length)
+        writer.add_embedding_length(c.d_model)
+        writer.add_block_count(c.n_layers)
+        writer.add_feed_forward_length(c.d_ff)
+        writer.add_head_count(c.n_heads)
+        writer.add_head_count_kv(c.n_kv_heads)
+        writer.add_key_length(c.d_head)
+        writer.add_value_length(c.d_head)
+        writer.add_layer_norm_rms_eps(c.norm_eps)
+        writer.add_rope_dimension_count(c.d_head)
+        writer.add_rope_freq_base(c.rope_theta)
+        writer.add_vocab_size(c.vocab_size)
+        kind = {"float32": "ALL_F32", "float16": "MOSTLY_F16", "bfloat16": "MOSTLY_BF16"}[dtype]
+        writer.add_file_type(gguf.LlamaFileType[kind])
+        whole = _add_tokenizer(writer, tokenizer, c.vocab_size)
+        for entry in _entries(c):
+            array = np.ascontiguousarray(tensor(entry, model.parameters), np.float32)
+            if array.ndim == 1 or dtype == "float32":
+                writer.add_tensor(entry.name, array)
+            elif dtype == "float16":
+                writer.add_tensor(entry.name, array.astype(np.float16))
+            else:
+                raw = to_bfloat16(array).view(np.uint8)
+                writer.add_tensor(entry.name, raw, raw_dtype=gguf.GGMLQuantizationType.BF16)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        with open(partial, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        writer.close()
+        partial.unlink(missing_ok=True)
+        raise
+    return whole
+
+
+def _add_tokenizer(writer, tokenizer, vocab_size):
+    found = None if tokenizer is None else _vocabulary(tokenizer)
+    if found is None:
+        writer.add_tokenizer_model("none")
+        return False
+    kind, tokens, types, scores, merges = found
+    missing = range(len(tokens), vocab_size)  # a vocabulary padded to a round number
+    writer.add_tokenizer_model(kind)
+    writer.add_token_list([*tokens, *(f"<unused{i}>" for i in missing)])
+    writer.add_token_types([*types, *(CONTROL for _ in missing)])
+    if merges is not None:
+        writer.add_tokenizer_pre("gpt-2")
+        writer.add_token_merges(merges)
+    else:
+        writer.add_token_scores([*scores, *(0.0 for _ in missing)])
+        writer.add_unk_token_id(0)
+    writer.add_bos_token_id(tokenizer.start_id)
+    writer.add_eos_token_id(tokenizer.end_id)
+    return True
+
+
+def _vocabulary(tokenizer):
+    """(model, tokens, types, scores, merges) in GGUF's terms, or None for a tokenizer that it has no word for."""
+    pieces = pieces_of(tokenizer)
+    if pieces is not None:
+        tokens, scores = pieces
+        types = [UNKNOWN, CONTROL, CONTROL, *[BYTE] * (FIRST_PIECE - 3), *[NORMAL] * (len(tokens) - FIRST_PIECE)]
+        return "llama", tokens, types, scores, None
+    state = json.loads(tokenizer.backend.to_str())
+    byte_level = "ByteLevel" in json.dumps([state["pre_tokenizer"], state["decoder"]])
+    vocab = tokenizer.backend.get_vocab(with_added_tokens=True)
+    tokens = sorted(vocab, key=vocab.get)
+    if state["model"].get("type") != "BPE" or not byte_level or [vocab[t] for t in tokens] != list(range(len(tokens))):
+        return None
+    merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in state["model"]["merges"]]
+    return "gpt2", tokens, [CONTROL if vocab[t] in tokenizer.special_ids else NORMAL for t in tokens], None, merges
+
+
+# -- reading ---------------------------------------------------------------------------------------------------------------
+
+
+def read_model(path, precision="float32"):
+    """(TransformerLM, Tokenizer or None) of a GGUF file of the architecture `llama`.
+
+    Raises CheckpointError for another architecture, rope scaling, missing tensors or a truncated file.
+    """
+    gguf, path = _library(), Path(path)
+    try:
+        reader = gguf.GGUFReader(path)
+    except (ValueError, IndexError, KeyError, OverflowError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} is truncated or no GGUF file ({error})") from None
+    from ..model.transformer import TransformerLM
+
+    def value(key, default=None):
+        field = reader.get_field(key)
+        return default if field is None else field.contents()
+
+    names = [tensor.name for tensor in reader.tensors]
+    model = TransformerLM(_read_config(path, value, names), precision=precision)
+    entries = {entry.name: entry for entry in _entries(model.config)}
+    names = [name for name in names if name != "rope_freqs.weight"]
+    check_names(entries.values(), names, path)
+    for tensor in reader.tensors:
+        if tensor.name in entries:
+            shape = tuple(int(n) for n in reversed(tensor.shape))
+            array = gguf.quants.dequantize(tensor.data, tensor.tensor_type).reshape(shape)
+            fill(entries[tensor.name], model.parameters, array, path)
+    return model, _read_tokenizer(path, value, model.config.vocab_size)
+
+
+def _read_config(path, value, names):
+    architecture = value("general.architecture")
+    if architecture != "llama":
+        raise CheckpointError(f"{path} holds a model of the architecture {architecture!r}; toylm reads 'llama' from GGUF")
+    scaling = value("llama.rope.scaling.type", "none")
+    if scaling != "none" or "rope_freqs.weight" in names:
+        raise CheckpointError(f"{path} has rope scaling {scaling}; toylm supports none")
+    keys = dict(d_model="embedding_length", n_layers="block_count", d_ff="feed_forward_length", n_heads="attention.head_count",
+                context_length="context_length")  # fmt: skip
+    sizes = {}
+    for name, key in keys.items():
+        sizes[name] = value(f"llama.{key}")
+        if sizes[name] is None:
+            raise CheckpointError(f"{path} lacks the key llama.{key}")
+    tokens = value("tokenizer.ggml.tokens")
+    d_head = value("llama.attention.key_length") or value("llama.rope.dimension_count")
+    vocab_size = value("llama.vocab_size") or len(tokens or [])
+    try:
+        return ModelConfig(
+            vocab_size=vocab_size, feed_forward="swiglu", tied="output.weight" not in names, d_head=d_head,
+            n_kv_heads=value("llama.attention.head_count_kv"), rope_theta=float(value("llama.rope.freq_base", 10000.0)),
+            norm_eps=_short(value("llama.attention.layer_norm_rms_epsilon", 1e-5)), **sizes,
+        )  # fmt: skip
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: {error}") from None
+
+
+def _short(x):
+    """The decimal number that was meant by a float32: 1e-05 instead of 9.999999747378752e-06."""
+    return float(str(np.float32(x)))
+
+
+def _read_tokenizer(path, value, vocab_size):
+    """The Tokenizer of the file, or None where it has none of the two kinds that can be rebuilt."""
+    from ..data import Tokenizer
+
+    kind, tokens = value("tokenizer.ggml.model"), value("tokenizer.ggml.tokens")
+    if tokens is None or kind not in ("llama", "gpt2"):
+        return None
+    if len(tokens) > vocab_size:
+        raise CheckpointError(f"{path} has {len(tokens)} tokens and a vocabulary of {vocab_size}: they do not belong together")
+    if kind == "llama":
+        backend = make_backend(tokens, value("tokenizer.ggml.scores"))
+    else:
+        backend = _byte_level_backend(tokens, value("tokenizer.ggml.token_type"), value("tokenizer.ggml.merges"))
+    start, end = value("tokenizer.ggml.bos_token_id", 1), value("tokenizer.ggml.eos_token_id", 2)
+    return Tokenizer(backend, tokens[end], tokens[start])
+
+
+def _byte_level_backend(tokens, types, merges):
+    import tokenizers
+
+    vocab = {token: i for i, token in enumerate(tokens)}
+    pairs = [tuple(merge.split(" ")) for merge in merges or []]
+    backend = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocab, merges=pairs))
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = tokenizers.decoders.ByteLevel()
+    backend.add_special_tokens([token for token, kind in zip(tokens, types or []) if kind == CONTROL])
+    return backend
