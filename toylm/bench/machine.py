@@ -1,9 +1,11 @@
 """This machine's two roofs: bytes a second that a copy moves, and float32 operations a second that its vector units do.
 
-The copy: every thread copies its share of an array with the C library's memcpy, and a byte that is read and written counts
-twice (as in McCalpin's STREAM). Measured over as many bytes as the kernel beside it moves, because a cache is several times
-faster than memory. The peak: fused multiply-adds between registers, enough of them in flight to hide their latency; no
-product of matrices can be faster.
+The copy: every thread copies its share of an array by a loop of ordinary loads and stores, as all kernels here have, and a
+byte that is read and written counts twice (as in McCalpin's STREAM). Measured over as many bytes as the kernel beside it
+moves, because a cache is several times faster than memory. Beside it the C library's memcpy: on arrays that no cache holds it
+stores past the caches, so that the lines it overwrites are not read first, and is up to twice as fast; a kernel whose
+results are wanted again soon must not do that. The peak: fused multiply-adds between registers, enough of them in flight to
+hide their latency; no product of matrices can be faster.
 """
 
 import time
@@ -83,8 +85,18 @@ def _multiply_adds(typingctx, x, y, rounds):
 
 
 @parallel
-def copy(source, target, n, threads):
-    """Copy n bytes from one address to another."""
+def copy_loop(source, target, threads):
+    """target = source, both (n,)."""
+    for t in prange(threads):
+        start, stop = rows_of(source.shape[0], threads, t)
+        a, b = source[start:stop], target[start:stop]
+        for i in range(a.shape[0]):
+            b[i] = a[i]
+
+
+@parallel
+def copy_streaming(source, target, n, threads):
+    """Copy n bytes from one address to another by memcpy."""
     for t in prange(threads):
         start, stop = rows_of(n, threads, t)
         _memcpy(target + start, source + start, stop - start)
@@ -106,18 +118,22 @@ class Roofs:
     """Measures both roofs on the threads that are set; buffers are kept from one measurement to the next."""
 
     def __init__(self):
-        self.source = self.target = np.zeros(0, np.uint8)
+        self.source = self.target = np.zeros(0, np.float32)
 
-    def copy_seconds(self, nbytes, repeat=1):
-        """Seconds in which the machine moves `nbytes`: half of them read, half written."""
-        half = max(64, int(nbytes) // 2)
-        if self.source.size < half:
-            self.source, self.target = np.zeros(half, np.uint8), np.ones(half, np.uint8)
-        a, b = address(self.source), address(self.target)
-        copy(a, b, half)
+    def copy_seconds(self, nbytes, repeat=1, streaming=False):
+        """Seconds in which the machine moves `nbytes`: half of them read, half written; `streaming`: by memcpy."""
+        n = max(16, int(nbytes) // 8)
+        if self.source.size < n:
+            # Written, not np.zeros: memory that was never written is one page of zeros, which is always in the cache.
+            self.source, self.target = np.full(n, 2.0, np.float32), np.ones(n, np.float32)
+        if streaming:
+            function, arguments = copy_streaming, (address(self.source), address(self.target), 4 * n)
+        else:
+            function, arguments = copy_loop, (self.source[:n], self.target[:n])
+        function(*arguments)
         start = time.perf_counter()
         for _ in range(repeat):
-            copy(a, b, half)
+            function(*arguments)
         return (time.perf_counter() - start) / repeat
 
     def peak_flops(self, repeat=1):

@@ -143,8 +143,8 @@ def run(args):
 
 
 def _print(result):
-    print(f"\n{result['size']} ({result['title']}): exponent {result['exponent']:.2f}, at the end {result['last_exponent']:.2f}, "
-          f"of the arithmetic {result['arithmetic_exponent']:.2f}")  # fmt: skip
+    print(f"\n{result['size']} ({result['title']}): exponent {result['exponent']:.2f}, "
+          f"at the end {result['last_exponent']:.2f}, of the arithmetic {result['arithmetic_exponent']:.2f}")  # fmt: skip
     print(f"{result['size']:>8}{'ms/step':>10}{'tokens/s':>11}{'GFLOP/s':>9}{'peak MiB':>10}")
     for p in result["points"]:
         print(f"{p['value']:>8}{p['seconds'] * 1e3:10.2f}{p['tokens_per_second']:11,.0f}{p['gflops']:9.0f}"

@@ -1,7 +1,7 @@
 """One side of the gallery in a process of its own: python -m toylm.bench.worker_gallery, driven by toylm.bench.gallery.
 
 The first line names the side; then a line a request: {"case": ...} prepares a kernel, {"repeat": n} times n calls of it;
-the side "roofs" answers {"copy": bytes, "repeat": n} and {"peak": true, "repeat": n}.
+the side "roofs" answers {"copy": bytes, "streaming": false, "repeat": n} and {"peak": true, "repeat": n}.
 """
 
 import json
@@ -34,19 +34,23 @@ class Timer:
         self.saved = [(getattr(self.x, name), getattr(self.x, name).copy()) for name in kernel.restored]
         self.call = prepare(self.x)
         self.call()  # compiles, makes workspaces
+        self.left = RESTORE_EVERY - 1  # calls before the next restoring
 
     def seconds(self, repeat):
         """Mean seconds of `repeat` calls."""
         total, left = 0.0, repeat
         while left:
-            count = min(left, RESTORE_EVERY) if self.saved else left
-            for array, saved in self.saved:
-                array[...] = saved
+            if self.saved and self.left == 0:
+                for array, saved in self.saved:
+                    array[...] = saved
+                self.left = RESTORE_EVERY
+            count = min(left, self.left) if self.saved else left
             call, start = self.call, time.perf_counter()
             for _ in range(count):
                 call()
             total += time.perf_counter() - start
             left -= count
+            self.left -= count
         return total / repeat
 
 
@@ -80,7 +84,7 @@ def serve():
     for line in sys.stdin:
         request = json.loads(line)
         if "copy" in request:
-            _reply(seconds=roofs.copy_seconds(request["copy"], request["repeat"]))
+            _reply(seconds=roofs.copy_seconds(request["copy"], request["repeat"], request["streaming"]))
         elif "peak" in request:
             _reply(flops=roofs.peak_flops(request["repeat"]))
         elif "case" in request:
