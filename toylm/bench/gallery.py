@@ -5,9 +5,8 @@
 
 The sides run in processes of their own and take turns, the machine's roofs among them; medians. "Python" are plain loops
 run by Python on a small case and scaled by the operations; "njit" are the same loops compiled by Numba without a word more
-(one thread). Rows and elements are held against a copy of as many bytes as the kernel must move, by a loop of ordinary stores
-and by memcpy, which stores past the caches on large arrays; products and attention against the peak of fused multiply-adds.
-Size "memory" are arrays that no cache holds.
+(one thread). Rows and elements are held against a copy of as many bytes as the kernel must move, products and attention
+against the peak of fused multiply-adds. Size "memory" are arrays that no cache holds.
 """
 
 import importlib.util
@@ -119,15 +118,13 @@ def run(args):
 def measure_machine(roofs, toylm, rounds, memory_mib):
     """The roofs once, for the table's head and the picture: copies in cache and memory (bytes/s), peak (operations/s)."""
     cache, memory = 4 * 2**20, max(memory_mib, 64) * 2**20
-    copies = {"copy in cache": (cache, False), "copy in memory": (memory, False)}
-    copies |= {"memcpy in cache": (cache, True), "memcpy in memory": (memory, True)}
+    copies = {"copy in cache": cache, "copy in memory": memory}
     case = SimpleNamespace(**LARGE_PRODUCT)
     toylm.ask(case={"kernel": "product A·B", "sizes": LARGE_PRODUCT})
     times = {name: [] for name in (*copies, "peak", "large product")}
     for _ in range(rounds):
-        for name, (nbytes, streaming) in copies.items():
-            repeat = 20 if nbytes == cache else 2
-            times[name].append(nbytes / roofs.ask(copy=nbytes, streaming=streaming, repeat=repeat)["seconds"])
+        for name, nbytes in copies.items():
+            times[name].append(nbytes / roofs.ask(copy=nbytes, repeat=20 if nbytes == cache else 2)["seconds"])
         times["peak"].append(roofs.ask(peak=True, repeat=30)["flops"])
         times["large product"].append(KERNELS["product A·B"].flops(case) / toylm.ask(repeat=1)["seconds"])
     return {name: {"median": statistics.median(values), "best": max(values)} for name, values in times.items()}
@@ -146,9 +143,8 @@ def measure_case(case, sides, rounds, seconds):
     if "python" in sides and case.label != "memory":
         sides["python"].ask(case={"kernel": case.kernel, "sizes": SMALL})
         taking_part["python"] = 1
-    times, roof, memcpy = {name: [] for name in taking_part}, [], []
-    copy = {"copy": case.nbytes, "repeat": 1}
-    copy["repeat"] = max(1, round(seconds / sides["roofs"].ask(**copy, streaming=False)["seconds"]))
+    times, roof = {name: [] for name in taking_part}, []
+    copies = max(1, round(seconds / sides["roofs"].ask(copy=case.nbytes, repeat=1)["seconds"]))
     for _ in range(rounds):
         for name, repeat in taking_part.items():
             taken = sides[name].ask(repeat=repeat)["seconds"]
@@ -156,8 +152,7 @@ def measure_case(case, sides, rounds, seconds):
             if name == "numpy" and kernel.bound == "peak":
                 time.sleep(0.05)  # OpenBLAS's threads go on spinning for a while, at the expense of whoever is next
         if kernel.bound == "copy":
-            roof.append(sides["roofs"].ask(**copy, streaming=False)["seconds"])
-            memcpy.append(sides["roofs"].ask(**copy, streaming=True)["seconds"])
+            roof.append(sides["roofs"].ask(copy=case.nbytes, repeat=copies)["seconds"])
         else:
             roof.append(case.flops / sides["roofs"].ask(peak=True, repeat=10)["flops"])
     ours = statistics.median(times["toylm"])
@@ -173,7 +168,6 @@ def measure_case(case, sides, rounds, seconds):
         "gflops": case.flops / ours / 1e9,
         "gbytes": case.nbytes / ours / 1e9,
         "roof_share": statistics.median(best / own for best, own in zip(roof, times["toylm"])),
-        "memcpy_share": statistics.median(best / own for best, own in zip(memcpy, times["toylm"])) if memcpy else None,
         "roof_seconds": statistics.median(roof),
         "best_roof_share": min(roof) / min(times["toylm"]),
         "faster_than": {
@@ -187,15 +181,14 @@ def measure_case(case, sides, rounds, seconds):
 def print_machine(machine):
     """The roofs, in words."""
     rate = {name: f"{value['median'] / 1e9:.0f}" for name, value in machine.items()}
-    print(f"copy {rate['copy in cache']} GB/s in cache (4 MiB; memcpy {rate['memcpy in cache']}), "
-          f"{rate['copy in memory']} in memory (memcpy {rate['memcpy in memory']}); "
+    print(f"copy {rate['copy in cache']} GB/s in cache (4 MiB), {rate['copy in memory']} in memory; "
           f"multiply-adds {rate['peak']} GFLOP/s, a product of 2048 x 2048 x 2048 {rate['large product']}\n")  # fmt: skip
 
 
 def print_header(names):
     """The table's columns: milliseconds a side, then toylm's rates and its share of its roof."""
     columns = "".join(f"{SIDES[name]:>10}" for name in names)
-    print(f"{'ms':<26}{'size':<8}{columns}{'GFLOP/s':>9}{'GB/s':>7}{'of peak':>9}{'of copy':>9}{'memcpy':>8}", flush=True)
+    print(f"{'ms':<26}{'size':<8}{columns}{'GFLOP/s':>9}{'GB/s':>7}{'of peak':>9}{'of copy':>9}", flush=True)
 
 
 def print_row(row, names):
@@ -203,7 +196,7 @@ def print_row(row, names):
     cells = "".join(f"{_milliseconds(row['seconds'].get(name)):>10}" for name in names)
     share = f"{row['roof_share']:9.0%}"
     if row["bound"] == "copy":
-        share = f"{'':9}{share}{row['memcpy_share']:8.0%}"
+        share = f"{'':9}{share}"
     print(f"{row['kernel']:<26}{row['label']:<8}{cells}{row['gflops']:9.1f}{row['gbytes']:7.1f}{share}", flush=True)
 
 

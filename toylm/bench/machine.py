@@ -2,10 +2,8 @@
 
 The copy: every thread copies its share of an array by a loop of ordinary loads and stores, as all kernels here have, and a
 byte that is read and written counts twice (as in McCalpin's STREAM). Measured over as many bytes as the kernel beside it
-moves, because a cache is several times faster than memory. Beside it the C library's memcpy: on arrays that no cache holds it
-stores past the caches, so that the lines it overwrites are not read first, and is up to twice as fast; a kernel whose
-results are wanted again soon must not do that. The peak: fused multiply-adds between registers, enough of them in flight to
-hide their latency; no product of matrices can be faster.
+moves, because a cache is several times faster than memory. The peak: fused multiply-adds between registers, enough of them
+in flight to hide their latency; no product of matrices can be faster.
 """
 
 import time
@@ -17,26 +15,12 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..kernels.jit import parallel
-from ..kernels.memory import address
 from ..kernels.rows import rows_of
 from ..kernels.simd import MR, NR_F32, VECTOR_BYTES
 
 LANES = VECTOR_BYTES // 4
 ACCUMULATORS = MR * NR_F32 // LANES  # as many as the matrix product's tile keeps in registers
 ROUNDS = 20_000  # of ACCUMULATORS multiply-adds each: about 0.1 ms
-
-
-@intrinsic
-def _memcpy(typingctx, target, source, size):
-    """memcpy(target, source, size) on int64 addresses."""
-
-    def codegen(context, builder, signature, args):
-        byte = ir.IntType(8).as_pointer()
-        to, source = (builder.inttoptr(x, byte) for x in args[:2])
-        cgutils.raw_memcpy(builder, to, source, args[2], 1)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.int64), codegen
 
 
 @intrinsic
@@ -85,21 +69,13 @@ def _multiply_adds(typingctx, x, y, rounds):
 
 
 @parallel
-def copy_loop(source, target, threads):
+def copy(source, target, threads):
     """target = source, both (n,)."""
     for t in prange(threads):
         start, stop = rows_of(source.shape[0], threads, t)
         a, b = source[start:stop], target[start:stop]
         for i in range(a.shape[0]):
             b[i] = a[i]
-
-
-@parallel
-def copy_streaming(source, target, n, threads):
-    """Copy n bytes from one address to another by memcpy."""
-    for t in prange(threads):
-        start, stop = rows_of(n, threads, t)
-        _memcpy(target + start, source + start, stop - start)
 
 
 @parallel
@@ -120,20 +96,17 @@ class Roofs:
     def __init__(self):
         self.source = self.target = np.zeros(0, np.float32)
 
-    def copy_seconds(self, nbytes, repeat=1, streaming=False):
-        """Seconds in which the machine moves `nbytes`: half of them read, half written; `streaming`: by memcpy."""
+    def copy_seconds(self, nbytes, repeat=1):
+        """Seconds in which the machine moves `nbytes`: half of them read, half written."""
         n = max(16, int(nbytes) // 8)
         if self.source.size < n:
             # Written, not np.zeros: memory that was never written is one page of zeros, which is always in the cache.
             self.source, self.target = np.full(n, 2.0, np.float32), np.ones(n, np.float32)
-        if streaming:
-            function, arguments = copy_streaming, (address(self.source), address(self.target), 4 * n)
-        else:
-            function, arguments = copy_loop, (self.source[:n], self.target[:n])
-        function(*arguments)
+        source, target = self.source[:n], self.target[:n]
+        copy(source, target)
         start = time.perf_counter()
         for _ in range(repeat):
-            function(*arguments)
+            copy(source, target)
         return (time.perf_counter() - start) / repeat
 
     def peak_flops(self, repeat=1):

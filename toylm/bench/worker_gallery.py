@@ -1,7 +1,7 @@
 """One side of the gallery in a process of its own: python -m toylm.bench.worker_gallery, driven by toylm.bench.gallery.
 
 The first line names the side; then a line a request: {"case": ...} prepares a kernel, {"repeat": n} times n calls of it;
-the side "roofs" answers {"copy": bytes, "streaming": false, "repeat": n} and {"peak": true, "repeat": n}.
+the side "roofs" answers {"copy": bytes, "repeat": n} and {"peak": true, "repeat": n}.
 """
 
 import json
@@ -84,7 +84,7 @@ def serve():
     for line in sys.stdin:
         request = json.loads(line)
         if "copy" in request:
-            _reply(seconds=roofs.copy_seconds(request["copy"], request["repeat"], request["streaming"]))
+            _reply(seconds=roofs.copy_seconds(request["copy"], request["repeat"]))
         elif "peak" in request:
             _reply(flops=roofs.peak_flops(request["repeat"]))
         elif "case" in request:
