@@ -19,6 +19,7 @@ VARIANTS = tuple(
     for sign in ("absolute", "signed") for normalisation in ("norm", "trace") for order in ("uv", "vu")
 )  # fmt: skip
 WORK = 8e9  # blocks · tokens · d^3 of Jacobians by default
+EXAMPLE = 30  # top directions whose products are kept as a picture
 PAIR_TOKENS = 8  # tokens between which pairs are taken
 
 
@@ -149,6 +150,7 @@ def _analyse(model, prompts, ks, limit, seed, bar):
     dtype = model.dtype
     depth = {part: {variant: [] for variant in VARIANTS} for part in PARTS}
     spectra, line, spacing, norms, by_token, pairs = {part: [] for part in PARTS}, [], [], [], [], []
+    example = None
     for prompt in prompts:
         positions = spread(len(prompt), limit)
         jacobians, states, blocks = same_token_jacobians(model, prompt, positions, bar)
@@ -159,6 +161,9 @@ def _analyse(model, prompts, ks, limit, seed, bar):
                 depth[part][variant].append(values.mean(axis=0))
             spectra[part].append(decomposed.s.mean(axis=1))
             if part == "block":
+                if example is None:
+                    at = _At(decomposed, (slice(None), -1), dtype)
+                    example = projections(J[:, -1], at)[:, :, :EXAMPLE, :EXAMPLE] / at.s[:, None, :1, None]
                 by_token.append((positions, off_diagonal_mean(found["absolute", "norm", "uv"])))
         pairs.append({name: _pair_coupling(*of, ks, dtype) for name, of in token_pairs(blocks, len(prompt)).items()})
         line.append(line_shape_score(states[:, positions]))
@@ -169,7 +174,7 @@ def _analyse(model, prompts, ks, limit, seed, bar):
     return CouplingSide(
         depth={part: {v: np.stack(values) for v, values in of.items()} for part, of in depth.items()},
         singular_values=spectra, by_token=by_token, pairs=pairs, line_shape=line, spacing=spacing,
-        norms=np.stack(norms), rotated={part: rotated_level(s.mean(axis=0), ks, seed) for part, s in spectra.items()},
+        norms=np.stack(norms), example=example, rotated={part: rotated_level(s.mean(axis=0), ks, seed) for part, s in spectra.items()},
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ class CouplingSide:
     depth[part][sign, normalisation, order] (P, len(ks), L, L): m_K(layer i, layer j), mean over tokens. singular_values[part]
     (P, L, d), mean over tokens. by_token: a prompt's (positions, (n, len(ks)) mean off the diagonal). pairs: a prompt's
     {kind: {"pairs", "absolute" and "signed" (L, len(ks), n, n)}}. line_shape, spacing: a prompt's (n,). norms (P, L + 1) of the
-    stream. rotated[part] (L, len(ks)): the level of the same singular values with random directions.
+    stream. example (L, L, K, K): U_j' J_i V_j over s_1 at the last token of the first prompt. rotated[part] (L, len(ks)): the level of the same singular values with random directions.
     """
 
     depth: dict
@@ -27,6 +27,7 @@ class CouplingSide:
     line_shape: list
     spacing: list
     norms: np.ndarray
+    example: np.ndarray
     rotated: dict
 
     def off_diagonal(self, part="block", variant=("absolute", "norm", "uv")):
