@@ -75,10 +75,14 @@ def stream_text(model, tokenizer, prompt_ids, *, stop=(), ignore_end=False, **sa
     """
     stop_ids = () if ignore_end else (tokenizer.end_id,)
     stops, decoder, count = StopStrings(stop), tokenizer.stream(), 0
+    leading = tokenizer.adds_space and list(prompt_ids) == [tokenizer.start_id]  # a space that is not the text's own
     for token in model.stream(prompt_ids, stop_ids=stop_ids, **sampling):
         count += 1
         # The end of a document is shown as a blank line where the text goes on past it.
-        piece = stops.push("\n\n" if token == tokenizer.end_id else decoder.push(token))
+        text = "\n\n" if token == tokenizer.end_id else decoder.push(token)
+        if leading and text:
+            text, leading = text.removeprefix(" "), False
+        piece = stops.push(text)
         yield piece, count
         count = 0
         if stops.found:

@@ -53,6 +53,11 @@ class Tokenizer:
         return self.backend.token_to_id(self.start_token)
 
     @cached_property
+    def adds_space(self):
+        """Whether a text is led by a space that is not its own, as in SentencePiece vocabularies."""
+        return "Prepend" in json.dumps(json.loads(self.backend.to_str())["normalizer"])
+
+    @cached_property
     def unknown_id(self):
         """Id of the token for what the tokenizer does not know; None where it knows every text."""
         token = getattr(self.backend.model, "unk_token", None)

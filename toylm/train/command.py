@@ -4,6 +4,7 @@
   python -m toylm.train --data my.txt --out runs/mine     your own text
   python -m toylm.train --config nano --steps 500         a recipe, and what should differ from it
   python -m toylm.train --resume runs/mine                go on after Ctrl-C, a crash, or for longer (--minutes 10)
+  python -m toylm.train --from DIR --data my.txt          fine-tune a run, an imported or a Hugging Face model
 
 Settings come from the defaults, then --config, then the flags. Ctrl-C finishes the step, saves, and says how to resume.
 """
@@ -51,6 +52,7 @@ def _add_setting(group, field):
     if default is not None and default != "":
         text += f" (default: {default})"
     group.add_argument(
+        *(["--from"] if field.name == "start_from" else []),
         f"--{field.name.replace('_', '-')}",
         dest=field.name,
         nargs="+" if field.name == "data" else None,
@@ -85,24 +87,26 @@ def run(args):
     if args.show_settings:
         print(settings.to_toml(), end="")
         return 0
-    return _start(args, settings)
+    return _start(args, settings, flags)
 
 
 # -- a new run -------------------------------------------------------------------------------------------------------------
 
 
-def _start(args, settings):
+def _start(args, settings, flags):
     from .run_folder import RunFolder, check_free, default_path
-    from .setup import check_settings, prepare_text, report, set_up
+    from .setup import check_settings, load_start, prepare_text, report, set_up
 
     console = Console(quiet=args.quiet)
-    name = _run_name(args, settings)
+    name, model = _run_name(args, settings), None
+    if settings.start_from is not None:
+        settings, model = load_start(settings, flags)
     check_settings(settings)
     if args.out:
         check_free(args.out, args.overwrite)
     settings = settings.updated({"data": _absolute(settings.data)})
     prepared = prepare_text(settings, args.quiet)
-    parts = set_up(settings, prepared)
+    parts = set_up(settings, prepared, model)
     report(settings, prepared, parts, console)
     if args.dry_run:
         return 0

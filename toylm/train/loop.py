@@ -233,12 +233,12 @@ class Trainer:
     def _sample(self):
         """A text from the model, into samples.txt and onto the console."""
         state, settings, tokenizer = self.state, self.settings, self.tokenizer
-        prompt = [tokenizer.end_id, *(tokenizer.encode(settings.sample_prompt) if settings.sample_prompt else [])]
+        prompt = [tokenizer.start_id, *(tokenizer.encode(settings.sample_prompt) if settings.sample_prompt else [])]
         ids = self.model.generate(
             prompt, settings.sample_tokens, temperature=settings.sample_temperature, seed=settings.seed + state.step,
             stop_ids=(tokenizer.end_id,),
         )  # fmt: skip
-        text = settings.sample_prompt + tokenizer.decode([i for i in ids if i != tokenizer.end_id])
+        text = tokenizer.decode([*prompt[1:], *ids])
         with self._writing(SAMPLES), open(self._path(SAMPLES), "a", encoding="utf-8", newline="\n") as file:
             file.write(f"=== step {state.step} ===\n{text}\n\n")
         indented = "\n".join(f"    {line}" for line in text.strip().splitlines()) or "    (an empty document)"

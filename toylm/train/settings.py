@@ -60,12 +60,24 @@ class TrainSettings:
     limit: int | None = _setting(None, "data", "read this many characters of the text only", fixed=True, at_least=1)
 
     # -- model
+    start_from: str | None = _setting(
+        None, "model", "go on from this model's weights, with its shape and tokenizer: a run, a checkpoint, a Hugging Face "
+        "folder", fixed=True)
     d_model: int = _setting(128, "model", "width of the residual stream", fixed=True, at_least=1)
-    d_ff: int | None = _setting(None, "model", "hidden width of the feed-forward; none: 4 d_model", fixed=True, at_least=1)
+    d_ff: int | None = _setting(
+        None, "model", "hidden width of the feed-forward; none: 4 d_model, 8/3 d_model for swiglu", fixed=True, at_least=1)
     n_heads: int = _setting(4, "model", "attention heads", fixed=True, at_least=1)
     n_layers: int = _setting(4, "model", "blocks", fixed=True, at_least=1)
     context_length: int = _setting(128, "model", "tokens in a training sequence", fixed=True, at_least=1)
     positions: str = _setting("rope", "model", "position encoding", fixed=True, choices=("rope", "learned"))
+    norm: str = _setting("rms", "model", "RMSNorm or LayerNorm", fixed=True, choices=("rms", "layer"))
+    feed_forward: str = _setting(
+        "gelu", "model", "swiglu makes a Llama model", fixed=True, choices=("gelu", "swiglu", "relu2", "silu"))
+    biases: bool = _setting(False, "model", "a bias in every linear layer, as in GPT-2", fixed=True)
+    n_kv_heads: int | None = _setting(
+        None, "model", "heads of keys and values, shared in groups; none: n_heads", fixed=True, at_least=1)
+    d_head: int | None = _setting(None, "model", "values per head; none: d_model / n_heads", fixed=True, at_least=1)
+    tied: bool = _setting(True, "model", "the output matrix is the token embedding", fixed=True)
     precision: str = _setting(
         "float32", "model", "arithmetic of the kernels", fixed=True, choices=("float32", "float64", "bf16"))
 
@@ -200,6 +212,11 @@ def parse_value(name, value):
         if not isinstance(value, str):
             raise UsageError(f"{name} is {value!r}; it must be text")
         return value
+    if bool in kinds:
+        truth = {"true": True, "false": False}.get(str(value).lower())
+        if truth is None:
+            raise UsageError(f"{name} is {value!r}; it must be true or false")
+        return truth
     if int in kinds or float in kinds:
         return _number(name, value, whole=int in kinds)
     values = [value] if isinstance(value, str) else value  # the tuple of texts
@@ -284,6 +301,8 @@ def find_config(name):
 def _toml(value):
     if value is None:
         return '"none"'
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, tuple):
         return "[" + ", ".join(map(_toml, value)) + "]"
     if isinstance(value, str):

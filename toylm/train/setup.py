@@ -36,7 +36,44 @@ def model_config(settings, vocab_size):
         n_layers=settings.n_layers,
         context_length=settings.context_length,
         positions=settings.positions,
+        norm=settings.norm,
+        feed_forward=settings.feed_forward,
+        biases=settings.biases,
+        n_kv_heads=settings.n_kv_heads,
+        d_head=settings.d_head,
+        tied=settings.tied,
     )
+
+
+MODEL_FIELDS = ("d_model", "d_ff", "n_heads", "n_layers", "positions", "norm", "feed_forward", "biases", "n_kv_heads", "d_head",
+                "tied")  # fmt: skip
+
+
+def load_start(settings, flags):
+    """(settings, model) to go on from `settings.start_from`: its shape and tokenizer are taken over.
+
+    flags: the settings that were asked for by name. Raises UsageError where one of them contradicts the model, where it has no
+    tokenizer, or where the context is longer than it can take.
+    """
+    from ..checkpoint import load_checkpoint
+    from ..errors import UsageError
+
+    checkpoint = load_checkpoint(settings.start_from, precision=settings.precision, threads=settings.threads)
+    config, path = checkpoint.model.config, checkpoint.path
+    if checkpoint.tokenizer is None:
+        raise UsageError(f"{path} has no tokenizer.json: there is no way to turn the text into this model's tokens")
+    for name in MODEL_FIELDS:
+        if name in flags and flags[name] != getattr(config, name):
+            raise UsageError(f"{name} is {flags[name]!r}, but the model in {path} has {getattr(config, name)!r}: leave it out")
+    for name in ("tokenizer", "vocab_size"):
+        if name in flags:
+            raise UsageError(f"{name} cannot be chosen with --from: the model in {path} has its own")
+    length = flags.get("context_length", config.context_length)
+    if length > config.context_length:
+        raise UsageError(f"context_length is {length}; the model in {path} takes at most {config.context_length} tokens")
+    changes = {name: getattr(config, name) for name in MODEL_FIELDS}
+    changes |= {"context_length": length, "tokenizer": str(path.absolute()), "vocab_size": None}
+    return settings.updated({**changes, "start_from": str(path.absolute())}), checkpoint.model
 
 
 def prepare_text(settings, quiet=False, kept=None):

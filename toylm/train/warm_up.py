@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-_KINDS = ("positions", "precision", "optimizer")
+_KINDS = ("positions", "precision", "optimizer", "norm", "feed_forward", "biases")
 
 
 def load_kernels(settings, console):
@@ -23,7 +23,7 @@ def load_kernels(settings, console):
     """
     from ..kernels.jit import compile_seconds
 
-    kinds = [getattr(settings, name) for name in _KINDS]
+    kinds = [str(getattr(settings, name)) for name in _KINDS]
     began = time.perf_counter()
     marker = _marker(kinds)
     compiled = 0.0
@@ -40,7 +40,7 @@ def load_kernels(settings, console):
     return compiled
 
 
-def use_all_kernels(positions, precision, optimizer):
+def use_all_kernels(positions, precision, optimizer, norm, feed_forward, biases):
     """One training step, one evaluation and one text of a model that is as small as they come."""
     import numpy as np
 
@@ -49,7 +49,10 @@ def use_all_kernels(positions, precision, optimizer):
     from .settings import TrainSettings
     from .setup import make_optimizer
 
-    config = ModelConfig(vocab_size=16, d_model=8, d_ff=16, n_heads=2, n_layers=1, context_length=8, positions=positions)
+    config = ModelConfig(
+        vocab_size=16, d_model=8, d_ff=16, n_heads=2, n_layers=1, context_length=8, positions=positions, norm=norm,
+        feed_forward=feed_forward, biases=biases == "True",
+    )  # fmt: skip
     model = TransformerLM(config, seed=0, precision=precision)
     tokens = np.arange(16, dtype=np.int64).reshape(2, 8)
     stepper = make_optimizer(TrainSettings(optimizer=optimizer), model.parameters)
