@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import toylm
+from toylm.data import train_tokenizer
 from toylm.checkpoint import save_checkpoint
 
 pytestmark = pytest.mark.parity
@@ -166,3 +167,23 @@ def test_a_model_made_here_opens_there(kind, tmp_path):
     with torch.no_grad():
         assert np.abs(theirs(torch.tensor(tokens)).logits.numpy() - model.forward(tokens)).max() < 2e-5
     assert toylm.TransformerLM.load(tmp_path / "ours").config == config
+
+
+@pytest.mark.parametrize("kind", ["sentencepiece", "bpe"])
+def test_auto_tokenizer_gives_the_same_ids(kind, tmp_path):
+    import transformers
+    from test_llama2c import PIECES, write_pieces
+
+    from toylm.interop.sentencepiece import read_tokenizer
+
+    if kind == "bpe":
+        tokenizer = train_tokenizer(["the cat and the dog and the cat ran"] * 3, "bpe", 270)
+    else:
+        tokenizer = read_tokenizer(write_pieces(tmp_path / "t.bin"), len(PIECES))
+    config = toylm.ModelConfig(270, d_model=12, n_heads=2, n_layers=1, context_length=20, feed_forward="swiglu")
+    toylm.TransformerLM(config).save(tmp_path / "model", tokenizer)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "model")
+    for text in ("the cat ran", "é ☃\n and  the", "a"):
+        assert theirs(text, add_special_tokens=False).input_ids == theirs(text).input_ids == tokenizer.encode(text)
+        assert theirs.decode(tokenizer.encode(text)) == text
+    assert (theirs.bos_token_id, theirs.eos_token_id) == (tokenizer.start_id, tokenizer.end_id)
