@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -367,3 +368,53 @@ def test_a_full_disk(train, tmp_path, capsys, monkeypatch):
     assert not [p for p in (tmp_path / "run").iterdir() if ".tmp-" in p.name]
     assert train("--resume", "run", "--quiet") == 0
     assert parameters(tmp_path / "run").training.state["loop"]["step"] == 30
+
+
+# -- from a model that there is already ------------------------------------------------------------------------------------
+
+
+def test_fine_tuning_takes_shape_tokenizer_and_weights(train, trained_run, tmp_path, capsys):
+    start = load_checkpoint(trained_run)
+    flags = ["--from", trained_run, "--steps", "6", "--learning-rate", "1e-3", "--eval-every", "3", "--save-every", "3"]
+    assert train(*flags, "--out", "tuned", small=False) == 0
+    tuned = load_checkpoint(tmp_path / "tuned", training=True, prefer="latest")
+    assert tuned.model.config == start.model.config and tuned.tokenizer.digest == start.tokenizer.digest
+    record = json.loads((tmp_path / "tuned" / "run.json").read_text(encoding="utf-8"))
+    assert record["settings"]["d_model"] == 16 and record["settings"]["start_from"] == str(start.path.absolute())
+    moved = np.abs(tuned.model.parameters.flat - start.model.parameters.flat)
+    assert 0 < moved.max() < 6 * 2e-3  # Adam's steps are about as long as the learning rate
+    first = next(r for r in metrics.read(tmp_path / "tuned" / "metrics.jsonl") if r.get("held_out_loss") is not None)
+    assert first["held_out_loss"] < 4.5  # a new model would start at ln 300 = 5.7
+
+    capsys.readouterr()
+    assert train("--resume", "tuned", "--steps", "8") == 0
+    assert load_checkpoint(tmp_path / "tuned", training=True, prefer="latest").training.state["loop"]["step"] == 8
+
+    for more, sentence in [
+        (["--d-model", "32"], "d_model is 32, but the model in .* has 16: leave it out"),
+        (["--vocab-size", "500"], "vocab_size cannot be chosen with --from"),
+        (["--context-length", "99"], "context_length is 99; the model in .* takes at most 16 tokens"),
+    ]:
+        capsys.readouterr()
+        assert train(*flags, *more, "--out", "refused", small=False) == 2
+        error = capsys.readouterr().err
+        assert re.search(sentence, error) and error.count("\n") == 1
+    bare = load_checkpoint(trained_run).model
+    bare.save(tmp_path / "bare")
+    assert train("--from", tmp_path / "bare", "--steps", "1", "--out", "refused", small=False) == 2
+    assert "has no tokenizer.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "flags, name",
+    [
+        (["--feed-forward", "swiglu", "--n-kv-heads", "1"], "LlamaForCausalLM"),
+        (["--norm", "layer", "--positions", "learned", "--biases", "true"], "GPT2LMHeadModel"),
+        (["--feed-forward", "relu2", "--tied", "false", "--d-head", "4"], "ArceeForCausalLM"),
+    ],
+)
+def test_every_architecture_trains_and_its_checkpoint_is_a_stock_folder(train, tmp_path, flags, name):
+    assert train(*flags, "--steps", "4", "--out", "run") == 0
+    config = json.loads((tmp_path / "run" / "step-000004" / "config.json").read_text(encoding="utf-8"))
+    assert config["architectures"] == [name]
+    assert train("--resume", "run", "--steps", "6") == 0
