@@ -106,3 +106,28 @@ def test_summary_names_what_is_below_the_bar(capsys):
     assert "toylm over PyTorch       2.00 x (geometric mean of 2)" in printed
     assert "GELU (tiny) 50%" in printed and "attention" not in printed
     assert gallery.geometric_mean([1, 4]) == pytest.approx(2)
+
+
+def test_waiting_for_a_quiet_machine(monkeypatch):
+    from toylm.bench import quiet
+
+    ticks = iter([(100, 50), (200, 60), (300, 60), (400, 155)])  # 90 % busy, then 5 %
+    monkeypatch.setattr(quiet, "_ticks", lambda: next(ticks))
+    monkeypatch.setattr(quiet.time, "sleep", lambda seconds: None)
+    assert quiet.wait_until_quiet(60)
+    assert next(ticks, None) is None
+    always_busy = iter(range(0, 10**6, 10))
+    monkeypatch.setattr(quiet, "_ticks", lambda: (next(always_busy), 0))
+    assert not quiet.wait_until_quiet(0)
+    monkeypatch.setattr(quiet, "_ticks", lambda: None)
+    assert quiet.busy_share() is None and quiet.wait_until_quiet(0)
+
+
+def test_a_case_is_measured_again_when_the_machine_became_busy(monkeypatch):
+    shares, measured = iter([0.8, 0.0]), []
+    monkeypatch.setattr(gallery, "wait_until_quiet", lambda limit: True)
+    monkeypatch.setattr(gallery, "busy_share", lambda: next(shares))
+    monkeypatch.setattr(gallery, "measure_case", lambda *arguments: measured.append(arguments) or {})
+    assert gallery.measure_quietly("case", {}, 7, 0.01, limit=60) == {"quiet": True}
+    assert len(measured) == 2
+    assert gallery.measure_quietly("case", {}, 7, 0.01, limit=0) == {}

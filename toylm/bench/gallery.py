@@ -20,11 +20,13 @@ from types import SimpleNamespace
 from ..errors import UsageError
 from .cases import KERNELS, SMALL, cases_of
 from .presets import PRESETS
+from .quiet import BUSY, busy_share, wait_until_quiet
 from .sides import Side
 from .startup import environment
 
 SIDES = {"python": "Python", "njit": "njit", "numpy": "NumPy", "torch": "PyTorch", "toylm": "toylm"}
 MEMORY_MIB = 128
+SLOW_LOOPS = 5e8  # operations from which the compiled loops are left out: a case would take a minute
 LARGE_PRODUCT = {"N": 2048, "d": 2048, "ff": 2048}
 
 
@@ -40,6 +42,8 @@ def add_arguments(parser):
     parser.add_argument("--threads", type=int, default=None, help="threads of every side (default: physical cores)")
     parser.add_argument("--memory-mib", type=int, default=MEMORY_MIB, metavar="N",
                         help="MiB moved by the cases that no cache holds, 0: none (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--quiet", type=float, default=0, metavar="SECONDS",
+                        help="on a shared machine: wait at most so long a kernel for it to be idle (default: 0)")  # fmt: skip
     parser.add_argument("--json", default=None, metavar="FILE", help="write every number there")
     parser.add_argument("--picture", default=None, metavar="FILE", help="draw a roofline there (PNG)")
 
@@ -96,7 +100,7 @@ def run(args):
         print_header(names)
         rows = []
         for case in cases:
-            rows.append(measure_case(case, sides, args.rounds, args.seconds))
+            rows.append(measure_quietly(case, sides, args.rounds, args.seconds, args.quiet))
             print_row(rows[-1], names)
     finally:
         for side in sides.values():
@@ -130,13 +134,25 @@ def measure_machine(roofs, toylm, rounds, memory_mib):
     return {name: {"median": statistics.median(values), "best": max(values)} for name, values in times.items()}
 
 
+def measure_quietly(case, sides, rounds, seconds, limit):
+    """`measure_case` once the machine is idle, and again if it no longer is afterwards; without waiting where limit is 0."""
+    start = time.monotonic()
+    while limit:
+        wait_until_quiet(max(0, limit - (time.monotonic() - start)))
+        row = measure_case(case, sides, rounds, seconds)
+        row["quiet"] = (busy_share() or 0) <= BUSY
+        if row["quiet"] or time.monotonic() - start > limit:
+            return row
+    return measure_case(case, sides, rounds, seconds)
+
+
 def measure_case(case, sides, rounds, seconds):
     """One row: seconds of every side, and the share of its roof that toylm reaches, both as medians over the turns."""
     kernel = KERNELS[case.kernel]
     small = kernel.flops(SimpleNamespace(**SMALL))
     taking_part = {}
     for name, side in sides.items():
-        if name in ("roofs", "python") or (case.label == "memory" and name == "njit"):
+        if name in ("roofs", "python") or (name == "njit" and (case.label == "memory" or case.flops > SLOW_LOOPS)):
             continue
         once = side.ask(case=case.to_dict())["seconds"]
         taking_part[name] = max(1, min(500, round(seconds / once)))
@@ -145,16 +161,20 @@ def measure_case(case, sides, rounds, seconds):
         taking_part["python"] = 1
     times, roof = {name: [] for name in taking_part}, []
     copies = max(1, round(seconds / sides["roofs"].ask(copy=case.nbytes, repeat=1)["seconds"]))
-    for _ in range(rounds):
+    for turn in range(rounds):
         for name, repeat in taking_part.items():
+            if turn > 1 and times[name][0] * repeat > 0.25:
+                continue  # two turns of a slow side are enough
             taken = sides[name].ask(repeat=repeat)["seconds"]
-            times[name].append(taken * case.flops / small if name == "python" else taken)
+            times[name].append(taken)
             if name == "numpy" and kernel.bound == "peak":
                 time.sleep(0.05)  # OpenBLAS's threads go on spinning for a while, at the expense of whoever is next
         if kernel.bound == "copy":
             roof.append(sides["roofs"].ask(copy=case.nbytes, repeat=copies)["seconds"])
         else:
             roof.append(case.flops / sides["roofs"].ask(peak=True, repeat=10)["flops"])
+    if "python" in times:
+        times["python"] = [taken * case.flops / small for taken in times["python"]]
     ours = statistics.median(times["toylm"])
     return case.to_dict() | {
         "kind": kernel.kind,
