@@ -8,7 +8,7 @@ matrices of the same d and K, the level of the same singular values with random 
 import numpy as np
 
 from ..data.progress import Progress
-from .coupling_metric import Decomposed, choose_ks, coupling_of, projections
+from .coupling_metric import Decomposed, choose_ks, coupling_of, in_threads, projections
 from .coupling_result import CouplingResult, CouplingSide
 from .heads import run_blocks
 from .jacobian import PARTS, LinearisedBlock
@@ -73,20 +73,21 @@ def same_token_jacobians(model, prompt, positions, bar=None):
     d = model.config.d_model
     found = {part: np.empty((len(blocks), len(positions), d, d), model.dtype) for part in PARTS}
     for layer, block in enumerate(blocks):
-        for i, t in enumerate(positions):
-            for part, J in block.same_token(t).items():
+        for i, jacobians in enumerate(in_threads(block.same_token, positions, model.threads)):
+            for part, J in jacobians.items():
                 found[part][layer, i] = J
         if bar:
             bar.update(len(positions) / 2)
     return found, states, blocks
 
 
-def depth_coupling(jacobians, ks, dtype=np.float64, decomposed=None):
+def depth_coupling(jacobians, ks, dtype=np.float64, decomposed=None, threads=2):
     """VARIANT -> (n, len(ks), L, L): m_K between layers at every token, from jacobians (L, n, d, d)."""
-    decomposed = decomposed or Decomposed(jacobians, max(ks))
+    decomposed = decomposed or Decomposed(jacobians, max(ks), threads)
     n_layers, n = jacobians.shape[:2]
     found = {variant: np.empty((n, len(ks), n_layers, n_layers)) for variant in VARIANTS}
-    for t in range(n):
+
+    def at_token(t):
         at = _At(decomposed, (slice(None), t), dtype)
         J = jacobians[:, t].astype(dtype)
         for order in ("uv", "vu"):
@@ -95,6 +96,8 @@ def depth_coupling(jacobians, ks, dtype=np.float64, decomposed=None):
                 if variant[2] == order:
                     for k, K in enumerate(ks):
                         found[variant][t, k] = coupling_of(projected, at.s, K, variant[0] == "signed", variant[1])
+
+    in_threads(at_token, range(n), threads)
     return found
 
 
@@ -115,8 +118,8 @@ def rotated_level(singular_values, ks, seed=0):
     n_layers, d = singular_values.shape
     K = max(ks)
     found = np.empty((n_layers, len(ks)))
+    left, right = np.linalg.qr(rng.standard_normal((2, d, d)))[0][:, :, :K]  # one draw for all layers
     for layer, s in enumerate(singular_values):
-        left, right = np.linalg.qr(rng.standard_normal((2, d, d)))[0][:, :, :K]
         inner = ((left.T * s) @ right)[None, None]
         found[layer] = [coupling_of(inner, s[None], k)[0, 0] for k in ks]
     return found
@@ -156,7 +159,7 @@ def _analyse(model, prompts, ks, limit, seed, bar):
         jacobians, states, blocks = same_token_jacobians(model, prompt, positions, bar)
         for part, J in jacobians.items():
             decomposed = Decomposed(J, max(ks), model.threads)
-            found = depth_coupling(J, ks, dtype, decomposed)
+            found = depth_coupling(J, ks, dtype, decomposed, model.threads)
             for variant, values in found.items():
                 depth[part][variant].append(values.mean(axis=0))
             spectra[part].append(decomposed.s.mean(axis=1))
@@ -182,12 +185,15 @@ def _pair_coupling(pairs, jacobians, ks, dtype):
     """The token pairs, and m_K between them within each layer, absolute and signed: (L, len(ks), n, n)."""
     decomposed = Decomposed(jacobians, max(ks))
     absolute, signed = (np.empty((len(jacobians), len(ks), len(pairs), len(pairs))) for _ in range(2))
-    for layer in range(len(jacobians)):
+
+    def at_layer(layer):
         at = _At(decomposed, layer, dtype)
         projected = projections(jacobians[layer].astype(dtype), at)
         for k, K in enumerate(ks):
             absolute[layer, k] = coupling_of(projected, at.s, K)
             signed[layer, k] = coupling_of(projected, at.s, K, signed=True)
+
+    in_threads(at_layer, range(len(jacobians)))
     return {"pairs": pairs, "absolute": absolute, "signed": signed}
 
 

@@ -148,16 +148,18 @@ def say_level(row):
     """What the absolute metric of one row says beside its controls, in words."""
     if row["absolute"] is None:
         return "one layer: nothing to compare"
-    gap, spread = row["absolute_random"] - row["absolute"], row["absolute_random_std"]
-    said = f"{row['absolute']:.3f} beside {row['absolute_random']:.3f} of random matrices"
-    if abs(gap) <= 2 * spread:
+    level = min(row["absolute_random"], row["absolute_rotated"])
+    # Two matrices at a time give the spread; the mean over all pairs of layers varies less.
+    gap, spread = level - row["absolute"], row["absolute_random_std"] / (row["pairs"] / 2) ** 0.5
+    said = f"{row['absolute']:.3f} beside {row['absolute_random']:.3f} (random matrices), {row['absolute_rotated']:.3f} (own spectrum)"
+    if gap < -2 * spread:
+        return f"{said}: not coupled, less alike than chance"
+    if gap <= 2 * spread:
         return f"{said}: no coupling that can be told from chance"
-    if gap < 0:
-        return f"{said}: less alike than random matrices"
     other = row.get("absolute_untrained")
-    if other is not None and row["absolute_random"] - other >= 0.5 * gap:
+    if other is not None and level - other >= 0.5 * gap:
         return f"{said}, but {other:.3f} untrained: most of it is there before training"
-    return f"{said}: coupled, {100 * gap / row['absolute_random']:.1f} % of the way to identical blocks"
+    return f"{said}: coupled, {100 * gap / level:.1f} % of the way from chance to identical blocks"
 
 
 def write_report(path, result, figures, pictures):

@@ -39,8 +39,7 @@ class Decomposed:
     def __init__(self, jacobians, rank, threads=2):
         self.J = jacobians
         flat = jacobians.reshape(-1, *jacobians.shape[-2:])
-        with _one_blas_thread(), ThreadPoolExecutor(threads) as pool:
-            found = list(pool.map(lambda J: _top(J, rank), flat))
+        found = in_threads(lambda J: _top(J, rank), flat, threads)
         shape = jacobians.shape[:-2]
         self.U, self.s, self.V = (np.stack(part).reshape(*shape, *part[0].shape) for part in zip(*found))
 
@@ -50,10 +49,12 @@ def _top(J, rank):
     return U[:, :rank], s, Vt[:rank].T
 
 
-def _one_blas_thread():
+def in_threads(function, items, threads=2):
+    """[function(item) ...], items in parallel and BLAS on one thread each: small products gain nothing from sharing."""
     import threadpoolctl
 
-    return threadpoolctl.threadpool_limits(1, user_api="blas")
+    with threadpoolctl.threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(function, items))
 
 
 def projections(J1, decomposed, swapped=False):

@@ -78,7 +78,7 @@ class CouplingResult:
         levels of random matrices, of random directions, and of the untrained model."""
         rows = []
         for k, K in enumerate(self.ks):
-            row = {"part": part, "K": K, "share_of_d": K / self.config.d_model}
+            row = {"part": part, "pairs": self.config.n_layers * (self.config.n_layers - 1), "K": K, "share_of_d": K / self.config.d_model}
             for sign in ("absolute", "signed"):
                 variant = (sign, "norm", "uv")
                 mean, low, high = self._over_prompts(self.trained.off_diagonal(part, variant)[:, k])

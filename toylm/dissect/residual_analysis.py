@@ -55,11 +55,12 @@ def ranks_for(d_head):
 
 
 def plan(n_layers, d_head, layers, definitions=DEFINITIONS, bases=BASES, cross=False):
-    """The rows of an analysis: every basis with the first definition, every definition with the first basis (cross: all)."""
+    """The rows of an analysis: every basis with the first definition, every definition with the first basis and with the
+    random one, its control (cross: all pairs)."""
     rows = [Row("original"), *(Row("top-k", layers, k=k) for k in TOP_K), Row("full", layers)]
     for definition in definitions:
         for basis in bases:
-            if not cross and definition != definitions[0] and basis != bases[0]:
+            if not cross and definition != definitions[0] and basis not in (bases[0], "random"):
                 continue
             # Rank 0 is the base alone, or the base and a mean offset.
             base_differs = definition != "difference" or basis == "centred"

@@ -44,26 +44,30 @@ def _recovery(figure, result, table):
             if row:
                 a.axhline(100 * row["recovered"], color=COLOURS[definition], linestyle=":", linewidth=1.2)
         a.axhline(90, color="#444444", linewidth=0.8)
-        a.set_xscale("symlog", base=2, linthresh=1)
         ranks = sorted({row["rank"] for row in chosen if row["kind"] == "low-rank"})
-        a.set_xticks(ranks, [str(r) for r in ranks])
+        a.set_xticks([_place(r) for r in ranks], [str(r) for r in ranks])
         a.set_xlabel("rank r of d_head values kept (dotted: ε predicted from V* by ridge)")
         a.legend(frameon=False, loc="lower right")
         a.grid(color="#e5e5e5", linewidth=0.7)
     top2 = next(row for row in chosen if row["kind"] == "top-k" and row["k"] == 2)
     axes[0].axhline(100 * top2["recovered"], color="#b59b00", linestyle="--", linewidth=1.2)
-    axes[0].annotate("top-2", (ranks[0], 100 * top2["recovered"]), xytext=(2, 3), textcoords="offset points", color="#b59b00")
+    axes[0].annotate("top-2", (_place(ranks[0]), 100 * top2["recovered"]), xytext=(2, 3), textcoords="offset points", color="#b59b00")
     axes[0].set_ylabel("top-1 loss recovered (%)")
+
+
+def _place(rank):
+    """Where a rank stands on an axis of doublings, 0 one step before 1."""
+    return np.log2(rank) + 1 if rank else 0.0
 
 
 def _curve(axes, curve, name):
     if not curve:
         return
-    ranks = [r for r, _ in curve]
+    places = [_place(r) for r, _ in curve]
     values = 100 * np.array([row["recovered"] for _, row in curve])
     low, high = 100 * np.array([row["recovered_interval"] for _, row in curve]).T
-    axes.plot(ranks, values, "o-", color=COLOURS[name], markersize=3.5, linewidth=1.5, label=name)
-    axes.fill_between(ranks, low, high, color=COLOURS[name], alpha=0.18, linewidth=0)
+    axes.plot(places, values, "o-", color=COLOURS[name], markersize=3.5, linewidth=1.5, label=name)
+    axes.fill_between(places, low, high, color=COLOURS[name], alpha=0.18, linewidth=0)
 
 
 def _spectra(figure, result):
@@ -87,6 +91,8 @@ def _spectra(figure, result):
         a.set_ylim(0, 102)
     for a in axes[L:]:
         a.set_visible(False)
+    for a in axes[max(0, L - columns) : L]:
+        a.tick_params(labelbottom=True)
     figure.supxlabel("directions kept, r  (blue: a line a head; orange: untrained, mean; dotted: random basis, mean)", fontsize=9)
     figure.supylabel(f"energy of ε ({definition}), %", fontsize=9)
 

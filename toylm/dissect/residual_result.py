@@ -144,18 +144,14 @@ class ResidualResult:
     def _beyond_random(self, definition, basis, rank):
         """95 % interval of the recovered share less that of the random basis at the same rank; None without that row."""
         side = self.trained
-        fields = {"kind": "low-rank", "scope": "chosen"}
-        # A random basis is measured with the first definition; it is the control for the others too.
-        for name in (definition, self.definitions[0]):
-            try:
-                control = side.find(definition=name, basis="random", rank=max(rank, 1), **fields)
-            except KeyError:
-                continue
-            row = side.find(definition=definition, basis=basis, rank=rank, **fields)
-            difference = side.recovered_draws(row, self.resamples, self.seed)
-            difference = difference - side.recovered_draws(control, self.resamples, self.seed)
-            return _pair(interval(difference))
-        return None
+        fields = {"kind": "low-rank", "scope": "chosen", "definition": definition}
+        try:
+            control = side.find(basis="random", rank=max(rank, 1), **fields)
+        except KeyError:
+            return None
+        row = side.find(basis=basis, rank=rank, **fields)
+        difference = side.recovered_draws(row, self.resamples, self.seed)
+        return _pair(interval(difference - side.recovered_draws(control, self.resamples, self.seed)))
 
     def to_dict(self):
         """Every number, JSON-able; an undefined one is None."""
