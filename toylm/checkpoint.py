@@ -8,7 +8,6 @@ A checkpoint appears whole or not at all: it is written under a temporary name, 
 code: tensors are safetensors, the rest is JSON.
 """
 
-import errno
 import json
 import os
 import re
@@ -19,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .errors import CheckpointError
-from .files import current_umask, sync_directory, write_json, write_text
+from .files import sync_directory, write_json, write_text
 from .interop.huggingface import canonical_names, entries_of, from_hf_config, to_hf_config
 from .interop.safetensors_files import INDEX, WEIGHTS, SafetensorsFile, WeightFiles, refuse_pickle, save_tensors
 from .interop.tensors import check_names, fill, to_tensors

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from test_llama2c import PIECES, make, write_pieces
 
-import toylm
 from toylm.data import train_tokenizer
 from toylm.errors import CheckpointError
 from toylm.interop import gguf_files, sentencepiece

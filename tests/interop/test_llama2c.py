@@ -84,7 +84,7 @@ DAMAGE = {
     "cut": (lambda p: cut(p, p.stat().st_size - 4), r"is truncated: [\d,]+ bytes, but its header asks for"),
     "header cut": (lambda p: cut(p, 20), "is truncated: 20 bytes"),
     "too long": (lambda p: p.write_bytes(p.read_bytes() + b"1234"), "is not a llama2.c version 0 file"),
-    "version 1": (lambda p: p.write_bytes(struct.pack("<Ii", 0x616B3432, 1) + p.read_bytes()), "of version 1; toylm reads version 0"),
+    "version 1": (lambda p: p.write_bytes(struct.pack("<Ii", 0x616B3432, 1) + p.read_bytes()), "of version 1; toylm reads"),
     "heads": (lambda p: p.write_bytes(struct.pack("<7i", 12, 20, 2, 5, 5, 270, 24) + p.read_bytes()[28:]), "12 is not divisible"),
 }
 

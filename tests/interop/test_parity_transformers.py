@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import toylm
-from toylm.data import train_tokenizer
 from toylm.checkpoint import save_checkpoint
+from toylm.data import train_tokenizer
 
 pytestmark = pytest.mark.parity
 

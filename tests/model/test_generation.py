@@ -4,7 +4,6 @@ import pytest
 import toylm
 from toylm.model.generation import KeyValueCache, sample_logits_row, stream
 
-
 ARCHITECTURES = {
     "learned": dict(positions="learned"),
     "rope": dict(),

@@ -187,7 +187,7 @@ DAMAGE = {
         lambda d: edit_config(d, rope_parameters={"rope_type": "yarn", "rope_theta": 1e4}), "has rope scaling yarn"),
     "partial rope": (lambda d: edit_config(d, partial_rotary_factor=0.5), "has partial_rotary_factor 0.5; toylm supports 1.0"),
     "pickle": (
-        lambda d: (d / "model.safetensors").rename(d / "pytorch_model.bin"), "pytorch_model.bin is a pickle.*reads safetensors only"),
+        lambda d: (d / "model.safetensors").rename(d / "pytorch_model.bin"), "pytorch_model.bin is a pickle.*safetensors only"),
     "a shard missing": (lambda d: (d / "model.safetensors").unlink() or (d / "model.safetensors.index.json").write_text(
         '{"weight_map": {"model.norm.weight": "model-1.safetensors"}}', encoding="utf-8"), "has no model-1.safetensors, which"),
     "index cut": (lambda d: (d / "model.safetensors").unlink() or (d / "model.safetensors.index.json").write_text(

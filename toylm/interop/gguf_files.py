@@ -159,16 +159,16 @@ def read_model(path, precision="float32"):
         field = reader.get_field(key)
         return default if field is None else field.contents()
 
-    names = [tensor.name for tensor in reader.tensors]
+    names = [stored.name for stored in reader.tensors]
     model = TransformerLM(_read_config(path, value, names), precision=precision)
     entries = {entry.name: entry for entry in _entries(model.config)}
     names = [name for name in names if name != "rope_freqs.weight"]
     check_names(entries.values(), names, path)
-    for tensor in reader.tensors:
-        if tensor.name in entries:
-            shape = tuple(int(n) for n in reversed(tensor.shape))
-            array = gguf.quants.dequantize(tensor.data, tensor.tensor_type).reshape(shape)
-            fill(entries[tensor.name], model.parameters, array, path)
+    for stored in reader.tensors:
+        if stored.name in entries:
+            shape = tuple(int(n) for n in reversed(stored.shape))
+            array = gguf.quants.dequantize(stored.data, stored.tensor_type).reshape(shape)
+            fill(entries[stored.name], model.parameters, array, path)
     return model, _read_tokenizer(path, value, model.config.vocab_size)
 
 

@@ -75,7 +75,8 @@ def entries(config, layout=None):
     ]
     if not config.tied:
         found.append(upright("lm_head.weight", "unembed", V, d))
-    layers = [("attn.c_attn", "qkv", d, 3 * d), ("attn.c_proj", "o", d, d), ("mlp.c_fc", "ff1", d, ff), ("mlp.c_proj", "ff2", ff, d)]
+    attention = [("attn.c_attn", "qkv", d, 3 * d), ("attn.c_proj", "o", d, d)]
+    layers = [*attention, ("mlp.c_fc", "ff1", d, ff), ("mlp.c_proj", "ff2", ff, d)]
     for i in range(config.n_layers):
         there, here = f"transformer.h.{i}.", f"blocks.{i}."
         for norm in ("1", "2"):

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from ..errors import UsageError
 
-
 PICKLE_STARTS = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # torch's zip archives, and bare pickles
 
 

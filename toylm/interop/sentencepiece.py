@@ -110,8 +110,9 @@ def write_tokenizer(path, tokenizer):
             "model's is another: its checkpoint can be exported, its tokenizer cannot"
         )
     tokens, scores = found
-    spelt = [t if i in (0, *range(3, FIRST_PIECE)) else f"\n{t}\n" if i < 3 else t.replace(SPACE, " ") for i, t in enumerate(tokens)]
-    pieces = [t.encode() for t in spelt]
+    unknown, start, end = SPECIAL
+    spelt = [unknown, f"\n{start}\n", f"\n{end}\n", *BYTES, *(token.replace(SPACE, " ") for token in tokens[FIRST_PIECE:])]
+    pieces = [token.encode() for token in spelt]
     with atomic_writer(path) as file:
         file.write(struct.pack("<i", max(map(len, pieces))))
         for piece, score in zip(pieces, scores):
