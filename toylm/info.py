@@ -35,12 +35,14 @@ def describe(path):
     Raises FileNotFoundError or CheckpointError where there is no checkpoint.
     """
     from .checkpoint import find_checkpoint, list_checkpoints, read_config, read_pointer, read_training
+    from .interop.huggingface import stock_class
     from .train import metrics
     from .train.run_folder import METRICS
 
     checkpoint = find_checkpoint(path)
     config = read_config(checkpoint)
     about = {"checkpoint": str(checkpoint), "config": config.to_dict(), "parameters": _parameter_table(checkpoint)}
+    about["opens_as"] = stock_class(config)
     about["parameter_count"] = sum(math.prod(row["shape"]) for row in about["parameters"])
     training = read_training(checkpoint)
     if training:
@@ -74,23 +76,12 @@ def describe(path):
 
 
 def _parameter_table(checkpoint):
-    """Name, shape and dtype of each tensor in model.safetensors, from the file's header alone."""
-    from safetensors import SafetensorError, safe_open
+    """Name, shape and dtype of each tensor, from the files' headers alone."""
+    from .interop.safetensors_files import WeightFiles
 
-    from .errors import CheckpointError
-
-    file = checkpoint / "model.safetensors"
-    if not file.is_file():
-        raise FileNotFoundError(f"{checkpoint} has no model.safetensors: not a whole checkpoint")
-    try:
-        with safe_open(file, framework="numpy") as opened:
-            slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118
-            return [
-                {"name": name, "shape": part.get_shape(), "dtype": part.get_dtype()}
-                for name, part in sorted(slices.items(), key=lambda item: _order(item[0]))
-            ]
-    except SafetensorError as error:
-        raise CheckpointError(f"{file} is truncated or corrupt ({error}); use another checkpoint") from None
+    files = WeightFiles(checkpoint)
+    headers = ((name, *files.header(name)) for name in sorted(files.names, key=_order))
+    return [{"name": name, "shape": shape, "dtype": dtype} for name, shape, dtype in headers]
 
 
 def _order(name):
@@ -105,6 +96,7 @@ def _print(about):
     config = about["config"]
     print(f"checkpoint   {about['checkpoint']}")
     print(f"model        {about['parameter_count']:,} parameters; " + ", ".join(f"{k} {v}" for k, v in config.items()))
+    print(f"opens as     {about['opens_as'] or 'toylm only: transformers has no class of this architecture'}")
     run_record = about.get("run")
     if run_record:
         _print_run(run_record)

@@ -123,3 +123,25 @@ def test_bfloat16_rounds_to_even_and_keeps_infinity_and_nan(tmp_path):
     assert read[:5].tolist() == expected
     assert abs(read[5] / 3e38 - 1) < 2**-8 and read[6] == np.inf and read[7] == -np.inf and np.isnan(read[8])
     assert np.signbit(read[10]) and abs(read[11] - 1e-40) < 2.0**-133 / 2  # the smallest step
+
+
+def test_shards_and_half_precision_are_described_and_an_end_token_is_found(checkpoint, tmp_path, capsys):
+    from toylm.interop.safetensors_files import SafetensorsFile, save_tensors
+
+    whole = SafetensorsFile(checkpoint / "model.safetensors")
+    tensors = {name: whole.read(name) for name in whole.names}
+    names, weight_map = sorted(tensors), {}
+    for i, part in enumerate((names[:5], names[5:])):
+        save_tensors(checkpoint / f"part-{i}.safetensors", {name: tensors[name] for name in part}, ("bfloat16", "float16")[i])
+        weight_map |= {name: f"part-{i}.safetensors" for name in part}
+    index = {"metadata": {}, "weight_map": weight_map}
+    (checkpoint / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    (checkpoint / "model.safetensors").unlink()
+    (checkpoint / "tokenizer_config.json").unlink()  # config.json knows the id
+    assert run_verb("info", [str(checkpoint)]) == 0
+    shown = capsys.readouterr().out
+    assert "opens as     LlamaForCausalLM" in shown and "BF16" in shown and "F16" in shown
+    model, tokenizer, _, _ = load_checkpoint(checkpoint)
+    assert np.abs(model.parameters.flat - make().parameters.flat).max() < 0.01 and tokenizer.end_id == 0
+    (checkpoint / "part-1.safetensors").unlink()
+    assert "has no part-1.safetensors, which model.safetensors.index.json names" in refuse(capsys, "info", checkpoint)

@@ -146,9 +146,19 @@ class Tokenizer:
             raise ValueError(f"{file} is not a tokenizer file, or is corrupt ({error})") from None
         try:
             end_token, start_token = _special_tokens(file.parent / "tokenizer_config.json")
-            return cls(backend, end_token or END_OF_TEXT, start_token)
+            return cls(backend, end_token or _end_of_model(file.parent / "config.json", backend) or END_OF_TEXT, start_token)
         except ValueError as error:
             raise ValueError(f"{file}: {error}") from None
+
+
+def _end_of_model(config_file, backend):
+    """The token that a model's config.json beside the tokenizer ends a text with, if it names one."""
+    try:
+        end_id = json.loads(config_file.read_text(encoding="utf-8")).get("eos_token_id")
+    except (OSError, ValueError, AttributeError):
+        return None
+    end_id = end_id[0] if isinstance(end_id, list) and end_id else end_id
+    return backend.id_to_token(end_id) if isinstance(end_id, int) else None
 
 
 def _special_tokens(config_file):

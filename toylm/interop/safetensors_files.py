@@ -56,6 +56,10 @@ class WeightFiles:
                 raise CheckpointError(f"{directory / shard} lacks the tensor {name} that {INDEX} says it holds")
         self._where = {name: shards[shard] for name, shard in weight_map.items()}
 
+    def header(self, name):
+        """(shape, dtype) of one tensor as the file names them, e.g. ([512, 64], "BF16"), without reading its values."""
+        return self._where[name].header(name)
+
     def read(self, name):
         """One tensor as an array; bfloat16 comes as float32, which holds all its values."""
         return self._where[name].read(name)
@@ -74,6 +78,14 @@ class SafetensorsFile:
                 self.metadata = file.metadata() or {}
         except SafetensorError as error:
             raise CheckpointError(f"{path} is truncated or corrupt ({error}); use another checkpoint") from None
+
+    def header(self, name):
+        """(shape, dtype) of one tensor."""
+        from safetensors import safe_open
+
+        with safe_open(self.path, framework="numpy") as file:
+            part = file.get_slice(name)
+            return part.get_shape(), part.get_dtype()
 
     def read(self, name):
         """One tensor as an array."""
