@@ -88,7 +88,7 @@ def depth_coupling(jacobians, ks, dtype=np.float64, decomposed=None, threads=2):
     found = {variant: np.empty((n, len(ks), n_layers, n_layers)) for variant in VARIANTS}
 
     def at_token(t):
-        at = _At(decomposed, (slice(None), t), dtype)
+        at = decomposed.at(t, dtype)
         J = jacobians[:, t].astype(dtype)
         for order in ("uv", "vu"):
             projected = projections(J, at, swapped=order == "vu")
@@ -99,14 +99,6 @@ def depth_coupling(jacobians, ks, dtype=np.float64, decomposed=None, threads=2):
 
     in_threads(at_token, range(n), threads)
     return found
-
-
-class _At:
-    """A part of a Decomposed, in another precision."""
-
-    def __init__(self, decomposed, index, dtype):
-        self.U, self.V = decomposed.U[index].astype(dtype), decomposed.V[index].astype(dtype)
-        self.s = decomposed.s[index]
 
 
 def rotated_level(singular_values, ks, seed=0):
@@ -165,7 +157,7 @@ def _analyse(model, prompts, ks, limit, seed, bar):
             spectra[part].append(decomposed.s.mean(axis=1))
             if part == "block":
                 if example is None:
-                    at = _At(decomposed, (slice(None), -1), dtype)
+                    at = decomposed.at(-1, dtype)
                     example = projections(J[:, -1], at)[:, :, :EXAMPLE, :EXAMPLE] / at.s[:, None, :1, None]
                 by_token.append((positions, off_diagonal_mean(found["absolute", "norm", "uv"])))
         pairs.append({name: _pair_coupling(*of, ks, dtype) for name, of in token_pairs(blocks, len(prompt)).items()})
@@ -183,11 +175,12 @@ def _analyse(model, prompts, ks, limit, seed, bar):
 
 def _pair_coupling(pairs, jacobians, ks, dtype):
     """The token pairs, and m_K between them within each layer, absolute and signed: (L, len(ks), n, n)."""
-    decomposed = Decomposed(jacobians, max(ks))
+    by_layer = jacobians.swapaxes(0, 1)  # pairs take the place of layers
+    decomposed = Decomposed(by_layer, max(ks))
     absolute, signed = (np.empty((len(jacobians), len(ks), len(pairs), len(pairs))) for _ in range(2))
 
     def at_layer(layer):
-        at = _At(decomposed, layer, dtype)
+        at = decomposed.at(layer, dtype)
         projected = projections(jacobians[layer].astype(dtype), at)
         for k, K in enumerate(ks):
             absolute[layer, k] = coupling_of(projected, at.s, K)

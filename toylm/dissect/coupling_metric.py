@@ -43,6 +43,13 @@ class Decomposed:
         shape = jacobians.shape[:-2]
         self.U, self.s, self.V = (np.stack(part).reshape(*shape, *part[0].shape) for part in zip(*found))
 
+    def at(self, token, dtype=None):
+        """The SVDs of all layers at one token, of Jacobians (L, n, d, d); in another precision where dtype is given."""
+        found = object.__new__(Decomposed)
+        found.J, found.s = self.J[:, token], self.s[:, token]
+        found.U, found.V = (x[:, token] if dtype is None else x[:, token].astype(dtype) for x in (self.U, self.V))
+        return found
+
 
 def _top(J, rank):
     U, s, Vt = np.linalg.svd(J.astype(np.float64))

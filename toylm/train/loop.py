@@ -95,6 +95,8 @@ class Trainer:
         total = schedule.total_steps or round(schedule.total_seconds)
         self.console.start(total, "step" if schedule.total_steps else "s", self._progress())
         try:
+            if state.step == 0:
+                self._couple()
             while state.finished is None and not self.stop.requested:
                 self._step()
                 self._count_time()
@@ -128,6 +130,7 @@ class Trainer:
         sampling = settings.sample_every is not None and self.tokenizer is not None
         if sampling and (state.step % settings.sample_every == 0 or state.finished):
             self._sample()
+        self._couple()
         self.console.advance(self._progress())
         if improved or state.finished or state.step % settings.save_every == 0:
             self._save(best=improved)
@@ -244,6 +247,16 @@ class Trainer:
         indented = "\n".join(f"    {line}" for line in text.strip().splitlines()) or "    (an empty document)"
         self.console.say(f"sample at step {state.step}:\n{indented}")
 
+    def _couple(self):
+        """Where it is due, the coupling of the blocks on the start of the held-out text, into metrics.jsonl."""
+        every = self.settings.coupling_every
+        if every is None or (self.state.step % every and not self.state.finished):
+            return
+        from ..dissect.emergence import coupling_record
+
+        tokens, _ = next(iter(self.held_out.windows(self.settings.context_length, 1)))
+        self._append(step=self.state.step, **coupling_record(self.model, tokens[0]))
+
     def _save(self, best=False):
         if self._suspicious():  # a checkpoint of a run that is falling apart would push out a good one
             if self.state.finished or self.stop.requested:
@@ -262,6 +275,10 @@ class Trainer:
             return
         with self._writing("loss.png"):
             draw_loss(self._path(METRICS), self._path("loss.png"), title=self.run_folder.path.name)
+            if self.settings.coupling_every is not None:
+                from ..dissect.emergence import draw_emergence
+
+                draw_emergence(self._path(METRICS), self._path("coupling.png"), title=self.run_folder.path.name)
         self._plotted = time.perf_counter()
 
     def finish(self, peak_memory):

@@ -110,6 +110,8 @@ class TrainSettings:
     eval_every: int = _setting(500, "evaluation", "steps between evaluations", at_least=1)
     eval_tokens: int | None = _setting(
         50_000, "evaluation", "held-out tokens an evaluation during the run; none: all", at_least=1)
+    coupling_every: int | None = _setting(
+        None, "evaluation", "steps between measurements of block coupling (see toylm coupling); none: never", at_least=1)
     sample_every: int | None = _setting(1000, "evaluation", "steps between samples; none: never", at_least=1)
     sample_prompt: str = _setting("", "evaluation", "start of the samples; empty: a new document")
     sample_tokens: int = _setting(80, "evaluation", "tokens a sample", at_least=1)
