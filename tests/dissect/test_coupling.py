@@ -118,7 +118,13 @@ def test_metric_is_what_its_formula_says():
 
 @pytest.mark.parametrize(
     ("d", "K", "absolute", "signed"),
-    [(64, 5, 0.955, 1.006), (64, 10, 0.963, 1.017), (64, 30, 1.046, 1.104), (256, 10, 0.976, 1.011), (32, 30, 1.286, 1.373)],
+    [
+        (64, 5, 0.955, 1.006),
+        (64, 10, 0.963, 1.017),
+        (64, 30, 1.046, 1.104),
+        (256, 10, 0.976, 1.011),
+        (32, 30, 1.286, 1.373),
+    ],
 )
 def test_null_levels_of_gaussian_matrices(d, K, absolute, signed):
     samples = 8 if d == 256 else 24

@@ -4,7 +4,20 @@ import numpy as np
 import pytest
 from small_models import ARCHITECTURES, small_model
 
-from toylm.dissect import BASES, DEFINITIONS, Basis, Full, LowRank, Moments, Predicted, Reading, Runner, TopK, epsilon, split
+from toylm.dissect import (
+    BASES,
+    DEFINITIONS,
+    Basis,
+    Full,
+    LowRank,
+    Moments,
+    Predicted,
+    Reading,
+    Runner,
+    TopK,
+    epsilon,
+    split,
+)
 from toylm.dissect.heads import head_output_matrix, join_heads, run_blocks
 from toylm.dissect.replacements import fit_predictor
 
@@ -80,7 +93,9 @@ def written_out(model, tokens, replaced):
     for i in range(c.n_layers):
         qkv = norm(x, f"blocks.{i}.norm1_gamma") @ P[f"blocks.{i}.w_qkv"]
         q, k, v = (part.reshape(*tokens.shape, c.n_heads, h).swapaxes(1, 2) for part in np.split(qkv, 3, axis=-1))
-        q, k = (np.concatenate([a * cos - b * sin, b * cos + a * sin], -1) for a, b in (np.split(y, 2, -1) for y in (q, k)))
+        q, k = (
+            np.concatenate([a * cos - b * sin, b * cos + a * sin], -1) for a, b in (np.split(y, 2, -1) for y in (q, k))
+        )
         scores = np.where(np.tril(np.ones((T, T), bool)), q @ k.swapaxes(-1, -2) / np.sqrt(h), -np.inf)
         if i in replaced:
             heads = np.take_along_axis(v, scores.argmax(-1)[..., None], axis=2)

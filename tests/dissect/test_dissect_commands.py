@@ -10,7 +10,13 @@ from small_models import small_model
 
 from toylm.cli import run_verb
 
-SENTENCES = ["The cat sat on the mat.", "A dog ran to the big tree.", "She found a red ball.", "He was happy.", "They went home."]
+SENTENCES = [
+    "The cat sat on the mat.",
+    "A dog ran to the big tree.",
+    "She found a red ball.",
+    "He was happy.",
+    "They went home.",
+]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +46,21 @@ def page_is_whole(folder, pictures):
 def test_residual_writes_a_report_and_every_number(checkpoint, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     out = tmp_path / "found"
-    flags = ["--length", "24", "--blocks", "40", "--calibration", "6", "--layers", "0", "1", "--resamples", "50", "--out", str(out)]
+    flags = [
+        "--length",
+        "24",
+        "--blocks",
+        "40",
+        "--calibration",
+        "6",
+        "--layers",
+        "0",
+        "1",
+        "--resamples",
+        "50",
+        "--out",
+        str(out),
+    ]
     assert run_verb("residual", [str(checkpoint / "model"), str(checkpoint / "text.txt"), *flags]) == 0
     printed = capsys.readouterr().out
     figures = json.loads((out / "residual.json").read_text(encoding="utf-8"))
@@ -105,8 +125,22 @@ def test_both_are_modules_too():
 def test_stories260k(shared_data, tmp_path, capsys):
     """The real checkpoint: known perplexity, attention that is more than its largest value, coupling beside its controls."""
     out = tmp_path / "stories"
-    flags = ["--blocks", "6", "--calibration", "4", "--length", "128", "--no-untrained", "--resamples", "100", "--out", str(out)]
-    assert run_verb("residual", [str(shared_data / "stories260K.bin"), str(shared_data / "tinystories.txt"), *flags]) == 0
+    flags = [
+        "--blocks",
+        "6",
+        "--calibration",
+        "4",
+        "--length",
+        "128",
+        "--no-untrained",
+        "--resamples",
+        "100",
+        "--out",
+        str(out),
+    ]
+    assert (
+        run_verb("residual", [str(shared_data / "stories260K.bin"), str(shared_data / "tinystories.txt"), *flags]) == 0
+    )
     rows = json.loads((out / "residual.json").read_text(encoding="utf-8"))["trained"]["replacements"]
     assert 3 < rows[0]["perplexity"] < 5
     assert rows[1]["kind"] == "top-k" and rows[1]["change_interval"][0] > 0.5

@@ -12,7 +12,20 @@ from toylm.train import metrics
 
 TEXT = "\n<|endoftext|>\n".join(f"The dog number {i} saw the cat and the bird on the tree." for i in range(60))
 SMALL = [
-    *("--vocab-size", "280", "--held-out", "0.2", "--d-model", "16", "--n-heads", "2", "--n-layers", "2", "--threads", "1"),
+    *(
+        "--vocab-size",
+        "280",
+        "--held-out",
+        "0.2",
+        "--d-model",
+        "16",
+        "--n-heads",
+        "2",
+        "--n-layers",
+        "2",
+        "--threads",
+        "1",
+    ),
     *("--context-length", "16", "--batch-size", "4", "--steps", "6", "--sample-every", "none", "--quiet"),
 ]
 

@@ -18,14 +18,22 @@ RNG = np.random.default_rng(4)
 @pytest.fixture(scope="module")
 def result():
     return residual(
-        small_model("float32"), token_text(), end_id=0, length=16, calibration_blocks=10, evaluation_blocks=30, resamples=200
+        small_model("float32"),
+        token_text(),
+        end_id=0,
+        length=16,
+        calibration_blocks=10,
+        evaluation_blocks=30,
+        resamples=200,
     )
 
 
 def test_every_row_has_its_figures(result):
     table = result.table()
     original = next(row for row in table if row["kind"] == "original")
-    by_kind = {kind: [row for row in table if row["kind"] == kind] for kind in ("top-k", "full", "low-rank", "predicted")}
+    by_kind = {
+        kind: [row for row in table if row["kind"] == kind] for kind in ("top-k", "full", "low-rank", "predicted")
+    }
     assert all(by_kind.values())
     for row in table[1:]:
         assert row["change"] == pytest.approx(row["perplexity"] - original["perplexity"])

@@ -34,7 +34,9 @@ class Calibration:
 
     def spectra(self, definition, name):
         """(L, H, h) cumulative shares of energy."""
-        return np.stack([self.basis(layer, definition, name).spectrum for layer in range(len(self.moments[definition]))])
+        return np.stack(
+            [self.basis(layer, definition, name).spectrum for layer in range(len(self.moments[definition]))]
+        )
 
     def ranks(self, definition, name, share=0.9):
         """(L, H) effective dimension: directions that hold `share` of the energy."""
@@ -47,7 +49,9 @@ class Calibration:
         n_heads, d_head = self.moments[definition][0].total.shape
         rank = min(rank, d_head)
         off = ~np.eye(n_heads, dtype=bool)
-        found = [head_overlaps(self.basis(i, definition, basis), head_output_matrix(self.model, i), rank) for i in layers]
+        found = [
+            head_overlaps(self.basis(i, definition, basis), head_output_matrix(self.model, i), rank) for i in layers
+        ]
         own = [float(a[off].mean()) if n_heads > 1 else float("nan") for a, _ in found]
         stream = [float(b[off].mean()) if n_heads > 1 else float("nan") for _, b in found]
         d_model = self.model.config.d_model

@@ -169,7 +169,8 @@ def _analyse(model, prompts, ks, limit, seed, bar):
     return CouplingSide(
         depth={part: {v: np.stack(values) for v, values in of.items()} for part, of in depth.items()},
         singular_values=spectra, by_token=by_token, pairs=pairs, line_shape=line, spacing=spacing,
-        norms=np.stack(norms), example=example, rotated={part: rotated_level(s.mean(axis=0), ks, seed) for part, s in spectra.items()},
+        norms=np.stack(norms), example=example,
+        rotated={part: rotated_level(s.mean(axis=0), ks, seed) for part, s in spectra.items()},
     )  # fmt: skip
 
 

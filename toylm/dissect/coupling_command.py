@@ -21,10 +21,18 @@ def build_parser(parser):
     from .source import add_source_arguments
 
     add_source_arguments(parser, "coupling")
-    parser.add_argument("prompts", metavar="PROMPTS", nargs="*", help="texts, or files with one prompt a line (default: held-out text)")
-    parser.add_argument("--ks", metavar="K", type=int, nargs="+", help="top directions (default: 10, 30, 50 and 10, 25, 50 %% of d)")
-    parser.add_argument("--length", metavar="N", type=int, help=f"tokens of a prompt at most (default: {DEFAULT_LENGTH})")
-    parser.add_argument("--tokens", metavar="N", type=int, help="positions of a prompt to take (default: all, fewer if wide)")
+    parser.add_argument(
+        "prompts", metavar="PROMPTS", nargs="*", help="texts, or files with one prompt a line (default: held-out text)"
+    )
+    parser.add_argument(
+        "--ks", metavar="K", type=int, nargs="+", help="top directions (default: 10, 30, 50 and 10, 25, 50 %% of d)"
+    )
+    parser.add_argument(
+        "--length", metavar="N", type=int, help=f"tokens of a prompt at most (default: {DEFAULT_LENGTH})"
+    )
+    parser.add_argument(
+        "--tokens", metavar="N", type=int, help="positions of a prompt to take (default: all, fewer if wide)"
+    )
 
 
 def run(args):
@@ -47,7 +55,13 @@ def run(args):
     length = min(args.length or DEFAULT_LENGTH, model.config.context_length)
     texts, prompts = _prompts(args, tokenizer, path, length)
     result = coupling(
-        model, prompts, ks=args.ks, tokens=args.tokens, untrained=not args.no_untrained, seed=args.seed, progress=not args.json
+        model,
+        prompts,
+        ks=args.ks,
+        tokens=args.tokens,
+        untrained=not args.no_untrained,
+        seed=args.seed,
+        progress=not args.json,
     )
     figures = {"model_path": str(path), "prompts": texts, **result.to_dict()}
     folder.mkdir(parents=True, exist_ok=True)
@@ -121,7 +135,8 @@ def summary(figures):
     tokens = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     yield f"prompts      {len(s['prompt_lengths'])}, {tokens} tokens of each"
     yield "mean m_K between different layers at the same token (lower: more coupled)"
-    yield f"  {'part':<14}{'K':>4}{'absolute':>10}{'random':>8}{'rotated':>9}{'untrained':>11}{'signed':>10}{'random':>8}{'untrained':>11}"
+    head = f"  {'part':<14}{'K':>4}{'absolute':>10}{'random':>8}{'rotated':>9}{'untrained':>11}"
+    yield head + f"{'signed':>10}{'random':>8}{'untrained':>11}"
     for row in figures["summary"]:
         yield (
             f"  {row['part']:<14}{row['K']:>4}{_f(row['absolute']):>10}{_f(row['absolute_random']):>8}"
@@ -151,7 +166,8 @@ def say_level(row):
     level = min(row["absolute_random"], row["absolute_rotated"])
     # Two matrices at a time give the spread; the mean over all pairs of layers varies less.
     gap, spread = level - row["absolute"], row["absolute_random_std"] / (row["pairs"] / 2) ** 0.5
-    said = f"{row['absolute']:.3f} beside {row['absolute_random']:.3f} (random matrices), {row['absolute_rotated']:.3f} (own spectrum)"
+    said = f"{row['absolute']:.3f} beside {row['absolute_random']:.3f} (random matrices)"
+    said += f", {row['absolute_rotated']:.3f} (own singular values, random directions)"
     if gap < -2 * spread:
         return f"{said}: not coupled, less alike than chance"
     if gap <= 2 * spread:
@@ -173,7 +189,8 @@ def write_report(path, result, figures, pictures):
     page.picture(pictures["maps"], "m_K(layer i, layer j) on the absolute metric, mean over tokens and prompts.")
     page.picture(pictures["levels"], "Mean over pairs of different layers, by K, beside its levels of chance.")
     page.table(
-        ["part", "K", "absolute", "neighbours", "random", "own spectrum, random directions", "untrained", "signed", "random", "untrained"],
+        ["part", "K", "absolute", "neighbours", "random", "own spectrum, random directions", "untrained",
+         "signed", "random", "untrained"],
         [[row["part"], row["K"], ranged(row["absolute"], row["absolute_interval"]), number(row["absolute_neighbours"]),
           number(row["absolute_random"]), number(row["absolute_rotated"]), number(row.get("absolute_untrained")),
           ranged(row["signed"], row["signed_interval"]), number(row["signed_random"]), number(row.get("signed_untrained"))]

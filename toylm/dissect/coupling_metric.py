@@ -34,7 +34,7 @@ def choose_ks(d, ks=None):
 
 
 class Decomposed:
-    """SVDs of Jacobians (..., d, d): `U` (..., d, K), `s` (..., d) all singular values, `V` (..., d, K), K the largest asked."""
+    """SVDs of Jacobians (..., d, d): `U` (..., d, K), `s` (..., d) all of them, `V` (..., d, K), K the largest asked."""
 
     def __init__(self, jacobians, rank, threads=2):
         self.J = jacobians

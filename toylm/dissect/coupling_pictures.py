@@ -43,7 +43,15 @@ def _maps(figure, result):
                 for (a, b), value in np.ndenumerate(shown):
                     if np.isfinite(value):
                         dark = abs(value - level) > 0.6 * far
-                        axes[i, j].text(b, a, f"{value:.2f}", ha="center", va="center", fontsize=7, color="white" if dark else "black")
+                        axes[i, j].text(
+                            b,
+                            a,
+                            f"{value:.2f}",
+                            ha="center",
+                            va="center",
+                            fontsize=7,
+                            color="white" if dark else "black",
+                        )
     bar = figure.colorbar(image, ax=axes, shrink=0.8)
     bar.set_label(f"m_K, K = {K}: red is coupled; white, random matrices ({level:.3f})")
     figure.supxlabel("layer j, whose singular vectors are used", fontsize=9)
@@ -56,14 +64,37 @@ def _levels(figure, result):
         rows = result.summary("block")
         ks = [row["K"] for row in rows]
         a.plot(ks, [row[sign] for row in rows], "o-", color=_TRAINED, markersize=4, label="trained, different layers")
-        a.plot(ks, [row[f"{sign}_neighbours"] for row in rows], "o:", color=_TRAINED, markersize=3, label="trained, neighbours")
+        a.plot(
+            ks,
+            [row[f"{sign}_neighbours"] for row in rows],
+            "o:",
+            color=_TRAINED,
+            markersize=3,
+            label="trained, neighbours",
+        )
         if result.untrained is not None:
-            a.plot(ks, [row[f"{sign}_untrained"] for row in rows], "s--", color=_UNTRAINED, markersize=4, label="untrained")
+            a.plot(
+                ks, [row[f"{sign}_untrained"] for row in rows], "s--", color=_UNTRAINED, markersize=4, label="untrained"
+            )
         level = np.array([row[f"{sign}_random"] for row in rows])
         spread = np.array([row[f"{sign}_random_std"] for row in rows])
-        a.fill_between(ks, level - 2 * spread, level + 2 * spread, color=_RANDOM, alpha=0.35, linewidth=0, label="random matrices ±2 sd")
+        a.fill_between(
+            ks,
+            level - 2 * spread,
+            level + 2 * spread,
+            color=_RANDOM,
+            alpha=0.35,
+            linewidth=0,
+            label="random matrices ±2 sd",
+        )
         if sign == "absolute":
-            a.plot(ks, [row["absolute_rotated"] for row in rows], color=_ROTATED, linestyle="-.", label="own singular values, random directions")
+            a.plot(
+                ks,
+                [row["absolute_rotated"] for row in rows],
+                color=_ROTATED,
+                linestyle="-.",
+                label="own singular values, random directions",
+            )
         a.set_title(f"{sign} metric (block)", loc="left")
         a.set_xlabel(f"K of d = {result.config.d_model}")
         a.grid(color="#e5e5e5", linewidth=0.7)
@@ -117,7 +148,9 @@ def _tokens(figure, result):
             found = None if s is None else s.pair_levels(kind)
             if found is not None:
                 a.plot(found[:, :, k].mean(axis=0), style, color=colour, markersize=4, label=side)
-        a.axhspan(level - 2 * spread, level + 2 * spread, color=_RANDOM, alpha=0.35, linewidth=0, label="random matrices")
+        a.axhspan(
+            level - 2 * spread, level + 2 * spread, color=_RANDOM, alpha=0.35, linewidth=0, label="random matrices"
+        )
         a.set_title(f"{kind}: {names[kind]}", loc="left", fontsize=9)
         a.grid(color="#e5e5e5", linewidth=0.7)
         a.xaxis.get_major_locator().set_params(integer=True)
@@ -139,4 +172,7 @@ def _directions(figure, result):
             axes[i, j].set_yticks([])
         axes[i, 0].set_ylabel(f"i = {chosen[i]}", fontsize=8)
         axes[0, i].set_title(f"j = {chosen[i]}", fontsize=8)
-    figure.suptitle(f"|U_j' J_i V_j| / σ₁ of J_i on the top {example.shape[-1]} directions, last token of the first prompt", fontsize=9)
+    figure.suptitle(
+        f"|U_j' J_i V_j| / σ₁ of J_i on the top {example.shape[-1]} directions, last token of the first prompt",
+        fontsize=9,
+    )

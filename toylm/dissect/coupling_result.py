@@ -17,7 +17,8 @@ class CouplingSide:
     depth[part][sign, normalisation, order] (P, len(ks), L, L): m_K(layer i, layer j), mean over tokens. singular_values[part]
     (P, L, d), mean over tokens. by_token: a prompt's (positions, (n, len(ks)) mean off the diagonal). pairs: a prompt's
     {kind: {"pairs", "absolute" and "signed" (L, len(ks), n, n)}}. line_shape, spacing: a prompt's (n,). norms (P, L + 1) of the
-    stream. example (L, L, K, K): U_j' J_i V_j over s_1 at the last token of the first prompt. rotated[part] (L, len(ks)): the level of the same singular values with random directions.
+    stream. example (L, L, K, K): U_j' J_i V_j over s_1 at the last token of the first prompt. rotated[part] (L, len(ks)): the
+    level of the same singular values with random directions.
     """
 
     depth: dict
@@ -78,7 +79,12 @@ class CouplingResult:
         levels of random matrices, of random directions, and of the untrained model."""
         rows = []
         for k, K in enumerate(self.ks):
-            row = {"part": part, "pairs": self.config.n_layers * (self.config.n_layers - 1), "K": K, "share_of_d": K / self.config.d_model}
+            row = {
+                "part": part,
+                "pairs": self.config.n_layers * (self.config.n_layers - 1),
+                "K": K,
+                "share_of_d": K / self.config.d_model,
+            }
             for sign in ("absolute", "signed"):
                 variant = (sign, "norm", "uv")
                 mean, low, high = self._over_prompts(self.trained.off_diagonal(part, variant)[:, k])
@@ -138,7 +144,8 @@ class CouplingResult:
         s = getattr(self, side)
         return {
             "maps": {
-                part: {"/".join(variant): maps.mean(axis=0) for variant, maps in of.items()} for part, of in s.depth.items()
+                part: {"/".join(variant): maps.mean(axis=0) for variant, maps in of.items()}
+                for part, of in s.depth.items()
             },
             "rotated_level": s.rotated,
             "by_token": [{"positions": p, "mean": m} for p, m in s.by_token],

@@ -33,14 +33,16 @@ def coupling_record(model, prompt):
     absolute, n = np.stack(absolute), len(jacobians)
     near = np.abs(np.subtract.outer(np.arange(n), np.arange(n))) == 1
     return {
-        "coupling": float(off_diagonal_mean(absolute).mean()), "coupling_signed": float(off_diagonal_mean(np.stack(signed)).mean()),
+        "coupling": float(off_diagonal_mean(absolute).mean()),
+        "coupling_signed": float(off_diagonal_mean(np.stack(signed)).mean()),
         "coupling_neighbours": float(absolute[:, near].mean()) if n > 1 else float("nan"),
-        "coupling_random": null_level(d, K)[0], "coupling_k": K,
-    }  # fmt: skip
+        "coupling_random": null_level(d, K)[0],
+        "coupling_k": K,
+    }
 
 
 def draw_emergence(metrics_path, picture_path, title=""):
-    """Draw coupling over steps from a run's metrics.jsonl. Returns the path; None with fewer than two points or no matplotlib."""
+    """Draw coupling over steps from a run's metrics.jsonl. Returns the path; None without two points or without matplotlib."""
     from ..train import metrics
 
     records = [r for r in metrics.read(metrics_path) if r.get("coupling") is not None]

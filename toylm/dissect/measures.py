@@ -6,13 +6,13 @@ BURN_IN = 16  # positions left out: with few keys every distribution is narrow
 
 
 def attention_measures(reading):
-    """Means over the later positions of a Reading, a dictionary of (H,) arrays (positions from 16 on, or from 1 in short blocks).
+    """Means over the later positions of a Reading, a dictionary of (H,) arrays (from 16 on, or from 1 in short blocks).
 
     entropy               S = -sum p log p, nats
     effective_temperature exp(S), averaged over positions: between how many positions a head hesitates
     top_probability       p*
     second_ratio          p2 / p1, the second largest probability over the largest
-    purity                Tr rho² of rho = sum_j p_j u_j u_j', u_j = V_j / |V_j|: 1 where one direction is read, 1/h at the least
+    purity                Tr rho² of rho = sum_j p_j u_j u_j', u_j = V_j / |V_j|: 1 where one direction is read, at least 1/h
     star_distance         how many positions back i* is
     """
     p = reading.probabilities

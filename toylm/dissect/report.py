@@ -34,7 +34,9 @@ class Report:
         """A table; cells are strings."""
         head = "".join(f"<th>{html.escape(c)}</th>" for c in columns)
         body = "\n".join("<tr>" + "".join(f"<td>{html.escape(str(c))}</td>" for c in row) + "</tr>" for row in rows)
-        self.parts.append(f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>')
+        self.parts.append(
+            f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
+        )
 
     def picture(self, path, caption):
         """A PNG file with its caption; left out where the file does not exist."""
@@ -82,7 +84,7 @@ def number(value, digits=3, signed=False):
 
 
 def ranged(value, low_high, digits=3, percent=False, signed=False):
-    """"0.915 [0.897, 0.933]", or as percentages."""
+    """ "0.915 [0.897, 0.933]", or as percentages."""
     if value is None:
         return "–"
     factor, unit, digits = (100, " %", 1) if percent else (1, "", digits)

@@ -19,13 +19,23 @@ def build_parser(parser):
     from .source import add_source_arguments
 
     add_source_arguments(parser, "residual")
-    parser.add_argument("text", metavar="TEXT", nargs="*", help="UTF-8 file or corpus name (default: the run's held-out text)")
+    parser.add_argument(
+        "text", metavar="TEXT", nargs="*", help="UTF-8 file or corpus name (default: the run's held-out text)"
+    )
     parser.add_argument("--separator", metavar="TEXT", help="text between two documents, where it is not <|endoftext|>")
-    parser.add_argument("--layers", metavar="N", type=int, nargs="+", help="blocks to replace together (default: the last three)")
-    parser.add_argument("--length", metavar="N", type=int, help="tokens in a block of text (default: 256, or the context length)")
+    parser.add_argument(
+        "--layers", metavar="N", type=int, nargs="+", help="blocks to replace together (default: the last three)"
+    )
+    parser.add_argument(
+        "--length", metavar="N", type=int, help="tokens in a block of text (default: 256, or the context length)"
+    )
     parser.add_argument("--blocks", metavar="N", type=int, default=30, help="blocks of text to measure on")
-    parser.add_argument("--calibration", metavar="N", type=int, default=16, help="other blocks, to fit bases and predictors")
-    parser.add_argument("--definitions", metavar="NAME", nargs="+", help=f"of the rest (default: {', '.join(DEFINITIONS)})")
+    parser.add_argument(
+        "--calibration", metavar="N", type=int, default=16, help="other blocks, to fit bases and predictors"
+    )
+    parser.add_argument(
+        "--definitions", metavar="NAME", nargs="+", help=f"of the rest (default: {', '.join(DEFINITIONS)})"
+    )
     parser.add_argument("--bases", metavar="NAME", nargs="+", help=f"of the rest (default: {', '.join(BASES)})")
     parser.add_argument("--cross", action="store_true", help="every definition with every basis")
     parser.add_argument("--resamples", metavar="N", type=int, default=2000, help="bootstrap draws of documents")
@@ -98,7 +108,8 @@ def summary(figures):
     s, rows = figures["settings"], figures["trained"]["replacements"]
     chosen = [row for row in rows if row["scope"] == "chosen"]
     layers = ", ".join(map(str, s["layers"]))
-    yield f"model        {figures['model_path']}: blocks {layers} of {s['model']['n_layers']}, {s['model']['n_heads']} heads a block"
+    shape = f"blocks {layers} of {s['model']['n_layers']}, {s['model']['n_heads']} heads a block"
+    yield f"model        {figures['model_path']}: {shape}"
     yield (
         f"text         {figures['text']}: {s['evaluation_tokens']:,} tokens of {s['units']} {s['unit']}s measured, "
         f"{s['calibration_tokens']:,} others for calibration"
@@ -140,12 +151,16 @@ def say_verdict(verdict):
     """A verdict in words."""
     answer, half = verdict["answer"], verdict["largest_rank_asked"]
     if answer == "yes":
-        return f"low-rank: r = {verdict['rank']} recovers {_percent(verdict['recovered'])}, beyond the random basis and the interval"
+        reached = _percent(verdict["recovered"])
+        return f"low-rank: r = {verdict['rank']} recovers {reached}, beyond the random basis and the interval"
     if answer == "point estimate only":
-        return f"not proved: {_percent(verdict['recovered'])} at r = {verdict['rank']}, but the interval or the control does not agree"
+        reached = _percent(verdict["recovered"])
+        return f"not proved: {reached} at r = {verdict['rank']}, but the interval or the control does not agree"
     if answer == "nothing to recover":
         return "nothing to recover: top-1 costs nothing that can be told from noise"
-    return f"not low-rank: no r up to {half} recovers 90 %" + (f" (r = {verdict['rank']} does)" if verdict["rank"] else "")
+    return f"not low-rank: no r up to {half} recovers 90 %" + (
+        f" (r = {verdict['rank']} does)" if verdict["rank"] else ""
+    )
 
 
 def write_report(path, result, figures, pictures):
@@ -154,9 +169,13 @@ def write_report(path, result, figures, pictures):
 
     s = figures["settings"]
     page = Report(f"Residual attention of {figures['model_path']}")
-    page.text(*(" ".join(line.split()) for line in summary(figures) if not line.startswith("  ") and "by rank" not in line))
+    page.text(
+        *(" ".join(line.split()) for line in summary(figures) if not line.startswith("  ") and "by rank" not in line)
+    )
     page.heading("What each replacement costs")
-    page.picture(pictures["recovery"], "Share of the top-1 loss recovered by rank, with 95 % intervals over " + s["unit"] + "s.")
+    page.picture(
+        pictures["recovery"], "Share of the top-1 loss recovered by rank, with 95 % intervals over " + s["unit"] + "s."
+    )
     columns = ["replacement", "blocks", "perplexity", "change", "recovered (perplexity)", "recovered (nats)"]
     for side in ("trained", "untrained"):
         if side not in figures:
@@ -172,7 +191,9 @@ def write_report(path, result, figures, pictures):
     page.heading("The rest, head by head")
     page.picture(pictures["spectra"], "Cumulative energy of ε over its directions, every block and head.")
     page.picture(pictures["heads"], "Measures of every head, read at attention's true input, after the norm.")
-    page.picture(pictures["overlap"], "Do heads share residual directions? Beside random subspaces and an untrained model.")
+    page.picture(
+        pictures["overlap"], "Do heads share residual directions? Beside random subspaces and an untrained model."
+    )
     page.text(
         "Everything above is in residual.json, with every spectrum, r90 for every definition and basis, and three estimates of "
         "the intrinsic dimension (the trimmed one is biased upward and there for comparison)."

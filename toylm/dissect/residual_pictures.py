@@ -28,7 +28,13 @@ def _recovery(figure, result, table):
     first, base = result.definitions[0], result.bases[0]
     if all(row.get("recovered") is None for row in table):
         for a in axes:
-            a.text(0.5, 0.5, "top-1 costs nothing measurable:\nthere is nothing to recover", ha="center", transform=a.transAxes)
+            a.text(
+                0.5,
+                0.5,
+                "top-1 costs nothing measurable:\nthere is nothing to recover",
+                ha="center",
+                transform=a.transAxes,
+            )
         return
     for basis in result.bases:
         _curve(axes[0], result.curve(first, basis, table=table), basis)
@@ -51,7 +57,9 @@ def _recovery(figure, result, table):
         a.grid(color="#e5e5e5", linewidth=0.7)
     top2 = next(row for row in chosen if row["kind"] == "top-k" and row["k"] == 2)
     axes[0].axhline(100 * top2["recovered"], color="#b59b00", linestyle="--", linewidth=1.2)
-    axes[0].annotate("top-2", (_place(ranks[0]), 100 * top2["recovered"]), xytext=(2, 3), textcoords="offset points", color="#b59b00")
+    axes[0].annotate(
+        "top-2", (_place(ranks[0]), 100 * top2["recovered"]), xytext=(2, 3), textcoords="offset points", color="#b59b00"
+    )
     axes[0].set_ylabel("top-1 loss recovered (%)")
 
 
@@ -93,7 +101,9 @@ def _spectra(figure, result):
         a.set_visible(False)
     for a in axes[max(0, L - columns) : L]:
         a.tick_params(labelbottom=True)
-    figure.supxlabel("directions kept, r  (blue: a line a head; orange: untrained, mean; dotted: random basis, mean)", fontsize=9)
+    figure.supxlabel(
+        "directions kept, r  (blue: a line a head; orange: untrained, mean; dotted: random basis, mean)", fontsize=9
+    )
     figure.supylabel(f"energy of ε ({definition}), %", fontsize=9)
 
 
@@ -112,7 +122,9 @@ def _layers(figure, table):
         values = np.array([rows[layer]["change"] for layer in layers])
         ends = np.array([rows[layer]["change_interval"] for layer in layers])
         errors = np.maximum(np.abs(ends.T - values), 0)
-        axes[0].bar(x, values, width, color=colour, label=name, yerr=errors, error_kw={"linewidth": 0.8, "ecolor": "#999999"})
+        axes[0].bar(
+            x, values, width, color=colour, label=name, yerr=errors, error_kw={"linewidth": 0.8, "ecolor": "#999999"}
+        )
     axes[0].axhline(0, color="#444444", linewidth=0.7)
     axes[0].set_xticks(layers)
     axes[0].set_xlabel("the one block replaced")
@@ -120,7 +132,9 @@ def _layers(figure, table):
     axes[0].set_title("one block at a time", loc="left")
     axes[0].legend(frameon=False)
     for k, colour in ((1, "#444444"), (2, "#b59b00")):
-        rows = sorted((row for row in table if row["scope"] == "deepest" and row["k"] == k), key=lambda r: len(r["layers"]))
+        rows = sorted(
+            (row for row in table if row["scope"] == "deepest" and row["k"] == k), key=lambda r: len(r["layers"])
+        )
         x = [len(row["layers"]) for row in rows]
         values = [row["change"] for row in rows]
         low, high = np.array([row["change_interval"] for row in rows]).T
@@ -175,13 +189,17 @@ def _write_values(axes, image, values, form):
     for (i, j), value in np.ndenumerate(values):
         if np.isfinite(value):
             dark = image.norm(value) < 0.6
-            axes.text(j, i, form.format(value), ha="center", va="center", fontsize=7, color="white" if dark else "black")
+            axes.text(
+                j, i, form.format(value), ha="center", va="center", fontsize=7, color="white" if dark else "black"
+            )
 
 
 def _overlap(figure, result):
     axes = figure.subplots(1, 2, sharey=True)
     found = result.trained.overlaps
-    for a, key, title in zip(axes, ("own_coordinates", "stream"), ("in each head's own coordinates", "mapped into the stream")):
+    for a, key, title in zip(
+        axes, ("own_coordinates", "stream"), ("in each head's own coordinates", "mapped into the stream")
+    ):
         layers = np.arange(len(found[key]))
         a.plot(layers, found[key], "o-", color=COLOURS["uncentred"], label="trained")
         if result.untrained is not None:

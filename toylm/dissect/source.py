@@ -7,16 +7,22 @@ from ..errors import UsageError
 
 def add_source_arguments(parser, out):
     """The arguments that both verbs share; `out` names the folder for results."""
-    parser.add_argument("run", metavar="RUN", help="run folder, checkpoint folder (toylm's, GPT-2, Llama) or llama2.c .bin file")
+    parser.add_argument(
+        "run", metavar="RUN", help="run folder, checkpoint folder (toylm's, GPT-2, Llama) or llama2.c .bin file"
+    )
     parser.add_argument("--tokenizer", metavar="PATH", help="tokenizer.json or tokenizer.bin, where RUN brings none")
     parser.add_argument(
         "--out", metavar="DIR", help=f"where results go (default: RUN/{out} in a run folder, else NAME-{out} here)"
     )
     parser.add_argument("--no-untrained", action="store_true", help="leave out the untrained model of the same shape")
     parser.add_argument("--precision", choices=("float32", "float64"), default="float32", help="arithmetic")
-    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of random bases, samples and the untrained model")
+    parser.add_argument(
+        "--seed", metavar="N", type=int, default=0, help="of random bases, samples and the untrained model"
+    )
     parser.add_argument("--threads", metavar="N", type=int, help="threads (default: physical cores)")
-    parser.add_argument("--json", action="store_true", help="print every number as JSON (as in the file) instead of the summary")
+    parser.add_argument(
+        "--json", action="store_true", help="print every number as JSON (as in the file) instead of the summary"
+    )
 
 
 def open_model(args):
@@ -74,7 +80,9 @@ def need_tokenizer(tokenizer, path):
 def own_held_out(path, tokenizer, verb):
     """(name, TokenFile) of the held-out text of the run that a checkpoint belongs to."""
     if not (path.parent / "run.json").is_file():
-        raise UsageError(f"{path} belongs to no run whose held-out text could be taken; name a text: toylm {verb} RUN TEXT")
+        raise UsageError(
+            f"{path} belongs to no run whose held-out text could be taken; name a text: toylm {verb} RUN TEXT"
+        )
     from ..evaluate import _own_held_out
 
     return _own_held_out(path, tokenizer)

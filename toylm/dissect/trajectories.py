@@ -47,4 +47,7 @@ def growth(singular_values, first=0):
     r2 comes with it.
     """
     largest = singular_values[first:, 0]
-    return {"log_fit": line_fit(np.log(np.maximum(largest, 1e-300))), "inverse_fit": line_fit(1 / np.maximum(largest, 1e-300))}
+    return {
+        "log_fit": line_fit(np.log(np.maximum(largest, 1e-300))),
+        "inverse_fit": line_fit(1 / np.maximum(largest, 1e-300)),
+    }
