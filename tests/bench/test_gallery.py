@@ -127,7 +127,5 @@ def test_a_case_is_measured_again_when_the_machine_became_busy(monkeypatch):
     shares, measured = iter([0.8, 0.0]), []
     monkeypatch.setattr(gallery, "wait_until_quiet", lambda limit: True)
     monkeypatch.setattr(gallery, "busy_share", lambda: next(shares))
-    monkeypatch.setattr(gallery, "measure_case", lambda *arguments: measured.append(arguments) or {})
-    assert gallery.measure_quietly("case", {}, 7, 0.01, limit=60) == {"quiet": True}
-    assert len(measured) == 2
-    assert gallery.measure_quietly("case", {}, 7, 0.01, limit=0) == {}
+    assert gallery.quietly(lambda: measured.append(1) or len(measured), limit=60) == 2
+    assert gallery.quietly(lambda: measured.append(1) or len(measured), limit=0) == 3

@@ -95,12 +95,12 @@ def run(args):
     try:
         for name in ("roofs", *names):
             sides[name] = GallerySide(name, threads)
-        machine = measure_machine(sides["roofs"], sides["toylm"], args.rounds, args.memory_mib)
+        machine = quietly(lambda: measure_machine(sides["roofs"], sides["toylm"], args.rounds, args.memory_mib), args.quiet)
         print_machine(machine)
         print_header(names)
         rows = []
         for case in cases:
-            rows.append(measure_quietly(case, sides, args.rounds, args.seconds, args.quiet))
+            rows.append(quietly(lambda: measure_case(case, sides, args.rounds, args.seconds), args.quiet))  # noqa: B023
             print_row(rows[-1], names)
     finally:
         for side in sides.values():
@@ -134,16 +134,17 @@ def measure_machine(roofs, toylm, rounds, memory_mib):
     return {name: {"median": statistics.median(values), "best": max(values)} for name, values in times.items()}
 
 
-def measure_quietly(case, sides, rounds, seconds, limit):
-    """`measure_case` once the machine is idle, and again if it no longer is afterwards; without waiting where limit is 0."""
+def quietly(measure, limit):
+    """What `measure()` returns once the machine is idle, and again if it no longer is afterwards; without waiting where
+    `limit`, the seconds that all of this may take, is 0.
+    """
     start = time.monotonic()
     while limit:
         wait_until_quiet(max(0, limit - (time.monotonic() - start)))
-        row = measure_case(case, sides, rounds, seconds)
-        row["quiet"] = (busy_share() or 0) <= BUSY
-        if row["quiet"] or time.monotonic() - start > limit:
-            return row
-    return measure_case(case, sides, rounds, seconds)
+        result = measure()
+        if (busy_share() or 0) <= BUSY or time.monotonic() - start > limit:
+            return result
+    return measure()
 
 
 def measure_case(case, sides, rounds, seconds):
