@@ -204,7 +204,7 @@ def check_product(a, b, out, transpose_a, transpose_b, accumulate, addend):
     if addend is not None and (addend.shape != out.shape or addend.dtype != out.dtype):
         raise ValueError(f"cannot add {_spell(addend, False)} {addend.dtype} to a product of {m} x {n} {out.dtype}")
     for x in (a, b, out) if addend is None else (a, b, out, addend):
-        if x.strides[1] != x.itemsize and x.shape[1] > 1:
+        if x.size and x.strides[1] != x.itemsize and x.shape[1] > 1:
             raise ValueError("the rows of a matrix must be contiguous; use np.ascontiguousarray")
     return m, n, k, addend
 
