@@ -26,6 +26,7 @@ from .startup import environment
 
 SIDES = {"python": "Python", "njit": "njit", "numpy": "NumPy", "torch": "PyTorch", "toylm": "toylm"}
 MEMORY_MIB = 128
+PAUSE = 0.03  # seconds: the threads of OpenBLAS and PyTorch go on spinning for a while, at the expense of whoever is next
 SLOW_LOOPS = 5e8  # operations from which the compiled loops are left out: a case would take a minute
 LARGE_PRODUCT = {"N": 2048, "d": 2048, "ff": 2048}
 
@@ -168,8 +169,8 @@ def measure_case(case, sides, rounds, seconds):
                 continue  # two turns of a slow side are enough
             taken = sides[name].ask(repeat=repeat)["seconds"]
             times[name].append(taken)
-            if name == "numpy" and kernel.bound == "peak":
-                time.sleep(0.05)  # OpenBLAS's threads go on spinning for a while, at the expense of whoever is next
+            if name in ("numpy", "torch"):
+                time.sleep(PAUSE)
         if kernel.bound == "copy":
             roof.append(sides["roofs"].ask(copy=case.nbytes, repeat=copies)["seconds"])
         else:
