@@ -168,7 +168,7 @@ def say_level(row):
     gap, spread = level - row["absolute"], row["absolute_random_std"] / (row["pairs"] / 2) ** 0.5
     said = f"{row['absolute']:.3f} beside {row['absolute_random']:.3f} (random matrices)"
     said += f", {row['absolute_rotated']:.3f} (own singular values, random directions)"
-    if gap < -2 * spread:
+    if row["absolute"] > max(row["absolute_random"], row["absolute_rotated"]) + 2 * spread:
         return f"{said}: not coupled, less alike than chance"
     if gap <= 2 * spread:
         return f"{said}: no coupling that can be told from chance"

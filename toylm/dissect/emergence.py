@@ -16,7 +16,7 @@ def coupling_record(model, prompt):
     """The coupling of the blocks of `model` along a prompt (T,), as flat figures for metrics.jsonl:
 
     coupling, coupling_signed: mean m_K between different layers at the same token; coupling_neighbours: between neighbouring
-    layers; coupling_random: the level of random matrices; coupling_k: K, a tenth of d. NaN for a model of one block.
+    layers; coupling_random, coupling_signed_random: the levels of random matrices; coupling_k: K, a tenth of d. NaN for a model of one block.
     """
     from .coupling_analysis import off_diagonal_mean, same_token_jacobians, spread
 
@@ -37,6 +37,7 @@ def coupling_record(model, prompt):
         "coupling_signed": float(off_diagonal_mean(np.stack(signed)).mean()),
         "coupling_neighbours": float(absolute[:, near].mean()) if n > 1 else float("nan"),
         "coupling_random": null_level(d, K)[0],
+        "coupling_signed_random": null_level(d, K, True)[0],
         "coupling_k": K,
     }
 
@@ -57,7 +58,8 @@ def draw_emergence(metrics_path, picture_path, title=""):
             ("coupling_signed", "different layers, signed", "#8a4fbf"),
         ):  # fmt: skip
             axes.plot(steps, [r[name] for r in records], "o-", markersize=3.5, color=colour, label=label)
-        axes.axhline(records[0]["coupling_random"], color="#888888", linestyle=":", label="random matrices (absolute)")
+        axes.axhline(records[0]["coupling_random"], color="#2b6cb0", linestyle=":", label="random matrices")
+        axes.axhline(records[0]["coupling_signed_random"], color="#8a4fbf", linestyle=":", label="random matrices, signed")
         axes.set_xlabel("step")
         axes.set_ylabel(f"mean m_K, K = {records[0]['coupling_k']} (lower: more coupled)")
         axes.set_title(title, loc="left")

@@ -28,13 +28,8 @@ def _recovery(figure, result, table):
     first, base = result.definitions[0], result.bases[0]
     if all(row.get("recovered") is None for row in table):
         for a in axes:
-            a.text(
-                0.5,
-                0.5,
-                "top-1 costs nothing measurable:\nthere is nothing to recover",
-                ha="center",
-                transform=a.transAxes,
-            )
+            a.set_axis_off()
+        figure.text(0.5, 0.5, "top-1 costs nothing measurable: there is nothing to recover", ha="center", fontsize=12)
         return
     for basis in result.bases:
         _curve(axes[0], result.curve(first, basis, table=table), basis)

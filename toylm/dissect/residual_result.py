@@ -186,7 +186,7 @@ class ResidualResult:
 def exactness_of(model, tokens, side, layers, definitions, bases, result):
     """How far a rest of full rank, r = d_head, is from the model itself: it must be rounding alone, and need not be.
 
-    perplexity: largest |PPL - PPL of the model| over bases and definitions on the evaluation text, in the model's precision.
+    perplexity (and relative): largest |PPL - PPL of the model| over bases and definitions on the evaluation text, in the model's precision.
     logits_float64: largest |difference of logits| in float64 on one block, over all definitions and bases; full_float64 the
     same of sum_j p_j V_j computed apart from the model's attention.
     """
@@ -205,6 +205,8 @@ def exactness_of(model, tokens, side, layers, definitions, bases, result):
             ready = {i: LowRank(definition, side.calibration.basis(i, definition, basis), h) for i in layers}
             worst = max(worst, float(np.abs(runner.logits(ready) - expected).max()))
     full = float(np.abs(runner.logits({i: Full() for i in layers}) - expected).max())
+    worst_perplexity = float(np.abs(np.exp(nats[ranked]) - original).max())
     return {
-        "perplexity": float(np.abs(np.exp(nats[ranked]) - original).max()), "logits_float64": worst, "full_float64": full,
+        "perplexity": worst_perplexity, "perplexity_relative": worst_perplexity / float(original),
+        "logits_float64": worst, "full_float64": full,
     }  # fmt: skip
