@@ -16,7 +16,8 @@ def coupling_record(model, prompt):
     """The coupling of the blocks of `model` along a prompt (T,), as flat figures for metrics.jsonl:
 
     coupling, coupling_signed: mean m_K between different layers at the same token; coupling_neighbours: between neighbouring
-    layers; coupling_random, coupling_signed_random: the levels of random matrices; coupling_k: K, a tenth of d. NaN for a model of one block.
+    layers; coupling_random, coupling_signed_random: the levels of random matrices; coupling_k: K, a tenth of d. NaN for a model
+    of one block.
     """
     from .coupling_analysis import off_diagonal_mean, same_token_jacobians, spread
 

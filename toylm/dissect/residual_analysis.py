@@ -118,7 +118,7 @@ def residual(
         calibration_tokens=calibration.targets.size, evaluation_tokens=evaluation.targets.size, unit=evaluation.unit,
         units=evaluation.n_units, resamples=resamples, seed=seed,
     )  # fmt: skip
-    result.exactness = exactness_of(model, evaluation.tokens[:1], side, layers, definitions, bases, result)
+    result.exactness = exactness_of(model, evaluation.tokens[:1], side, layers, definitions, bases)
     return result
 
 

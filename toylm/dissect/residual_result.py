@@ -183,10 +183,11 @@ class ResidualResult:
         })  # fmt: skip
 
 
-def exactness_of(model, tokens, side, layers, definitions, bases, result):
+def exactness_of(model, tokens, side, layers, definitions, bases):
     """How far a rest of full rank, r = d_head, is from the model itself: it must be rounding alone, and need not be.
 
-    perplexity (and relative): largest |PPL - PPL of the model| over bases and definitions on the evaluation text, in the model's precision.
+    perplexity (and relative): largest |PPL - PPL of the model| over bases and definitions on the evaluation text, in the model's
+    precision.
     logits_float64: largest |difference of logits| in float64 on one block, over all definitions and bases; full_float64 the
     same of sum_j p_j V_j computed apart from the model's attention.
     """
