@@ -38,7 +38,7 @@ def build_parser(parser):
 def run(args):
     """Run `toylm coupling`; returns the exit status."""
     from ..errors import UsageError
-    from ..files import write_json
+    from ..files import write_text
     from ..train.console import display_path, use_utf8_output
     from .coupling_analysis import coupling
     from .coupling_pictures import draw_coupling
@@ -65,7 +65,7 @@ def run(args):
     )
     figures = {"model_path": str(path), "prompts": texts, **result.to_dict()}
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "coupling.json", figures)
+    write_text(folder / "coupling.json", json.dumps(figures, ensure_ascii=False) + "\n")
     pictures = draw_coupling(result, folder)
     write_report(folder / "report.html", result, figures, pictures)
     if args.json:

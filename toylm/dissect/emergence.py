@@ -65,6 +65,6 @@ def draw_emergence(metrics_path, picture_path, title=""):
         axes.set_ylabel(f"mean m_K, K = {records[0]['coupling_k']} (lower: more coupled)")
         axes.set_title(title, loc="left")
         axes.grid(color="#e5e5e5", linewidth=0.7)
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
-    return draw(picture_path, (8, 4.5), paint)
+    return draw(picture_path, (9.5, 4.5), paint)

@@ -44,7 +44,7 @@ def build_parser(parser):
 def run(args):
     """Run `toylm residual`; returns the exit status."""
     from ..errors import UsageError
-    from ..files import write_json
+    from ..files import write_text
     from ..train.console import display_path, use_utf8_output
     from .decomposition import BASES, DEFINITIONS
     from .residual_analysis import residual
@@ -69,7 +69,7 @@ def run(args):
     )  # fmt: skip
     figures = {"model_path": str(path), "text": name, **result.to_dict()}
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "residual.json", figures)
+    write_text(folder / "residual.json", json.dumps(figures, ensure_ascii=False) + "\n")
     pictures = draw_residual(result, folder)
     write_report(folder / "report.html", result, figures, pictures)
     if args.json:
