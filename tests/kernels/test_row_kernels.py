@@ -6,6 +6,7 @@ import pytest
 from toylm.kernels import (
     bias,
     cross_entropy,
+    dropout,
     embedding,
     fastmath,
     gelu,
@@ -36,6 +37,21 @@ def normal(shape, dtype, seed=0):
 
 def central_difference(f, x, direction, h=1e-5):
     return (f(x + h * direction) - f(x - h * direction)) / (2 * h)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [1, 7, 33, 10_007])
+def test_dropout(n, dtype):
+    f, x, key, threshold, scale = normal(n, dtype), normal(n, dtype, 1), 0xDEADBEEF, int(0.3 * 2**32), 1 / 0.7
+    y, df = np.empty_like(x), np.empty_like(x)
+    dropout.dropout_forward(f, x, y, key, threshold, scale)
+    close(y, dropout.dropout_reference(f, x, key, threshold, scale).astype(dtype))
+    dropout.dropout_backward(f, df, key, threshold, scale)
+    close(df, dropout.dropout_reference(f, np.zeros_like(x), key, threshold, scale).astype(dtype))
+    if n > 1000:
+        assert 0.28 < 1 - dropout.mask_reference(n, key, threshold).mean() < 0.32
+        masks = [dropout.mask_reference(n, key, 2**31) for key in range(6)]
+        assert np.abs(np.corrcoef(masks) - np.eye(6)).max() < 0.05  # passes draw independently
 
 
 @jit

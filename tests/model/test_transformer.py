@@ -51,6 +51,37 @@ def test_gradient_of_every_parameter_against_central_differences(kind):
         assert np.linalg.norm(gradient - numeric) <= 1e-6 * np.linalg.norm(numeric), name
 
 
+def test_gradient_under_dropout_against_central_differences():
+    model = tiny(n_layers=2, d_model=8, d_ff=10)
+    model.parameters.flat[:] += 0.3 * np.random.default_rng(0).standard_normal(model.parameters.size)
+    tokens, targets = batch(model)
+
+    def loss():
+        return model.loss_and_gradients(tokens, targets, dropout=0.3, dropout_seed=[4, 2])
+
+    dropped = loss()
+    gradients = model.gradients.flat.copy()
+    assert dropped == loss() != model.loss(tokens, targets)
+    h, numeric = 1e-5, np.empty_like(gradients)
+    for i in range(gradients.size):
+        original, values = model.parameters.flat[i], []
+        for offset in (-h, h):
+            model.parameters.flat[i] = original + offset
+            values.append(loss())
+        model.parameters.flat[i] = original
+        numeric[i] = (values[1] - values[0]) / (2 * h)
+    assert np.linalg.norm(gradients - numeric) <= 1e-6 * np.linalg.norm(numeric)
+
+
+def test_dropout_draws_its_masks_from_the_seed_and_keeps_the_mean():
+    model, tokens = tiny(), np.zeros((3, 9), np.int64)
+    losses = [model.loss_and_gradients(tokens, tokens, dropout=0.1, dropout_seed=seed) for seed in range(40)]
+    assert len(set(losses)) == 40
+    assert np.mean(losses) == pytest.approx(model.loss(tokens, tokens), abs=0.1)
+    with pytest.raises(ValueError, match="dropout is 1"):
+        model.loss_and_gradients(tokens, tokens, dropout=1.0)
+
+
 def test_gradients_start_at_zero_and_accumulate():
     model = tiny()
     assert not model.gradients.flat.any()

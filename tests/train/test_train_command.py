@@ -138,7 +138,8 @@ def whole_run(text_file, tmp_path_factory):
     return path
 
 
-RESUMABLE = ["--steps", "20", "--eval-every", "6", "--sample-every", "5", "--sample-tokens", "8", "--grad-accum", "2"]
+RESUMABLE = ["--steps", "20", "--eval-every", "6", "--sample-every", "5", "--sample-tokens", "8", "--grad-accum", "2",
+             "--dropout", "0.1"]  # fmt: skip
 
 _KILLED = """
 import os, signal, sys

@@ -14,6 +14,7 @@ class Block:
 
     def __init__(self, config, prefix, precision):
         norm = NORMS[config.norm]
+        self.index = int(prefix.split(".")[1])
         self.norm1 = norm(config, f"{prefix}norm1")
         self.attention = Attention(config, prefix, precision)
         self.norm2 = norm(config, f"{prefix}norm2")
@@ -23,18 +24,32 @@ class Block:
         parts = (self.norm1, self.attention, self.norm2, self.feed_forward)
         return [entry for part in parts for entry in part.layout()]
 
-    def forward(self, parameters, a):
-        """Reads a.residual_in, writes a.residual_out (N, d), keeps what the backward pass needs in `a`."""
-        self.norm1.forward(parameters, a.residual_in, a.norm1, a.rstd1)
-        self.attention.forward(parameters, a.norm1, a.residual_in, a, a.residual_mid)
-        self.norm2.forward(parameters, a.residual_mid, a.norm2, a.rstd2)
-        self.feed_forward.forward(parameters, a.norm2, a.residual_mid, a, a.residual_out)
+    def forward(self, parameters, a, dropout=None):
+        """Reads a.residual_in, writes a.residual_out (N, d), keeps what the backward pass needs in `a`.
 
-    def backward(self, parameters, gradients, workspace, a, dstream):
+        dropout: the pass's Dropout, or None for none.
+        """
+        self.norm1.forward(parameters, a.residual_in, a.norm1, a.rstd1)
+        self._join(self.attention, parameters, a.norm1, a.residual_in, a, a.residual_mid, dropout, 2 * self.index + 1)
+        self.norm2.forward(parameters, a.residual_mid, a.norm2, a.rstd2)
+        self._join(self.feed_forward, parameters, a.norm2, a.residual_mid, a, a.residual_out, dropout, 2 * self.index + 2)
+
+    def _join(self, part, parameters, h, residual, a, out, dropout, place):
+        """out = residual + part(h)."""
+        if dropout is None:
+            part.forward(parameters, h, residual, a, out)
+        else:
+            branch = dropout.branch(out.shape)
+            part.forward(parameters, h, None, a, branch)
+            dropout.forward(place, branch, residual, out)
+
+    def backward(self, parameters, gradients, workspace, a, dstream, dropout=None):
         """dstream (N, d): gradient of residual_out on entry, of residual_in on return. The residual add hands it to both
         branches: it stays, and what comes back through the branch is added."""
         dh = workspace.take("dh", dstream.shape)
-        self.feed_forward.backward(parameters, gradients, workspace, dstream, a.norm2, a, dh)
+        dbranch = dstream if dropout is None else dropout.backward(2 * self.index + 2, dstream)
+        self.feed_forward.backward(parameters, gradients, workspace, dbranch, a.norm2, a, dh)
         self.norm2.backward(parameters, gradients, workspace, dh, a.residual_mid, a.rstd2, dstream)
-        self.attention.backward(parameters, gradients, workspace, dstream, a.norm1, a, dh)
+        dbranch = dstream if dropout is None else dropout.backward(2 * self.index + 1, dstream)
+        self.attention.backward(parameters, gradients, workspace, dbranch, a.norm1, a, dh)
         self.norm1.backward(parameters, gradients, workspace, dh, a.residual_in, a.rstd1, dstream)

@@ -7,6 +7,7 @@ import numpy as np
 from ..config import ModelConfig
 from ..parameters import Parameters
 from .block import NORMS, Block
+from .dropout import Dropout
 from .embedding import Embedding
 from .init import initialise
 from .precision import precision_of
@@ -71,12 +72,16 @@ class TransformerLM:
         self.unembedding.forward(self.parameters, a.final_norm, logits)
         return logits.reshape(*np.shape(tokens), self.config.vocab_size)
 
-    def _forward_to_norm(self, tokens):
+    def _forward_to_norm(self, tokens, dropout=None):
         a = self.activations = self.workspace.activations(*tokens.shape)
         a.tokens = tokens
         self.embedding.forward(self.parameters, tokens, a.embedded)
+        if dropout is not None:
+            nothing = self.workspace.take("nothing", a.embedded.shape)
+            nothing.fill(0)
+            dropout.forward(0, a.embedded, nothing, a.embedded)
         for block, block_activations in zip(self.blocks, a.blocks):
-            block.forward(self.parameters, block_activations)
+            block.forward(self.parameters, block_activations, dropout)
         self.norm_final.forward(self.parameters, a.last_residual, a.final_norm, a.final_rstd)
         return a
 
@@ -95,19 +100,22 @@ class TransformerLM:
 
     # -- backward ----------------------------------------------------------------------------------------------------
 
-    def loss_and_gradients(self, tokens, targets, scale=1.0):
+    def loss_and_gradients(self, tokens, targets, scale=1.0, dropout=0.0, dropout_seed=0):
         """The same loss, and `scale` times its gradient added to `model.gradients`.
 
-        To accumulate over micro-batches give each the scale (its counted targets) / (all counted targets).
+        To accumulate over micro-batches give each the scale (its counted targets) / (all counted targets). dropout: the
+        probability with which each value that the embedding or a branch adds to the stream is dropped in this pass, the
+        others being scaled by 1 / (1 - dropout); dropout_seed: an integer or a list of them, from which the masks follow.
         """
         tokens, targets = self._pair(tokens, targets)
-        a = self._forward_to_norm(tokens)
+        masks = Dropout(dropout, dropout_seed, self.config.n_layers, self.workspace) if dropout else None
+        a = self._forward_to_norm(tokens, masks)
         counted = max(1, int((targets >= 0).sum()))
         dnorm = self.workspace.take("dnorm", a.final_norm.shape)
         losses = self.unembedding.losses_and_gradients(
             self.parameters, self.gradients, self.workspace, a.final_norm, targets, scale / counted, dnorm
         )
-        self._backward_from_norm(a, dnorm)
+        self._backward_from_norm(a, dnorm, masks)
         return float(losses.sum()) / counted
 
     def backward(self, dlogits):
@@ -120,14 +128,16 @@ class TransformerLM:
         self.unembedding.backward(self.parameters, self.gradients, dlogits, a.final_norm, dnorm)
         self._backward_from_norm(a, dnorm)
 
-    def _backward_from_norm(self, a, dnorm):
+    def _backward_from_norm(self, a, dnorm, dropout=None):
         dstream = self.workspace.take("dstream", dnorm.shape)
         dstream.fill(0)
         self.norm_final.backward(
             self.parameters, self.gradients, self.workspace, dnorm, a.last_residual, a.final_rstd, dstream
         )
         for block, block_activations in zip(reversed(self.blocks), reversed(a.blocks)):
-            block.backward(self.parameters, self.gradients, self.workspace, block_activations, dstream)
+            block.backward(self.parameters, self.gradients, self.workspace, block_activations, dstream, dropout)
+        if dropout is not None:
+            dstream = dropout.backward(0, dstream)
         self.embedding.backward(self.gradients, a.tokens, dstream)
 
     # -- text --------------------------------------------------------------------------------------------------------

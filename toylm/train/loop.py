@@ -144,9 +144,11 @@ class Trainer:
         began, compiled = time.perf_counter(), compile_seconds()
         self.model.gradients.zero_()
         loss, share = 0.0, 1.0 / settings.grad_accum
-        for _ in range(settings.grad_accum):
+        for part in range(settings.grad_accum):
             tokens, targets = self.batches.next()
-            loss += share * self.model.loss_and_gradients(tokens, targets, scale=share)
+            loss += share * self.model.loss_and_gradients(
+                tokens, targets, scale=share, dropout=settings.dropout, dropout_seed=[settings.seed, state.step, part]
+            )
         if not math.isfinite(loss):
             raise self._diverged(f"the loss is {loss}", learning_rate, state.step + 1)
         try:

@@ -95,6 +95,9 @@ class TrainSettings:
     beta2: float = _setting(0.95, "optimization", "of adam and adamw", at_least=0, below=1)
     eps: float = _setting(1e-8, "optimization", "of adam and adamw", above=0)
     clip: float | None = _setting(1.0, "optimization", "largest gradient norm; none: no clipping", above=0)
+    dropout: float = _setting(
+        0.0, "optimization", "share of what embedding, attention and feed-forward add to the stream that is dropped in training",
+        at_least=0, below=1)
     batch_size: int = _setting(8, "optimization", "sequences a forward and backward pass", fixed=True, at_least=1)
     grad_accum: int = _setting(1, "optimization", "passes whose gradients make one step", fixed=True, at_least=1)
 

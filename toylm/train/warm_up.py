@@ -23,7 +23,7 @@ def load_kernels(settings, console):
     """
     from ..kernels.jit import compile_seconds
 
-    kinds = [str(getattr(settings, name)) for name in _KINDS]
+    kinds = [*(str(getattr(settings, name)) for name in _KINDS), "0.5" if settings.dropout else "0"]
     began = time.perf_counter()
     marker = _marker(kinds)
     compiled = 0.0
@@ -40,7 +40,7 @@ def load_kernels(settings, console):
     return compiled
 
 
-def use_all_kernels(positions, precision, optimizer, norm, feed_forward, biases):
+def use_all_kernels(positions, precision, optimizer, norm, feed_forward, biases, dropout):
     """One training step, one evaluation and one text of a model that is as small as they come."""
     import numpy as np
 
@@ -56,7 +56,7 @@ def use_all_kernels(positions, precision, optimizer, norm, feed_forward, biases)
     model = TransformerLM(config, seed=0, precision=precision)
     tokens = np.arange(16, dtype=np.int64).reshape(2, 8)
     stepper = make_optimizer(TrainSettings(optimizer=optimizer), model.parameters)
-    model.loss_and_gradients(tokens, tokens, scale=1.0)
+    model.loss_and_gradients(tokens, tokens, scale=1.0, dropout=float(dropout))
     stepper.step(model.gradients, learning_rate=1e-3, max_norm=1.0)
     model.loss(tokens, tokens)
     model.generate([0], 3, temperature=1.0, seed=0)

@@ -1,0 +1,52 @@
+"""Dropout of a branch before it joins the stream: y = x + m · f / (1 - p), m being 0 with probability p and else 1.
+
+The mask is never stored: element i of a pass is kept or dropped by a hash of (key, i), computed again in the backward pass
+(Srivastava et al. 2014; the hash is the 32-bit finaliser "lowbias32" of C. Wellons, 2018).
+"""
+
+import numpy as np
+from numba import prange
+
+from .jit import jit, parallel
+from .rows import rows_of
+
+
+@jit(inline="always")
+def _keeps(i, key, threshold):
+    """Whether element i stays: a hash of i and key, uniform on 0 to 2**32 - 1, at or above the threshold."""
+    h = np.uint32(i) ^ np.uint32(key)
+    h = np.uint32((h ^ (h >> np.uint32(16))) * np.uint32(0x7FEB352D))
+    h = np.uint32((h ^ (h >> np.uint32(15))) * np.uint32(0x846CA68B))
+    return (h ^ (h >> np.uint32(16))) >= np.uint32(threshold)
+
+
+@parallel
+def dropout_forward(f, x, y, key, threshold, scale, threads):
+    """y = x + mask · scale · f; all (n,). key: uint32 as an integer; threshold: p · 2**32; scale: 1 / (1 - p)."""
+    s, zero = f.dtype.type(scale), f.dtype.type(0)
+    for t in prange(threads):
+        start, stop = rows_of(f.shape[0], threads, t)
+        for i in range(start, stop):
+            y[i] = x[i] + (s * f[i] if _keeps(i, key, threshold) else zero)
+
+
+@parallel
+def dropout_backward(dy, df, key, threshold, scale, threads):
+    """df = mask · scale · dy, overwritten; both (n,). The gradient of x is dy itself."""
+    s, zero = dy.dtype.type(scale), dy.dtype.type(0)
+    for t in prange(threads):
+        start, stop = rows_of(dy.shape[0], threads, t)
+        for i in range(start, stop):
+            df[i] = s * dy[i] if _keeps(i, key, threshold) else zero
+
+
+def mask_reference(n, key, threshold):
+    """The mask (n,) bool of `dropout_forward`, in NumPy."""
+    h = np.arange(n, dtype=np.uint32) ^ np.uint32(key)
+    h = (h ^ (h >> np.uint32(16))) * np.uint32(0x7FEB352D)
+    h = (h ^ (h >> np.uint32(15))) * np.uint32(0x846CA68B)
+    return (h ^ (h >> np.uint32(16))) >= np.uint32(threshold)
+
+
+def dropout_reference(f, x, key, threshold, scale):
+    return x + np.where(mask_reference(f.size, key, threshold), scale * f, 0)
