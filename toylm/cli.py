@@ -18,6 +18,7 @@ VERBS = {
     "train": ("toylm.train.command", "train a language model on text"),
     "generate": ("toylm.generate", "write text with a trained model"),
     "evaluate": ("toylm.evaluate", "loss, perplexity and bits per byte of a model on a text"),
+    "fit": ("toylm.fitters.command", "fit a part of a model, or a model of a text, in closed form; the loss before and after"),
     "data": ("toylm.data.command", "prepare text: split, tokenizer, token files; make more stories"),
     "info": ("toylm.info", "what a run or a checkpoint holds"),
     "export": ("toylm.interop.export_command", "write a model for transformers, llama.cpp or llama2.c"),

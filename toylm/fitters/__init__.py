@@ -1,0 +1,36 @@
+"""Fitters: one interface for closed-form solves and for gradient descent on the parts of a language model.
+
+    >>> from toylm.fitters import FitData, make_fitter
+    >>> data = FitData.of_run("runs/first", tokenizer)
+    >>> report = make_fitter("head", "cross-entropy").fit(model, data)
+    >>> report.loss_before, report.loss_after, report.seconds
+
+`toylm fit -h` lists what can be fitted with what. Importing this package loads no scipy and no numba.
+"""
+
+import importlib
+
+# Public name -> the module that defines it; resolved at first use (PEP 562).
+_HOMES = {
+    "FitReport": "report",
+    "FitData": "data",
+    "Fitter": "fitter",
+    "make_fitter": "fitter",
+    "fitter_names": "fitter",
+    "Part": "parts",
+    "GradientFitter": "gradient",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name):
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return __all__

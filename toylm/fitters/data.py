@@ -1,0 +1,129 @@
+"""The text that fitters work on: training windows in order, a validation part of the training text, held-out text."""
+
+import numpy as np
+
+from ..data.token_file import TokenFile
+from ..errors import UsageError
+
+
+class FitData:
+    """Training and held-out tokens, cut into windows as the evaluation cuts them: documents in order, every token once.
+
+    train, held_out: TokenFiles of one tokenizer; tokenizer: a Tokenizer or None; context_length: T of the windows;
+    batch_size: windows at once; max_tokens: cap on the training tokens read by a fit, spread over the text (None: all);
+    eval_tokens: the same for the held-out text; seed: of whatever a fitter draws; validation: the share of the training
+    text, from its end, that is kept out of fitting for temperatures, mixing weights and early stopping. Held-out text
+    decides nothing: it is only measured.
+
+    `fitting` and `validation` are the two parts of `train` as TokenFiles, cut after a whole document where there is one.
+    Raises ValueError for a share that leaves a part empty, UsageError where the training examples are no running text.
+    """
+
+    def __init__(self, train, held_out, tokenizer=None, context_length=256, batch_size=16, max_tokens=None, seed=0,
+                 validation=0.05, eval_tokens=None):  # fmt: skip
+        if not isinstance(train, TokenFile):
+            raise UsageError("fitters read running text; a synthetic task has none: `toylm task` solves those")
+        for name, value in (("context_length", context_length), ("batch_size", batch_size), ("max_tokens", max_tokens),
+                            ("eval_tokens", eval_tokens)):  # fmt: skip
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value}; it must be at least 1")
+        if not 0 < validation < 1:
+            raise ValueError(f"validation is {validation}; it must be above 0 and below 1")
+        self.train, self.held_out, self.tokenizer = train, held_out, tokenizer
+        self.context_length, self.batch_size, self.seed = int(context_length), int(batch_size), int(seed)
+        self.max_tokens, self.eval_tokens = max_tokens, eval_tokens
+        cut = _document_end(train, int(round(len(train) * (1 - validation))))
+        if not 0 < cut < len(train):
+            raise ValueError(f"validation is {validation} of {len(train)} training tokens, which leaves a part without tokens")
+        self.fitting, self.validation = part_of(train, 0, cut), part_of(train, cut, len(train))
+
+    @classmethod
+    def of_prepared(cls, prepared, **settings):
+        """FitData of a toylm.data.Prepared."""
+        return cls(prepared.train, prepared.held_out, prepared.tokenizer, **settings)
+
+    @classmethod
+    def of_run(cls, path, tokenizer, **settings):
+        """FitData on the text of the run that the checkpoint at `path` belongs to. Raises UsageError where there is none."""
+        from pathlib import Path
+
+        from ..train.run_folder import read_run
+        from ..train.setup import prepare_text
+
+        run = Path(path) if (Path(path) / "run.json").is_file() else Path(path).parent
+        if not (run / "run.json").is_file():
+            raise UsageError(f"{path} belongs to no run whose text could be taken; name a text with --data")
+        train_settings, record = read_run(run)
+        prepared = prepare_text(train_settings, quiet=True, kept=(record.get("data") or {}).get("path"))
+        if (prepared.tokenizer and prepared.tokenizer.digest) != (tokenizer and tokenizer.digest):
+            raise UsageError(f"the text of {run} has changed since it was trained; name a text with --data")
+        return cls.of_prepared(prepared, **settings)
+
+    def batches(self, max_tokens=None):
+        """The fitting text in order: an iterable of (tokens, targets), (n, T) int64; targets below zero are not counted.
+
+        max_tokens: another cap than the data's own.
+        """
+        return self.fitting.windows(self.context_length, self.batch_size, self._cap(max_tokens))
+
+    def validation_batches(self):
+        """The validation text, like `batches`."""
+        return self.validation.windows(self.context_length, self.batch_size, self.max_tokens)
+
+    def held_out_batches(self):
+        """The held-out text, like `batches`."""
+        return self.held_out.windows(self.context_length, self.batch_size, self.eval_tokens)
+
+    def training_batches(self, batch_size=None):
+        """Endless shuffled batches of the fitting text, for gradient descent: a toylm.data.Batches."""
+        from ..data.batches import Batches
+
+        return Batches(self.fitting, batch_size or self.batch_size, self.context_length, self.seed)
+
+    def evaluate(self, model):
+        """The model's loss on the held-out text: a toylm.train.evaluation.Evaluation."""
+        from ..train.evaluation import evaluate
+
+        return evaluate(model, self.held_out_batches())
+
+    def validate(self, model):
+        """The model's loss on the validation text, in nats per token."""
+        from ..train.evaluation import evaluate
+
+        return evaluate(model, self.validation_batches()).loss
+
+    def _cap(self, max_tokens):
+        caps = [cap for cap in (max_tokens, self.max_tokens) if cap is not None]
+        return min(caps) if caps else None
+
+
+def part_of(tokens, start, stop):
+    """Tokens start to stop - 1 of a TokenFile as a TokenFile in memory; bytes and documents are counted where they can be."""
+    ids = tokens.tokens[start:stop]
+    documents = int(np.count_nonzero(ids == tokens.end_id))
+    if tokens.byte_lengths is None:
+        utf8_bytes = tokens.utf8_bytes * (stop - start) / max(1, len(tokens))
+    else:
+        utf8_bytes = tokens.byte_lengths[ids].sum()
+    part = TokenFile(ids, tokens.vocab_size, tokens.end_id, documents, int(utf8_bytes), tokenizer=tokens.tokenizer)
+    part.byte_lengths = tokens.byte_lengths
+    return part
+
+
+def documents_of(tokens):
+    """The documents of a TokenFile as arrays of ids, each with the end token that closes it."""
+    ids = np.asarray(tokens.tokens)
+    ends = np.flatnonzero(ids == tokens.end_id) + 1
+    if not len(ends) or ends[-1] < len(ids):
+        ends = np.append(ends, len(ids))
+    return np.split(ids, ends[:-1])
+
+
+def _document_end(tokens, near):
+    """The end of a document closest to `near`, where that is within a tenth of the text; else `near` itself."""
+    ends = np.flatnonzero(np.asarray(tokens.tokens) == tokens.end_id) + 1
+    ends = ends[(ends > 0) & (ends < len(tokens))]
+    if not len(ends):
+        return near
+    best = int(ends[np.abs(ends - near).argmin()])
+    return best if abs(best - near) <= max(1, len(tokens) // 10) else near

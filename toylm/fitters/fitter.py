@@ -1,0 +1,140 @@
+"""The interface of all fitters, and the list of what can be fitted with what.
+
+    data = FitData.of_run("runs/first", tokenizer)
+    report = make_fitter("head", "cross-entropy", l2=1e-4).fit(model, data)
+    print(report)                                   # what, how, seconds, held-out loss before and after
+
+A fitter changes the model in place. Where the fitted part asks for another architecture (an output matrix of its own, fewer
+blocks), the model takes it on: `model.config`, `model.parameters` and `model.gradients` are then new objects.
+"""
+
+import importlib
+import inspect
+import time
+from dataclasses import dataclass, field
+
+from ..errors import UsageError, nearest
+from .parts import KINDS, Part
+from .report import FitReport
+
+
+@dataclass
+class Outcome:
+    """What a fitter's `_fit` hands back: see FitReport for the fields of the same name.
+
+    evaluate: None, or a callable (data) -> Evaluation of a fitted part that is no part of the architecture.
+    written: how many values were fitted, where that is not the size of the `changed` parameters.
+    seconds: the time that fitting took, where that is not all the time that `_fit` took.
+    """
+
+    changed: tuple = ()
+    solver: str = ""
+    rcond: float | None = None
+    details: dict = field(default_factory=dict)
+    written: int | None = None
+    n_bytes: int | None = None
+    seconds: float | None = None
+    evaluate: object = None
+
+
+class Fitter:
+    """Fits a part of a model; settings are the keyword arguments of __init__ (see `settings_of`).
+
+    A subclass has a `name`, the `kinds` of parts that it can fit, and `_fit(model, data, progress) -> Outcome`.
+    progress: None, or a callable (done, total, what) for whoever waits.
+    """
+
+    name = None
+    kinds = ()
+
+    def __init__(self, part):
+        self.part = Part.parse(part)
+        if self.part.kind not in self.kinds:
+            raise UsageError(f"{self.name} does not fit {self.part.kind!r}; it fits {', '.join(self.kinds)}")
+
+    def fit(self, model, data, progress=None):
+        """Fit the part of `model` on `data` (a FitData); returns a FitReport.
+
+        Raises UsageError where the model has no such part or the maths does not allow it.
+        """
+        self.check(model)
+        before = data.evaluate(model)
+        clock = _Clock()
+        outcome = self._fit(model, data, progress)
+        seconds = clock.seconds() if outcome.seconds is None else outcome.seconds
+        after = outcome.evaluate(data) if outcome.evaluate else data.evaluate(model)
+        written = outcome.written
+        if written is None:
+            written = sum(model.parameters[name].array.size for name in outcome.changed)
+        n_bytes = written * model.dtype.itemsize if outcome.n_bytes is None else outcome.n_bytes
+        return FitReport(
+            fitter=self.name, part=str(self.part), changed=tuple(outcome.changed), solver=outcome.solver, rcond=outcome.rcond,
+            seconds=seconds, parameters=int(written), n_bytes=int(n_bytes), loss_before=before.loss, loss_after=after.loss,
+            tokens=after.tokens, bits_per_byte_before=before.bits_per_byte, bits_per_byte_after=after.bits_per_byte,
+            details=outcome.details,
+        )  # fmt: skip
+
+    def check(self, model):
+        """Raise UsageError where this fitter cannot fit this model."""
+        self.part.check(model.config)
+
+    def _fit(self, model, data, progress):
+        raise NotImplementedError
+
+
+class _Clock:
+    """Wall time since it was made, without the time that compiling kernels took of it."""
+
+    def __init__(self):
+        from ..kernels.jit import compile_seconds
+
+        self._compiled, self._compile_seconds = compile_seconds(), compile_seconds
+        self._started = time.perf_counter()
+
+    def seconds(self):
+        return max(0.0, time.perf_counter() - self._started - (self._compile_seconds() - self._compiled))
+
+
+# name -> ((kinds of parts, module, class), ...), what it does in one line
+REGISTRY = {
+    "sgd": ((tuple(KINDS), "gradient", "GradientFitter"), "gradient descent with momentum on the part"),
+    "adam": ((tuple(KINDS), "gradient", "GradientFitter"), "Adam on the part"),
+}
+
+
+def register(name, kinds, module, cls, line):
+    """Add a fitter: `name` fits parts of these `kinds` with class `cls` of toylm.fitters.`module`."""
+    REGISTRY[name] = ((tuple(kinds), module, cls), line)
+
+
+def fitter_names(kind=None):
+    """The names of all fitters, or of those that fit parts of a kind."""
+    return [name for name, entry in REGISTRY.items() if kind is None or kind in entry[0][0]]
+
+
+def fitter_class(part, name):
+    """The class that fits `part` (text or a Part) with `name`. Raises UsageError with the nearest name."""
+    part = Part.parse(part)
+    if name not in REGISTRY:
+        raise UsageError(f"no fitter {name!r}{nearest(name, REGISTRY)}")
+    (kinds, module, cls), _ = REGISTRY[name]
+    if part.kind not in kinds:
+        raise UsageError(f"{name} does not fit {part.kind!r}; what does: {', '.join(fitter_names(part.kind))}")
+    return getattr(importlib.import_module(f"{__package__}.{module}"), cls)
+
+
+def settings_of(cls):
+    """Setting name -> default of a fitter class."""
+    parameters = inspect.signature(cls.__init__).parameters.values()
+    return {p.name: p.default for p in parameters if p.name not in ("self", "part", "name") and p.kind is not p.VAR_KEYWORD}
+
+
+def make_fitter(part, name, **settings):
+    """The fitter `name` for `part` (text or a Part) with `settings`. Raises UsageError with the nearest valid name."""
+    cls = fitter_class(part, name)
+    valid = settings_of(cls)
+    for key in settings:
+        if key not in valid:
+            raise UsageError(f"{name} has no setting {key}{nearest(key, valid)}" if valid else f"{name} has no settings")
+    extra = {"name": name} if "name" in inspect.signature(cls.__init__).parameters else {}
+    return cls(Part.parse(part), **extra, **settings)

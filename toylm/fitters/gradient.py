@@ -1,0 +1,123 @@
+"""Gradient descent as a fitter: SGD and Adam on a part of a model, or on all of it, with the same report as one solve."""
+
+import math
+import time
+
+import numpy as np
+
+from ..errors import DivergedError, UsageError
+from ..kernels.jit import compile_seconds
+from .fitter import Fitter, Outcome
+from .parts import KINDS
+
+_RATES = {"sgd": 0.1, "adam": 3e-3}
+
+
+def parameter_names(model, part):
+    """The parameters that make up a part, in buffer order: what gradient descent on that part changes."""
+    names = model.parameters.names
+    if part.kind == "all":
+        return names
+    if part.kind == "head":
+        return [model.unembedding.name]
+    blocks = [f"blocks.{i}." for i in range(part.first, part.last + 1)]
+    roles = {"attention": ("norm1_", "w_qkv", "b_qkv", "w_o", "b_o"), "feed-forward": ("norm2_", "w_ff", "b_ff")}
+    wanted = roles.get(part.kind, ("",))
+    return [n for n in names if any(n.startswith(b + role) for b in blocks for role in wanted)]
+
+
+class GradientFitter(Fitter):
+    """Steps of SGD (momentum) or Adam, warm-up and half a cosine, on shuffled windows of the fitting text.
+
+    part: whose parameters move; the others stay, though their gradients are computed. steps, or seconds (None: 10 s without
+    steps): how long. learning_rate: the peak (None: 0.1 for SGD, 0.003 for Adam). batch_size: None for the data's.
+    evaluate_every: seconds between measurements of the held-out loss, kept in details["curve"] as (seconds, loss);
+    evaluation does not count as time, and decides nothing. weight_decay, momentum (SGD), betas (Adam), clip: as in training.
+    Raises DivergedError where a loss is not finite; the model is then as it was before.
+    """
+
+    kinds = tuple(KINDS)
+
+    def __init__(self, part, name="adam", steps=None, seconds=None, learning_rate=None, batch_size=None, warmup=0.05,
+                 final_learning_rate=0.1, weight_decay=0.0, momentum=0.9, betas=(0.9, 0.95), clip=1.0,
+                 evaluate_every=None):  # fmt: skip
+        self.name = name
+        super().__init__(part)
+        if steps is not None and seconds is not None:
+            raise UsageError("give steps or seconds, not both")
+        for label, value in (("steps", steps), ("seconds", seconds), ("evaluate_every", evaluate_every)):
+            if value is not None and not value > 0:
+                raise UsageError(f"{label} is {value}; it must be above 0")
+        self.steps, self.seconds = steps, 10.0 if steps is None and seconds is None else seconds
+        self.learning_rate = _RATES[name] if learning_rate is None else learning_rate
+        if not self.learning_rate > 0:
+            raise UsageError(f"learning_rate is {learning_rate}; it must be above 0")
+        self.batch_size, self.warmup, self.final_learning_rate = batch_size, warmup, final_learning_rate
+        self.weight_decay, self.momentum, self.betas, self.clip = weight_decay, momentum, betas, clip
+        self.evaluate_every = evaluate_every
+
+    def _optimizer(self, parameters):
+        from ..optimizers import SGD, Adam
+
+        if self.name == "sgd":
+            return SGD(parameters, self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay)
+        return Adam(parameters, self.learning_rate, betas=self.betas, weight_decay=self.weight_decay)
+
+    def _fit(self, model, data, progress):
+        from ..optimizers import warmup_cosine
+
+        names = parameter_names(model, self.part)
+        kept = None if self.part.kind == "all" else _others(model, names)
+        before = model.parameters.flat.copy()
+        optimizer, batches = self._optimizer(model.parameters), data.training_batches(self.batch_size)
+        total = self.steps or self.seconds
+        rates = (total, self.warmup * total, self.learning_rate, self.final_learning_rate * self.learning_rate)
+        done, step, spent, curve, due, losses = 0.0, 0, 0.0, [], self.evaluate_every, []
+        while done < total:
+            began, compiled = time.perf_counter(), compile_seconds()
+            model.gradients.zero_()
+            tokens, targets = batches.next()
+            losses.append(model.loss_and_gradients(tokens, targets))
+            for start, stop in kept or ():
+                model.gradients.flat[start:stop] = 0
+            try:
+                if not math.isfinite(losses[-1]):
+                    raise DivergedError(f"the loss is {losses[-1]}")
+                optimizer.step(model.gradients, learning_rate=warmup_cosine(done, *rates), max_norm=self.clip)
+            except DivergedError as error:
+                model.parameters.flat[:] = before
+                raise DivergedError(
+                    f"diverged at step {step + 1}: {error}; lower --learning-rate (now {self.learning_rate:g})"
+                ) from None
+            for start, stop in kept or ():  # weight decay reaches them, too
+                model.parameters.flat[start:stop] = before[start:stop]
+            step += 1
+            spent += time.perf_counter() - began - (compile_seconds() - compiled)
+            done = step if self.steps else spent
+            if due is not None and (spent >= due or done >= total):
+                curve.append((spent, data.evaluate(model).loss))
+                due = spent + self.evaluate_every
+            if progress:
+                progress(min(done, total), total, f"{self.name}, loss {losses[-1]:.3f}")
+        model.gradients.zero_()
+        details = {
+            "steps": step, "tokens": step * batches.batch_size * data.context_length, "learning_rate": self.learning_rate,
+            "epochs": batches.epochs, "last_training_loss": float(np.mean(losses[-20:])),
+        }  # fmt: skip
+        if curve:
+            details["curve"] = curve
+        return Outcome(tuple(names), f"{step} steps", details=details, seconds=spent)
+
+
+def _others(model, names):
+    """The stretches (start, stop) of the flat buffer that belong to none of `names`."""
+    stretches, at = [], 0
+    for name in model.parameters.names:
+        size = model.parameters[name].array.size
+        if name not in names:
+            if stretches and stretches[-1][1] == at:
+                stretches[-1] = (stretches[-1][0], at + size)
+            else:
+                stretches.append((at, at + size))
+        at += size
+    return stretches
