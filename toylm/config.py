@@ -39,6 +39,8 @@ class ModelConfig:
     n_kv_heads: int | None = None  # K, heads of keys and values, each shared by H / K heads; None: H
     d_head: int | None = None  # h, values per head; None: d / H
     tied: bool = True  # the output matrix is the token embedding; False: a matrix of its own, `unembed`
+    output_bias: bool = False  # a trained number for every token on top of the logits, `b_unembed`
+    counts: bool = False  # a counts model's log-probabilities times the trained `counts_scale` on top of the logits
 
     def __post_init__(self):
         for name in ("vocab_size", "d_model", "n_heads", "n_layers", "context_length", "d_ff", "n_kv_heads", "d_head"):
@@ -58,7 +60,7 @@ class ModelConfig:
         for name, valid in CHOICES.items():
             if getattr(self, name) not in valid:
                 raise ValueError(f"{name} is {getattr(self, name)!r}{nearest(getattr(self, name), valid)}")
-        for name in ("biases", "tied"):
+        for name in ("biases", "tied", "output_bias", "counts"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be true or false, not {getattr(self, name)!r}")
         if self.n_heads % self.n_kv_heads:

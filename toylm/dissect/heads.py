@@ -115,11 +115,13 @@ class Runner:
     def losses(self, targets, replacements=None):
         """Nats of every target, float64, in the shape of targets (B, T); 0 where it is below zero. None: the model as it is."""
         model, flat = self.model, np.ascontiguousarray(targets, np.int64).reshape(-1)
-        losses = model.unembedding.losses(model.parameters, model.workspace, self._run(replacements), flat)
+        offset = model.log_counts(self.tokens)
+        losses = model.unembedding.losses(model.parameters, model.workspace, self._run(replacements), flat, offset)
         return losses.reshape(np.shape(targets)).copy()
 
     def logits(self, replacements=None):
         """Logits (B, T, V) with the replacements in place."""
         logits = np.empty((self.tokens.size, self.model.config.vocab_size), self.model.dtype)
-        self.model.unembedding.forward(self.model.parameters, self._run(replacements), logits)
+        offset = self.model.log_counts(self.tokens)
+        self.model.unembedding.forward(self.model.parameters, self._run(replacements), logits, offset)
         return logits.reshape(*self.tokens.shape, -1)

@@ -49,6 +49,8 @@ def _to_hf(model, tokenizer, out, dtype):
     name = stock_class(model.config)
     if name is None:
         c = model.config
+        if c.counts or c.output_bias:
+            raise CheckpointError("no stock transformers class adds counts or a bias to its logits: this model opens in toylm only")
         raise CheckpointError(
             f"no stock transformers class has {c.norm} norm, {c.positions} positions, a {c.feed_forward} feed-forward and these "
             f"heads: train with rope and rms (Llama, Arcee), or with learned, layer and biases (GPT-2)"

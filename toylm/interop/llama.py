@@ -129,7 +129,7 @@ def _linear_layers(c):
 
 def check_expressible(config, program):
     """Raise CheckpointError unless `config` is a Llama model without biases; `program`: who asks for it."""
-    wanted = dict(norm="rms", positions="rope", feed_forward="swiglu", biases=False)
+    wanted = dict(norm="rms", positions="rope", feed_forward="swiglu", biases=False, output_bias=False, counts=False)
     for name, value in wanted.items():
         if getattr(config, name) != value:
             raise CheckpointError(

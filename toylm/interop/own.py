@@ -18,11 +18,18 @@ def to_config(config):
     return {
         "model_type": "toylm",
         "architectures": ["TransformerLM"],
-        "note": f"No stock transformers class has {config.norm} norm, {config.positions} positions and a {config.feed_forward} "
-        f"feed-forward: toylm's own names, weights (inputs, outputs).",
+        "note": f"No stock transformers class has {_what(config)}: toylm's own names, weights (inputs, outputs).",
         "tie_word_embeddings": config.tied,
         **config.to_dict(),
     }
+
+
+def _what(config):
+    if config.counts:
+        return "the log-probabilities of counts on top of its logits"
+    if config.output_bias:
+        return "a bias on its logits"
+    return f"{config.norm} norm, {config.positions} positions and a {config.feed_forward} feed-forward"
 
 
 def from_config(fields, refuse):
@@ -34,6 +41,6 @@ def entries(config, layout):
     """Every parameter under its own name; vectors as vectors."""
     found = []
     for name, rows, columns in layout:
-        is_vector = rows == 1 and name.rpartition(".")[2].startswith(("norm", "b_"))
+        is_vector = rows == 1 and name.rpartition(".")[2].startswith(("norm", "b_", "counts_scale"))
         found.append(vector(name, name, columns) if is_vector else upright(name, name, rows, columns))
     return found

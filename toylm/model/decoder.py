@@ -68,9 +68,21 @@ class Decoder:
         for layer, block in enumerate(a.blocks):
             self.keys[stream, layer, :, :, : len(window)] = block.keys[0].swapaxes(1, 2)
             self.values[stream, layer, :, :, : len(window)] = block.values[0].swapaxes(1, 2)
-        self.model.unembedding.forward(self.model.parameters, a.final_norm[-1:], self.logits[stream : stream + 1])
+        row = self.logits[stream : stream + 1]
+        self.model.unembedding.forward(self.model.parameters, a.final_norm[-1:], row, self._log_counts(window))
         self.tokens[stream] = window
         return self.logits[stream]
+
+    def _log_counts(self, window):
+        """(1, V): what the counts say comes after the tokens of a window; None where there are no counts."""
+        return self.model.log_counts(np.array([window], np.int64))[-1:] if self.model.config.counts else None
+
+    def _add_to_logits(self, stream, window):
+        """What the compiled step leaves out: the output bias and the counts."""
+        model, row = self.model, self.logits[stream : stream + 1]
+        if model.unembedding.bias is not None:
+            row += model.parameters[model.unembedding.bias].flat
+        model.unembedding.add_counts(model.parameters, row, self._log_counts(window))
 
     def append(self, streams, tokens):
         """Take one more token into each of `streams`; their logits are then those of the next."""
@@ -89,23 +101,34 @@ class Decoder:
 
     def _advance(self, streams, tokens, steps, stops):
         c, new = self.model.config, {}
-        going = []
+        going, adjusted = [], c.counts or c.output_bias
+        if adjusted:
+            steps = 1  # the next token is known only when all is added
         for stream, token in zip(streams, tokens):
             if not 0 <= token < c.vocab_size:
                 raise ValueError(f"token id {token} is out of range; this model has ids 0 to {c.vocab_size - 1}")
             if len(self.tokens[stream]) == c.context_length:
-                logits = self.extend(stream, [token])
-                new[stream] = [int(np.argmax(logits)) if np.isfinite(logits).all() else -1]
+                self.extend(stream, [token])
+                new[stream] = self._likeliest(stream)
                 continue
             self._newest[stream], self._positions[stream], self._counts[stream] = token, len(self.tokens[stream]), 0
             going.append(stream)
         if going:
             self._decode(going, steps, stops)
         for stream, token in zip(streams, tokens):
-            if stream not in new:
+            if stream not in new and adjusted:
+                self.tokens[stream].append(int(token))
+                self._add_to_logits(stream, self.tokens[stream])
+                new[stream] = self._likeliest(stream)
+            elif stream not in new:
                 new[stream] = self._found[stream, : self._counts[stream]].tolist()
                 self.tokens[stream] += [int(token), *new[stream][:-1]]
         return [new[stream] for stream in streams]
+
+    def _likeliest(self, stream):
+        """The likeliest next id in a list, -1 where logits are not finite."""
+        logits = self.logits[stream]
+        return [int(np.argmax(logits)) if np.isfinite(logits).all() else -1]
 
     def _decode(self, streams, steps, stops):
         """The compiled call, on this thread for one stream, else on as many of Python's threads as kernels may use."""

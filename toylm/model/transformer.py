@@ -49,6 +49,7 @@ class TransformerLM:
         self._gradients = None
         self.workspace = Workspace(config, self.dtype)
         self.activations = None
+        self.counts = None  # where config.counts: the CountsLM whose log-probabilities are added to the logits
         self._optimizers = {}
         initialise(self.parameters, config, seed)
 
@@ -69,7 +70,7 @@ class TransformerLM:
         batch = self._tokens(tokens)
         a = self._forward_to_norm(batch)
         logits = np.empty((batch.size, self.config.vocab_size), self.dtype)
-        self.unembedding.forward(self.parameters, a.final_norm, logits)
+        self.unembedding.forward(self.parameters, a.final_norm, logits, self.log_counts(batch))
         return logits.reshape(*np.shape(tokens), self.config.vocab_size)
 
     def _forward_to_norm(self, tokens, dropout=None):
@@ -90,22 +91,39 @@ class TransformerLM:
         tokens, targets = self._pair(tokens, targets)
         a = self._forward_to_norm(tokens)
         counted = int((targets >= 0).sum())
-        return float(self.unembedding.losses(self.parameters, self.workspace, a.final_norm, targets).sum()) / max(1, counted)
+        losses = self.unembedding.losses(self.parameters, self.workspace, a.final_norm, targets, self.log_counts(tokens))
+        return float(losses.sum()) / max(1, counted)
 
     def token_losses(self, tokens, targets):
         """Nats of every target, in the targets' shape, float64; 0 where it is not counted."""
         batch, flat = self._pair(tokens, targets)
         a = self._forward_to_norm(batch)
-        return self.unembedding.losses(self.parameters, self.workspace, a.final_norm, flat).reshape(np.shape(targets)).copy()
+        losses = self.unembedding.losses(self.parameters, self.workspace, a.final_norm, flat, self.log_counts(batch))
+        return losses.reshape(np.shape(targets)).copy()
+
+    def log_counts(self, tokens, folds=None):
+        """The counts model's log-probabilities after tokens (B, T), each row by itself: (B·T, V), or None without config.counts.
+
+        folds: (B,), the part of the counts' training text that is left out for each row, -1 for none. A training pass over the
+        text that was counted must leave its own part out: what the counts know by heart, nothing is left to learn about.
+        """
+        if not self.config.counts:
+            return None
+        if self.counts is None:
+            raise ValueError("this model adds the log-probabilities of a counts model to its logits: set model.counts to a CountsLM")
+        buffer = self.workspace.take("log_counts", (tokens.size, self.config.vocab_size), np.float32)
+        found = self.counts.log_probabilities(tokens, folds, buffer)
+        return found if found.dtype == self.dtype else found.astype(self.dtype)
 
     # -- backward ----------------------------------------------------------------------------------------------------
 
-    def loss_and_gradients(self, tokens, targets, scale=1.0, dropout=0.0, dropout_seed=0):
+    def loss_and_gradients(self, tokens, targets, scale=1.0, dropout=0.0, dropout_seed=0, folds=None):
         """The same loss, and `scale` times its gradient added to `model.gradients`.
 
         To accumulate over micro-batches give each the scale (its counted targets) / (all counted targets). dropout: the
         probability with which each value that the embedding or a branch adds to the stream is dropped in this pass, the
-        others being scaled by 1 / (1 - dropout); dropout_seed: an integer or a list of them, from which the masks follow.
+        others being scaled by 1 / (1 - dropout); dropout_seed: an integer or a list of them, from which the masks follow. folds:
+        see `log_counts`.
         """
         tokens, targets = self._pair(tokens, targets)
         masks = Dropout(dropout, dropout_seed, self.config.n_layers, self.workspace) if dropout else None
@@ -113,8 +131,9 @@ class TransformerLM:
         counted = max(1, int((targets >= 0).sum()))
         dnorm = self.workspace.take("dnorm", a.final_norm.shape)
         losses = self.unembedding.losses_and_gradients(
-            self.parameters, self.gradients, self.workspace, a.final_norm, targets, scale / counted, dnorm
-        )
+            self.parameters, self.gradients, self.workspace, a.final_norm, targets, scale / counted, dnorm,
+            self.log_counts(tokens, folds),
+        )  # fmt: skip
         self._backward_from_norm(a, dnorm, masks)
         return float(losses.sum()) / counted
 
@@ -125,7 +144,8 @@ class TransformerLM:
             raise ValueError("backward takes the gradient of the logits of the last forward pass, in their shape")
         dlogits = np.ascontiguousarray(dlogits, self.dtype).reshape(-1, self.config.vocab_size)
         dnorm = self.workspace.take("dnorm", a.final_norm.shape)
-        self.unembedding.backward(self.parameters, self.gradients, dlogits, a.final_norm, dnorm)
+        offset = self.log_counts(a.tokens)
+        self.unembedding.backward(self.parameters, self.gradients, dlogits, a.final_norm, dnorm, offset)
         self._backward_from_norm(a, dnorm)
 
     def _backward_from_norm(self, a, dnorm, dropout=None):
@@ -182,6 +202,7 @@ class TransformerLM:
         """A copy of this model in another precision."""
         other = TransformerLM(self.config, precision=precision)
         other.parameters.copy_from(self.parameters)
+        other.counts = self.counts
         return other
 
     # -- one-line training steps ---------------------------------------------------------------------------------------
