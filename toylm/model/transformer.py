@@ -110,7 +110,7 @@ class TransformerLM:
         if not self.config.counts:
             return None
         if self.counts is None:
-            raise ValueError("this model adds the log-probabilities of a counts model to its logits: set model.counts to a CountsLM")
+            raise ValueError("this model adds a counts model's log-probabilities to its logits: set model.counts to a CountsLM")
         buffer = self.workspace.take("log_counts", (tokens.size, self.config.vocab_size), np.float32)
         found = self.counts.log_probabilities(tokens, folds, buffer)
         return found if found.dtype == self.dtype else found.astype(self.dtype)
