@@ -1,4 +1,4 @@
-"""exp for kernels: float32 as a polynomial that LLVM vectorises, float64 as the library's.
+"""exp and log for kernels: float32 as a polynomial that LLVM vectorises, float64 exp as the library's.
 
 The library's expf is a call an element, eight times slower than this. Range reduction by log2 e (Cody & Waite's two-part
 ln 2), then a polynomial of degree 6 on [-ln2/2, ln2/2]; relative error below 5e-7, checked in tests/kernels over the range.
@@ -10,7 +10,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from .simd import power_of_two
+from .simd import exponent_and_fraction, power_of_two
 
 LOG2E = np.float32(1.44269504088896341)
 LN2_HIGH = np.float32(0.693359375)
@@ -48,3 +48,48 @@ def _exp(x):
         return exp64
     return None
 
+
+# log m on [sqrt(1/2), sqrt(2)] as r - r²/2 + r³ q(r), r = m - 1, |error| < 1e-7 (minimax coefficients of Cephes' logf).
+SQRT_HALF = np.float32(0.70710678118654752440)
+HALF = np.float32(0.5)
+L = tuple(
+    np.float32(c)
+    for c in (
+        7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1,
+        2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1,
+    )
+)  # fmt: skip
+L0, L1, L2, L3, L4, L5, L6, L7, L8 = L
+
+
+def log(x):
+    """log x of a positive, normal float32."""
+    return np.log(x)
+
+
+@overload(log, inline="always")
+def _log(x):
+    if x == types.float32:
+
+        def log32(x):
+            n, m = exponent_and_fraction(x)
+            low = m < SQRT_HALF
+            r = (m + m if low else m) - ONE
+            n = n - ONE if low else n
+            z = r * r
+            q = L0
+            q = q * r + L1
+            q = q * r + L2
+            q = q * r + L3
+            q = q * r + L4
+            q = q * r + L5
+            q = q * r + L6
+            q = q * r + L7
+            q = q * r + L8
+            q = q * r * z
+            q = q + n * LN2_LOW
+            q = q - HALF * z
+            return r + q + n * LN2_HIGH
+
+        return log32
+    return None

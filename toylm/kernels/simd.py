@@ -325,6 +325,20 @@ def power_of_two(typingctx, n):
 
 
 @intrinsic
+def exponent_and_fraction(typingctx, x):
+    """(n, m) as float32 with x = m 2^n, 1/2 <= m < 1, for a positive normal float32 `x`."""
+
+    def codegen(context, builder, signature, args):
+        bits = builder.bitcast(args[0], I32)
+        exponent = builder.sub(builder.lshr(bits, I32(23)), I32(126))
+        fraction = builder.or_(builder.and_(bits, I32(0x007FFFFF)), I32(0x3F000000))
+        parts = builder.sitofp(exponent, ir.FloatType()), builder.bitcast(fraction, ir.FloatType())
+        return context.make_tuple(builder, signature.return_type, parts)
+
+    return types.UniTuple(types.float32, 2)(types.float32), codegen
+
+
+@intrinsic
 def item_size(typingctx, zero):
     """Bytes an element of `zero`'s dtype, a compile-time constant."""
 

@@ -1,0 +1,400 @@
+"""CountsLM: a language model that is counted, not trained: Kneser-Ney n-grams and copying from the window, mixed by EM."""
+
+import hashlib
+import math
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from ...kernels import ngram
+from ...kernels.counts_mixture import component_probabilities, mixture_log_probabilities
+from .kneser_ney import SortedRows, build_tables
+from .mixture import fit_nested_weights
+
+VALIDATION = 0.05  # the last share of the training text, for the mixing weights
+MATCH_CAP = 12  # longer common suffixes count as this long
+BASES = (1.5, 2.0, 3.0, 4.0, 6.0, 10.0)  # of the copies' weights b^l, the likeliest of which is taken
+CHUNK_ROWS = 1 << 15  # rows of a stream computed at once
+COPY_PRIOR = 0.1  # weight of a copy before any text has been seen
+
+
+@dataclass(frozen=True)
+class CountsConfig:
+    """What a CountsLM is. order: of its n-grams; end_id: what closes a document; context_length: of its windows."""
+
+    vocab_size: int
+    order: int
+    end_id: int
+    context_length: int = 256
+
+    def __post_init__(self):
+        for name, least in (("vocab_size", 1), ("order", 1), ("end_id", 0), ("context_length", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not hasattr(value, "__index__"):
+                raise TypeError(f"{name} must be a whole number, not {value!r}")
+            if value < least:
+                raise ValueError(f"{name} is {value}; it must be at least {least}")
+            object.__setattr__(self, name, int(value))
+        if self.end_id >= self.vocab_size:
+            raise ValueError(f"end_id is {self.end_id}; a vocabulary of {self.vocab_size} has the ids 0 to {self.vocab_size - 1}")
+
+    def to_dict(self):
+        """All fields as a JSON-able dictionary."""
+        return asdict(self)
+
+
+class CountsLM:
+    """A counted language model; make one with `CountsLM.fit`.
+
+    tokens are int arrays (B, T) or (T,); every row is a window of its own that begins with no context, as for TransformerLM.
+    Raises ValueError for ids out of range. Attributes: `config`; `ngrams`, the counts; `weights` (buckets, components), of the
+    mixture; `fitting`, what was measured while fitting.
+    """
+
+    def __init__(self, config, ngrams, weights, length_weights, documents, fold_starts=(), fold_ngrams=(), fitting=None):
+        self.config, self.ngrams, self.weights = config, ngrams, weights
+        self.length_weights, self.documents, self.fitting = length_weights, documents, fitting or {}
+        self.fold_starts = np.asarray(fold_starts, np.int64)
+        self._fold_ngrams = list(fold_ngrams)
+        self._tables = None
+
+    # -- fitting -------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def fit(cls, tokens, vocab_size, end_id, order=None, folds=0, context_length=256, progress=None):
+        """Count `tokens`, a 1-D array of ids whose documents are closed by end_id, and mix.
+
+        order: of the n-grams (default 6, or 8 where the vocabulary is below 300). folds: that many parts of the text can be
+        left out of the counts in `log_probabilities`. progress: called with a sentence at each stage. The weights are
+        fitted on the last 5 % of the text with the counts of the rest; then everything is counted. Raises ValueError for
+        an empty text and for ids out of range.
+        """
+        tokens = _checked_ids(tokens, vocab_size)
+        if not tokens.size:
+            raise ValueError("the text has no tokens to count; give more text")
+        order = (8 if vocab_size < 300 else 6) if order is None else order
+        config = CountsConfig(vocab_size, order, end_id, context_length)
+        say = progress or (lambda sentence: None)
+        say("sorting n-grams")
+        inputs = np.concatenate([[end_id], tokens[:-1]])
+        rows = SortedRows(_contexts(inputs[None], end_id, config.order)[:, 0], tokens)
+        say("fitting the mixture")
+        cut = _at_document_end(tokens, end_id, round(len(tokens) * (1 - VALIDATION)))
+        fitting = {"validation_tokens": len(tokens) - cut}
+        model = cls(config, None, *_default_mixture(config), {})
+        if 0 < cut < len(tokens):
+            group = (np.arange(len(tokens)) >= cut).astype(np.int64)
+            model.ngrams = rows.counts(left_out=1, group=group)
+            fitting |= model._fit_mixture(tokens[cut - 1 :], tokens[cut:])
+        say("counting")
+        model.ngrams, model.fitting, model._tables = rows.counts(), fitting, None
+        model.documents = _fingerprints(tokens, end_id)
+        if folds:
+            model.fold_starts = _fold_starts(tokens, end_id, folds)
+            group = np.searchsorted(model.fold_starts, np.arange(len(tokens)), side="right") - 1
+            model._fold_ngrams = [rows.counts(left_out=f, group=group) for f in range(len(model.fold_starts))]
+        model._tables = model._build()
+        return model
+
+    def _fit_mixture(self, inputs, targets):
+        """Choose the copies' weights and mix, on `targets` in cold windows. Returns the figures of it."""
+        best = None
+        windows = _windows(inputs, targets, self.config.context_length)
+        m, cap = self.config.order - 1, len(self.length_weights) - 1
+        parents = np.arange((cap + 1) * (m + 1)) // (m + 1)
+        prior = np.where(np.arange(cap + 1)[:, None] > 0, [1 - COPY_PRIOR, COPY_PRIOR], [1.0, 0.0])
+        for base in BASES:
+            self.length_weights = _length_weights(base, cap)
+            found, buckets = self._components(*windows)
+            weights = fit_nested_weights(found, buckets, parents, prior)
+            loss = -float(np.log((found * weights[buckets]).sum(axis=1)).mean())
+            if best is None or loss < best[0]:
+                best = (loss, base, weights, -float(np.log(found[:, 0]).mean()))
+        self.length_weights, self.weights = _length_weights(best[1], cap), best[2]
+        return {"validation_loss": best[0], "validation_loss_without_copies": best[3], "copy_base": best[1]}
+
+    def _components(self, tokens, targets, first=0, window=None):
+        """(probability of each counted target under each component (N, K), its bucket (N,))."""
+        tables, n = self.tables, len(tokens) * (tokens.shape[1] - first)
+        found, buckets = np.empty((n, self.weights.shape[1])), np.empty(n, np.int64)
+        window = tokens.shape[1] if window is None else window
+        component_probabilities(
+            tables, tokens.astype(np.int32), targets, _contexts(tokens, self.config.end_id, self.config.order),
+            np.zeros(len(tokens), np.int64), first, window, self.length_weights, np.ones(tokens.shape[1] + 1), found, buckets,
+        )  # fmt: skip
+        kept = buckets >= 0
+        return found[kept], buckets[kept]
+
+    @property
+    def tables(self):
+        """The BackoffTables of all counts, followed by those without each fold."""
+        if self._tables is None:
+            self._tables = self._build()
+        return self._tables
+
+    def _build(self):
+        return build_tables([self.ngrams, *self._fold_ngrams], self.config.vocab_size)
+
+    # -- adding and removing documents -----------------------------------------------------------------------------------
+
+    def add(self, document):
+        """Count a document (ids, with or without the end_id that closes it) as well; the counts are those of counting anew.
+
+        The mixing weights stay what they are; folds, which belong to the text that was fitted, are given up.
+        """
+        ids, counts = self._document(document)
+        ngrams = self.ngrams.plus(counts)
+        key = _fingerprint(ids)
+        self.documents[key] = self.documents.get(key, 0) + 1
+        self._replace(ngrams)
+
+    def remove(self, document):
+        """Take a document out of the counts, which are then those of never having met it. Raises ValueError if it is not in."""
+        ids, counts = self._document(document)
+        key = _fingerprint(ids)
+        if key not in self.documents:
+            raise ValueError(
+                f"this document of {len(ids)} tokens is not in the counts: only a document that was fitted or added, with "
+                f"exactly these tokens, can be removed"
+            )
+        if len(ids) == self.ngrams.total:
+            raise ValueError("this is the only document in the counts: without it there would be nothing to predict from")
+        ngrams = self.ngrams.minus(counts)
+        self.documents[key] -= 1
+        if not self.documents[key]:
+            del self.documents[key]
+        self._replace(ngrams)
+
+    def _document(self, document):
+        c = self.config
+        ids = _checked_ids(document, c.vocab_size)
+        if not ids.size or ids[-1] != c.end_id:
+            ids = np.append(ids, c.end_id)
+        if (ids[:-1] == c.end_id).any():
+            raise ValueError(f"the document holds the end-of-text token {c.end_id} inside: give one document at a time")
+        if len(ids) == 1:
+            raise ValueError("the document is empty; give one with at least one token")
+        contexts = _contexts(np.append(c.end_id, ids[:-1])[None], c.end_id, c.order)[:, 0]
+        return ids, SortedRows(contexts, ids).counts()
+
+    def _replace(self, ngrams):
+        self.ngrams, self._tables = ngrams, None
+        self._fold_ngrams, self.fold_starts = [], np.zeros(0, np.int64)
+        self._tables = self._build()
+
+    # -- predicting ------------------------------------------------------------------------------------------------------
+
+    def fold_of(self, positions):
+        """The fold of each position of the fitted tokens; -1 everywhere where there are no folds. Folds are contiguous runs
+        of whole documents, of positions where the text has too few documents.
+        """
+        return np.searchsorted(self.fold_starts, positions, side="right") - 1
+
+    def log_probabilities(self, tokens, folds=None, out=None):
+        """log p(next token | tokens[b, :t + 1]) as float32 (B T, V), finite and normalised; every row is a cold window.
+
+        folds: (B,) int, the fold left out of the counts for each row, -1 for none. out: where to write.
+        """
+        tokens = self._tokens(tokens)
+        parts = np.zeros(len(tokens), np.int64)
+        if folds is not None:
+            folds = np.asarray(folds, np.int64)
+            if folds.shape != (len(tokens),) or (folds < -1).any() or (folds >= len(self._fold_ngrams)).any():
+                raise ValueError(f"folds are one a row, from -1 to {len(self._fold_ngrams) - 1}, not {folds.tolist()[:8]}")
+            parts = folds + 1
+        return self._mixture(tokens, parts, out)
+
+    def _mixture(self, tokens, parts, out=None, first=0, window=None, dtype=np.float32):
+        T, V = tokens.shape[1], self.config.vocab_size
+        shape = (len(tokens) * (T - first), V)
+        if out is None:
+            out = np.empty(shape, dtype)
+        elif out.shape != shape or out.dtype != np.float32:
+            raise ValueError(f"out must be float32 of shape {shape}, not {out.dtype} {out.shape}")
+        mixture_log_probabilities(
+            self.tables, tokens.astype(np.int32), _contexts(tokens, self.config.end_id, self.config.order), parts, first,
+            T if window is None else window, self.weights, self.length_weights, np.ones(T + 1), out,
+        )  # fmt: skip
+        return out
+
+    def probabilities(self, tokens):
+        """The same in float64, as probabilities that sum to 1 within 1e-12: (B T, V)."""
+        tokens = self._tokens(tokens)
+        return self._mixture(tokens, np.zeros(len(tokens), np.int64), dtype=np.float64)
+
+    def forward(self, tokens):
+        """Log-probabilities (B, T, V) float32 of the next token, or (T, V) for tokens (T,): logits like any model's."""
+        return self.log_probabilities(tokens).reshape(*np.shape(tokens), self.config.vocab_size)
+
+    def token_losses(self, tokens, targets):
+        """Nats of every target, in the targets' shape, float64; targets below zero are not counted (0)."""
+        batch, wanted = self._tokens(tokens), np.atleast_2d(np.asarray(targets, np.int64))
+        if wanted.shape != batch.shape:
+            raise ValueError(f"targets have shape {np.shape(targets)}, tokens {batch.shape}: one target a token")
+        if wanted.max() >= self.config.vocab_size:
+            raise ValueError(f"target id {wanted.max()} is out of range; ids go to {self.config.vocab_size - 1}")
+        found, buckets = self._components(batch, wanted)
+        losses = np.zeros(wanted.shape)
+        losses[wanted >= 0] = -np.log((found * self.weights[buckets]).sum(axis=1))
+        return losses.reshape(np.shape(targets))
+
+    def loss(self, tokens, targets):
+        """Mean nats per counted target; 0 where none is counted."""
+        counted = int((np.asarray(targets) >= 0).sum())
+        return float(self.token_losses(tokens, targets).sum()) / max(1, counted)
+
+    def stream_losses(self, tokens, window=1000):
+        """Nats of each of `tokens` (N,), a text read in one go: contexts carry over, copies come from the last `window` tokens."""
+        tokens = _checked_ids(tokens, self.config.vocab_size)
+        inputs = np.concatenate([[self.config.end_id], tokens[:-1]])
+        before, losses = window + MATCH_CAP + self.config.order, np.empty(len(tokens))
+        chunk = max(4096, window)
+        for start in range(0, len(tokens), chunk):
+            stop, warm = min(start + chunk, len(tokens)), max(0, start - before)
+            found, buckets = self._components(inputs[None, warm:stop], tokens[None, warm:stop], start - warm, window)
+            losses[start:stop] = -np.log((found * self.weights[buckets]).sum(axis=1))
+        return losses
+
+    # -- text --------------------------------------------------------------------------------------------------------------
+
+    def stream(self, prompt_ids, max_tokens, temperature=1.0, top_k=None, top_p=None, seed=0, stop_ids=()):
+        """Yield at most max_tokens new ids one by one; see `TransformerLM.stream`."""
+        from ...model.generation import check_sampling
+
+        check_sampling(temperature, top_k, top_p, max_tokens)
+        prompt = _checked_ids(prompt_ids, self.config.vocab_size)
+        if not prompt.size:
+            raise ValueError("the prompt has no tokens; give at least one (the end-of-text token starts a new document)")
+        return self._stream(prompt, max_tokens, temperature, top_k, top_p, seed, frozenset(stop_ids))
+
+    def _stream(self, prompt, max_tokens, temperature, top_k, top_p, seed, stop_ids):
+        from ...model.generation import sample_logits_row
+
+        rng, ids = np.random.default_rng(seed), prompt.tolist()
+        for _ in range(max_tokens):
+            window = np.array([ids[-self.config.context_length :]], np.int64)
+            logits = self._mixture(window, np.zeros(1, np.int64), first=window.shape[1] - 1)[0]
+            token = sample_logits_row(logits, temperature, top_k, top_p, rng)
+            if token in stop_ids:
+                return
+            yield token
+            ids.append(token)
+
+    def generate(self, prompt_ids, max_tokens, temperature=1.0, top_k=None, top_p=None, seed=0, stop_ids=()):
+        """The new token ids as a list. temperature 0 takes the likeliest; a stop id ends the text and is not included."""
+        return list(self.stream(prompt_ids, max_tokens, temperature, top_k, top_p, seed, stop_ids))
+
+    def generate_batch(self, prompts, max_tokens, temperature=1.0, top_k=None, top_p=None, seed=0, stop_ids=()):
+        """The new ids of several prompts: text i equals `generate(prompts[i], ..., seed=seed + i)`."""
+        return [
+            self.generate(prompt, max_tokens, temperature, top_k, top_p, seed + i, stop_ids) for i, prompt in enumerate(prompts)
+        ]
+
+    # -- looking at it -------------------------------------------------------------------------------------------------
+
+    @property
+    def n_parameters(self):
+        """Counted n-grams of every length, and mixing weights: the numbers that predictions are made from."""
+        end = self.tables.roots[1] if len(self.tables.roots) > 1 else len(self.tables.symbols)
+        return int(self.tables.entry_starts[end]) + self.weights.size + self.length_weights.size
+
+    @property
+    def nbytes(self):
+        """Bytes of the tables that predictions read, without those of folds."""
+        return build_tables([self.ngrams], self.config.vocab_size).nbytes + self.weights.nbytes if self._fold_ngrams else (
+            self.tables.nbytes + self.weights.nbytes
+        )
+
+    def save(self, directory, tokenizer=None):
+        """Write a checkpoint directory (toylm.checkpoint.save_checkpoint); folds are not kept."""
+        from ...checkpoint import save_checkpoint
+
+        return save_checkpoint(directory, self, tokenizer)
+
+    def _tokens(self, tokens):
+        array = np.asarray(tokens)
+        if array.ndim not in (1, 2) or array.size == 0:
+            raise ValueError(f"tokens have shape (B, T) or (T,), not empty; these have {array.shape}")
+        return _checked_ids(array.reshape(-1), self.config.vocab_size).reshape(np.atleast_2d(array).shape)
+
+    def __repr__(self):
+        c = self.config
+        return f"CountsLM(order {c.order}, {self.n_parameters:,} n-grams, vocabulary {c.vocab_size}, window {c.context_length})"
+
+
+# -- pieces ------------------------------------------------------------------------------------------------------------------
+
+
+def _checked_ids(tokens, vocab_size):
+    """1-D int64 ids. Raises TypeError or ValueError for what is no array of ids of the vocabulary."""
+    array = np.asarray(tokens)
+    if array.size == 0:
+        return np.zeros(0, np.int64)
+    if array.dtype.kind not in "iu" or array.ndim != 1:
+        raise TypeError(f"tokens must be a row of integers, not {array.dtype} of shape {array.shape}")
+    low, high = int(array.min()), int(array.max())
+    if low < 0 or high >= vocab_size:
+        bad = low if low < 0 else high
+        raise ValueError(f"token id {bad} is out of range; a vocabulary of {vocab_size} has the ids 0 to {vocab_size - 1}")
+    return np.ascontiguousarray(array, np.int64)
+
+
+def _contexts(tokens, end_id, order):
+    """(B T, 1, order - 1) uint32 context symbols of every position."""
+    contexts = np.empty((tokens.size, order - 1), np.uint32)
+    ngram.history_contexts(np.ascontiguousarray(tokens), end_id, contexts)
+    return contexts[:, None]
+
+
+def _windows(inputs, targets, length):
+    """Cold windows (n, length) of inputs and targets; the last is padded, its missing targets are -1."""
+    n = math.ceil(len(targets) / length)
+    tokens, wanted = np.zeros(n * length, np.int64), np.full(n * length, -1, np.int64)
+    tokens[: len(targets)], wanted[: len(targets)] = inputs[: len(targets)], targets
+    return tokens.reshape(n, length), wanted.reshape(n, length)
+
+
+def _length_weights(base, cap):
+    """u(l) = base^l for l = 1..cap, 0 for no match."""
+    weights = float(base) ** np.arange(cap + 1)
+    weights[0] = 0.0
+    return weights
+
+
+def _default_mixture(config):
+    """(weights, length weights) before anything is known: copies get a tenth where there is a match."""
+    weights = np.tile([1 - COPY_PRIOR, COPY_PRIOR], ((MATCH_CAP + 1) * config.order, 1))
+    weights[: config.order] = [1.0, 0.0]
+    return weights, _length_weights(4.0, MATCH_CAP)
+
+
+def _at_document_end(tokens, end_id, position):
+    """The start of a document nearest to `position`, or `position` where none is within 2 % of the text."""
+    starts = np.flatnonzero(tokens == end_id) + 1
+    if len(starts):
+        nearest = int(starts[np.abs(starts - position).argmin()])
+        if abs(nearest - position) <= len(tokens) // 50 and 0 < nearest < len(tokens):
+            return nearest
+    return position
+
+
+def _fold_starts(tokens, end_id, folds):
+    """Where each of `folds` nearly equal parts begins, at a document's start wherever one is near."""
+    if folds < 2 or folds > len(tokens):
+        raise ValueError(f"folds is {folds}; there can be 2 to {len(tokens)} of them")
+    starts = [0, *(_at_document_end(tokens, end_id, len(tokens) * f // folds) for f in range(1, folds))]
+    return np.unique(starts)
+
+
+def _fingerprint(ids):
+    return hashlib.blake2b(np.ascontiguousarray(ids, "<i8").tobytes(), digest_size=16).digest()
+
+
+def _fingerprints(tokens, end_id):
+    """Fingerprint of every document -> how often it occurs."""
+    found = {}
+    for ids in np.split(tokens, np.flatnonzero(tokens == end_id) + 1):
+        if len(ids):
+            key = _fingerprint(ids)
+            found[key] = found.get(key, 0) + 1
+    return found

@@ -1,0 +1,134 @@
+"""The mixture that counts predict with, over rows of tokens: p = sum_k weight_k(bucket) · p_k.
+
+Components: the back-off distribution of every view of the history (toylm.kernels.backoff), then the induction distribution
+(toylm.kernels.induction). The bucket is (longest suffix matched inside the window, depth of the first view's context), and
+where nothing matched the induction component has weight 0. Rows are independent: nothing is carried from one to the next.
+"""
+
+import numpy as np
+from numba import prange, types
+from numba.extending import overload
+
+from .backoff import add_distribution, find_chain, token_probability
+from .fastmath import log
+from .induction import collect_sources, extend_matches
+from .jit import jit, parallel
+from .rows import rows_of
+
+SMALLEST = 1e-37  # still a normal float32
+
+
+@jit
+def bucket_of(longest, depth, depths):
+    """The row of the mixture's weights for a longest match and a depth of the first view's context, 0..depths - 1."""
+    return longest * depths + depth
+
+
+@jit
+def _mixed(tables, part, contexts, weights, chain, tokens, t, window, matches, length_weights, distance_weights, sources,
+           source_weights, p):  # fmt: skip
+    """p (V,) = the mixture at position t of a row; `part`: the first of the sets of counts, one a view."""
+    views, m = contexts.shape
+    found, total, longest = collect_sources(t, window, matches, length_weights, distance_weights, sources, source_weights)
+    p[:] = 0.0
+    depth = find_chain(tables, tables.roots[part], contexts[0], chain)
+    mix = weights[bucket_of(longest, depth, m + 1)]
+    add_distribution(tables, part, chain, depth, mix[0], p)
+    for view in range(1, views):
+        depth = find_chain(tables, tables.roots[part + view], contexts[view], chain)
+        add_distribution(tables, part + view, chain, depth, mix[view], p)
+    if found:
+        factor = mix[views] / total
+        for i in range(found):
+            p[tokens[sources[i]]] += factor * source_weights[i]
+
+
+def write_row(p, p32, row):
+    """row = log p in float32, or p as it is where the row is float64. p32: room for V values."""
+    raise NotImplementedError("compiled code only")
+
+
+@overload(write_row)
+def _write_row(p, p32, row):
+    if row.dtype == types.float64:
+
+        def as_it_is(p, p32, row):
+            row[:] = p
+
+        return as_it_is
+
+    def logs(p, p32, row):
+        for v in range(p.shape[0]):
+            p32[v] = max(p[v], SMALLEST)
+        for v in range(p.shape[0]):
+            row[v] = log(p32[v])
+
+    return logs
+
+
+@parallel
+def mixture_log_probabilities(tables, tokens, contexts, parts, first, window, weights, length_weights, distance_weights, out,
+                              threads):  # fmt: skip
+    """out[b (T - first) + t - first] = log p(. | tokens[b, :t + 1]) for t = first..T - 1.
+
+    tokens: (B, T) int32; contexts: (B T, views, m) uint32; parts: (B,) int64, each row's first set of counts; weights:
+    (buckets, views + 1) float64; out: (B (T - first), V), float32 log-probabilities or float64 probabilities.
+    """
+    B, T = tokens.shape
+    V = out.shape[1]
+    for thread in prange(threads):
+        start, stop = rows_of(B, threads, thread)
+        chain = np.empty(contexts.shape[2] + 1, np.int64)
+        matches = np.empty(T + 1, np.int32)
+        sources, source_weights = np.empty(T + 1, np.int64), np.empty(T + 1)
+        p, p32 = np.empty(V), np.empty(V, np.float32)
+        for b in range(start, stop):
+            matches[:] = 0
+            for t in range(T):
+                extend_matches(tokens[b], t, window, length_weights.shape[0] - 1, matches)
+                if t < first:
+                    continue
+                _mixed(tables, parts[b], contexts[b * T + t], weights, chain, tokens[b], t, window, matches, length_weights,
+                       distance_weights, sources, source_weights, p)  # fmt: skip
+                write_row(p, p32, out[b * (T - first) + t - first])
+
+
+@parallel
+def component_probabilities(tables, tokens, targets, contexts, parts, first, window, length_weights, distance_weights, found,
+                            buckets, threads):  # fmt: skip
+    """found[i, k] = p_k(target i), and its bucket, for t = first..T - 1 of every row; targets below zero get zeros.
+
+    targets: (B, T) int64; found: (B (T - first), views + 1) float64; buckets: (B (T - first),) int64, -1 where not counted.
+    """
+    B, T = tokens.shape
+    views, m = contexts.shape[1:]
+    for thread in prange(threads):
+        start, stop = rows_of(B, threads, thread)
+        chain = np.empty(m + 1, np.int64)
+        matches = np.empty(T + 1, np.int32)
+        sources, source_weights = np.empty(T + 1, np.int64), np.empty(T + 1)
+        for b in range(start, stop):
+            matches[:] = 0
+            for t in range(T):
+                extend_matches(tokens[b], t, window, length_weights.shape[0] - 1, matches)
+                if t < first:
+                    continue
+                i, target = b * (T - first) + t - first, targets[b, t]
+                found[i] = 0.0
+                buckets[i] = -1
+                if target < 0:
+                    continue
+                copies, total, longest = collect_sources(
+                    t, window, matches, length_weights, distance_weights, sources, source_weights
+                )
+                for view in range(views):
+                    depth = find_chain(tables, tables.roots[parts[b] + view], contexts[b * T + t, view], chain)
+                    found[i, view] = token_probability(tables, parts[b] + view, chain, depth, target)
+                    if view == 0:
+                        buckets[i] = bucket_of(longest, depth, m + 1)
+                copied = 0.0
+                for c in range(copies):
+                    if tokens[b, sources[c]] == target:
+                        copied += source_weights[c]
+                if copies:
+                    found[i, views] = copied / total
