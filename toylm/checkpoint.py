@@ -87,10 +87,13 @@ def _may_replace(directory):
 
 def _write_files(directory, model, tokenizer, training, dtype):
     end_id = 0 if tokenizer is None else tokenizer.end_id
-    dtype = dtype or model.dtype.name
+    dtype = "float64" if _is_counted(model.config) else dtype or model.dtype.name
     start_id = end_id if tokenizer is None else tokenizer.start_id
     write_json(directory / "config.json", to_hf_config(model.config, end_id, dtype, start_id))
-    save_tensors(directory / "model.safetensors", to_tensors(entries_of(model), model.parameters), dtype)
+    if _is_counted(model.config):
+        _write_counted(directory, model)
+    else:
+        save_tensors(directory / "model.safetensors", to_tensors(entries_of(model), model.parameters), dtype)
     if tokenizer is not None:
         tokenizer.save(directory, model_max_length=model.config.context_length)
     if training is not None:
@@ -98,6 +101,29 @@ def _write_files(directory, model, tokenizer, training, dtype):
         arrays = {name: np.ascontiguousarray(array) for name, array in training.arrays.items()}
         save_tensors(directory / "training.safetensors", arrays, layout=json.dumps(layout))
         write_json(directory / "training.json", training.state)
+
+
+def _is_counted(config):
+    from .fitters.counts.config import CountsConfig
+
+    return isinstance(config, CountsConfig)
+
+
+def _write_counted(directory, model):
+    """A counts model: integer tensors, whatever dtype was asked for, and beside its configuration what fitting measured."""
+    from .fitters.counts.files import to_fields
+    from .fitters.counts.files import to_tensors as counted_tensors
+
+    save_tensors(directory / "model.safetensors", counted_tensors(model))
+    file = directory / "config.json"
+    write_json(file, {**_read_json(file), **to_fields(model)})
+
+
+def _load_counted(path):
+    from .fitters.counts.files import from_tensors
+
+    files = WeightFiles(path)
+    return from_tensors(_read_json(path / "config.json"), {name: files.read(name) for name in files.names}, files.path)
 
 
 def _sync_file(path):
@@ -199,6 +225,10 @@ def load_checkpoint(path, precision="float32", threads=None, training=False, pre
             f"{path}: the tokenizer has {tokenizer.vocab_size} tokens and the model only {config.vocab_size}; "
             f"they do not belong together"
         )
+    if _is_counted(config):
+        if training:
+            raise CheckpointError(f"{path} holds a counts model: it is fitted (toylm fit), not trained, and cannot resume training")
+        return Checkpoint(_load_counted(path), tokenizer, None, path)
     model = TransformerLM(config, seed=0, precision=precision, threads=threads)
     _load_weights(path, model)
     return Checkpoint(model, tokenizer, _load_training(path, model.parameters) if training else None, path)

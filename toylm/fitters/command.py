@@ -16,7 +16,7 @@ from ..errors import UsageError, nearest
 
 # Families of fitters, each a module with a command of its own: `FITTERS` (name -> what it does in a line), `add_arguments(parser)`,
 # `takes(args)` (whether the command line is meant for it) and `run(args)`. The first that takes it runs.
-FAMILIES = ("toylm.fitters.model_command",)
+FAMILIES = ("toylm.fitters.model_command", "toylm.fitters.counts.command")
 
 
 def _families():

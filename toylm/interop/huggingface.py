@@ -6,14 +6,14 @@ and `entries(config, layout)`. The first that describes a model writes it.
 
 from .. import __version__
 from ..errors import CheckpointError
-from . import gpt2, llama, own
+from . import counted, gpt2, llama, own
 
-FAMILIES = (llama, gpt2, own)
+FAMILIES = (counted, llama, gpt2, own)
 
 
 def family_of(config):
     """The module that describes `config`. What toylm can add to the logits, no stock class has."""
-    if config.counts or config.output_bias:
+    if not counted.describes(config) and (config.counts or config.output_bias):
         return own
     return next(family for family in FAMILIES if family.describes(config))
 
@@ -21,7 +21,7 @@ def family_of(config):
 def stock_class(config):
     """The name of the transformers class that opens a model of this configuration, or None."""
     family = family_of(config)
-    return None if family is own else family.to_config(config)["architectures"][0]
+    return None if family in (own, counted) else family.to_config(config)["architectures"][0]
 
 
 def to_hf_config(config, end_id=0, dtype="float32", start_id=None):
@@ -34,7 +34,7 @@ def to_hf_config(config, end_id=0, dtype="float32", start_id=None):
         "bos_token_id": end_id if start_id is None else start_id,
         "eos_token_id": end_id,
         "torch_dtype": dtype,
-        "init": config.init,
+        **({"init": config.init} if hasattr(config, "init") else {}),
     }
 
 

@@ -7,7 +7,7 @@
 
 import importlib
 
-_HOMES = {"CountsLM": "language_model", "CountsConfig": "language_model"}  # resolved at first use (PEP 562)
+_HOMES = {"CountsLM": "language_model", "CountsConfig": "config"}  # resolved at first use (PEP 562)
 
 __all__ = sorted(_HOMES)
 

@@ -2,12 +2,12 @@
 
 import hashlib
 import math
-from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from ...kernels import ngram
 from ...kernels.counts_mixture import component_probabilities, mixture_log_probabilities
+from .config import CountsConfig
 from .kneser_ney import SortedRows, build_tables
 from .mixture import fit_nested_weights
 
@@ -16,31 +16,6 @@ MATCH_CAP = 12  # longer common suffixes count as this long
 BASES = (1.5, 2.0, 3.0, 4.0, 6.0, 10.0)  # of the copies' weights b^l, the likeliest of which is taken
 CHUNK_ROWS = 1 << 15  # rows of a stream computed at once
 COPY_PRIOR = 0.1  # weight of a copy before any text has been seen
-
-
-@dataclass(frozen=True)
-class CountsConfig:
-    """What a CountsLM is. order: of its n-grams; end_id: what closes a document; context_length: of its windows."""
-
-    vocab_size: int
-    order: int
-    end_id: int
-    context_length: int = 256
-
-    def __post_init__(self):
-        for name, least in (("vocab_size", 1), ("order", 1), ("end_id", 0), ("context_length", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not hasattr(value, "__index__"):
-                raise TypeError(f"{name} must be a whole number, not {value!r}")
-            if value < least:
-                raise ValueError(f"{name} is {value}; it must be at least {least}")
-            object.__setattr__(self, name, int(value))
-        if self.end_id >= self.vocab_size:
-            raise ValueError(f"end_id is {self.end_id}; a vocabulary of {self.vocab_size} has the ids 0 to {self.vocab_size - 1}")
-
-    def to_dict(self):
-        """All fields as a JSON-able dictionary."""
-        return asdict(self)
 
 
 class CountsLM:
@@ -320,6 +295,11 @@ class CountsLM:
     def __repr__(self):
         c = self.config
         return f"CountsLM(order {c.order}, {self.n_parameters:,} n-grams, vocabulary {c.vocab_size}, window {c.context_length})"
+
+
+def component_count(config):
+    """Components of the mixture: the n-grams, and copies."""
+    return 2
 
 
 # -- pieces ------------------------------------------------------------------------------------------------------------------
