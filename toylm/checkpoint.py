@@ -209,11 +209,12 @@ def _what_is_there(folder):
 # -- loading ---------------------------------------------------------------------------------------------------------------
 
 
-def load_checkpoint(path, precision="float32", threads=None, training=False, prefer="best"):
+def load_checkpoint(path, precision="float32", threads=None, training=False, prefer="best", transformer=False):
     """Open a checkpoint (or a run's, see `find_checkpoint`) and return a Checkpoint: model, tokenizer, training, path.
 
-    With `training` the optimizer's state is read as well, and missing it is an error. Raises FileNotFoundError where there is
-    no checkpoint, CheckpointError where it is of another architecture, truncated, corrupt, or its parts do not fit together.
+    With `training` the optimizer's state is read as well, and missing it is an error; with `transformer` so is a model that is
+    none (counts). Raises FileNotFoundError where there is no checkpoint, CheckpointError where it is of another architecture,
+    truncated, corrupt, or its parts do not fit together.
     """
     from .model.transformer import TransformerLM
 
@@ -226,8 +227,10 @@ def load_checkpoint(path, precision="float32", threads=None, training=False, pre
             f"they do not belong together"
         )
     if _is_counted(config):
-        if training:
-            raise CheckpointError(f"{path} holds a counts model: it is fitted (toylm fit), not trained, and cannot resume training")
+        if training or transformer:
+            raise CheckpointError(
+                f"{path} holds a counts model, not a transformer: toylm generate, evaluate, info and fit --add or --remove open it"
+            )
         return Checkpoint(_load_counted(path), tokenizer, None, path)
     model = TransformerLM(config, seed=0, precision=precision, threads=threads)
     _load_weights(path, model)

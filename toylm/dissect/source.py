@@ -33,7 +33,7 @@ def open_model(args):
     if path.is_file():
         model, tokenizer = _llama2c(path, args)
         return model, tokenizer or _tokenizer(args.tokenizer, model), path
-    checkpoint = load_checkpoint(path, threads=args.threads)
+    checkpoint = load_checkpoint(path, threads=args.threads, transformer=True)
     model = checkpoint.model
     if args.precision != model.precision:
         model = model.astype(args.precision)

@@ -55,7 +55,7 @@ def run(args):
     fitter = make_fitter(part, args.fitter, **settings)
     if args.out:
         check_out(args.out, args.overwrite)
-    checkpoint = load_checkpoint(args.source, precision=args.precision, threads=args.threads)
+    checkpoint = load_checkpoint(args.source, args.precision, args.threads, transformer=True)
     part.check(checkpoint.model.config)
     data = open_data(args, checkpoint)
     with Bar(args.json) as progress:

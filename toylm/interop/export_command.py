@@ -32,7 +32,7 @@ def run(args):
 
     if args.to == "llama2c" and args.dtype != "float32":
         raise UsageError(f"dtype is {args.dtype}; llama2.c's version 0 files are float32")
-    model, tokenizer, _, path = load_checkpoint(args.run)
+    model, tokenizer, _, path = load_checkpoint(args.run, transformer=True)
     named = Path(args.run).resolve()
     out = Path(args.out or FORMATS[args.to].format(name=named.name))
     written = {"hf": _to_hf, "llama2c": _to_llama2c, "gguf": _to_gguf}[args.to](model, tokenizer, out, args.dtype)

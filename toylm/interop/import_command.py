@@ -54,7 +54,7 @@ def read_model(path, tokenizer=None):
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
     if path.is_dir():
-        model, own = load_checkpoint(path)[:2]
+        model, own = load_checkpoint(path, transformer=True)[:2]
     else:
         with open(path, "rb") as file:
             head = file.read(4)

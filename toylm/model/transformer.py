@@ -195,7 +195,7 @@ class TransformerLM:
         """The model of a checkpoint directory, or of a run's latest checkpoint."""
         from ..checkpoint import load_checkpoint
 
-        model = load_checkpoint(directory).model
+        model = load_checkpoint(directory, transformer=True).model
         return model if precision == model.precision else model.astype(precision)
 
     def astype(self, precision):

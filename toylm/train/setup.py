@@ -58,7 +58,7 @@ def load_start(settings, flags):
     from ..checkpoint import load_checkpoint
     from ..errors import UsageError
 
-    checkpoint = load_checkpoint(settings.start_from, precision=settings.precision, threads=settings.threads)
+    checkpoint = load_checkpoint(settings.start_from, settings.precision, settings.threads, transformer=True)
     config, path = checkpoint.model.config, checkpoint.path
     if checkpoint.tokenizer is None:
         raise UsageError(f"{path} has no tokenizer.json: there is no way to turn the text into this model's tokens")

@@ -44,7 +44,7 @@ def fit(args):
     from ...train.console import count, size
     from ...train.setup import prepare_text
     from ..model_command import check_out
-    from .language_model import CountsLM
+    from .language_model import CountsLM, load_kernels
 
     set_threads(args.threads)
     if args.out:
@@ -56,15 +56,18 @@ def fit(args):
     _check_held_out(prepared)
     say = (lambda text: None) if args.json else print
     train, held_out = prepared.counts["train"], prepared.counts["held_out"]
-    say(f"text         {prepared.name}: {count(train['documents'], 'document')}, {size(train['bytes'])}, {train['tokens']:,} tokens; "
-        f"held out {count(held_out['documents'], 'document')}, {held_out['tokens']:,} tokens")  # fmt: skip
+    say(
+        f"text         {prepared.name}: {count(train['documents'], 'document')}, {size(train['bytes'])}, "
+        f"{train['tokens']:,} tokens; held out {count(held_out['documents'], 'document')}, {held_out['tokens']:,} tokens"
+    )
     for note in prepared.notes:
         say(f"note         {note}")
-    began, compiled = time.perf_counter(), compile_seconds()
+    compiled = compile_seconds()
+    load_kernels()
+    compiled, began = compile_seconds() - compiled, time.perf_counter()
     model = CountsLM.fit(prepared.train.tokens, prepared.vocab_size, prepared.train.end_id, order=args.order,
                          context_length=settings.context_length)  # fmt: skip
-    compiled = compile_seconds() - compiled
-    seconds = time.perf_counter() - began - compiled
+    seconds = time.perf_counter() - began
     report, streaming = _report(args, model, prepared, seconds)
     _print(args, report, streaming, compiled)
     if args.out:
@@ -127,7 +130,8 @@ def _print(args, report, streaming, compiled):
         return
     apart = f"; kernels compiled in {compiled:.1f} s besides" if compiled > 0.05 else ""
     d = report.details
-    print(f"counted      {report.parameters:,} n-grams up to {d['order']} tokens, {size(report.n_bytes)}, in {report.seconds:.2f} s{apart}")
+    held = f"{report.parameters:,} n-grams up to {d['order']} tokens, {size(report.n_bytes)}"
+    print(f"counted      {held}, in {report.seconds:.2f} s{apart}")
     lines = (
         (f"cold windows of {d['context_length']}", report.loss_after, report.bits_per_byte_after),
         (f"streaming, copies from {d['window']:,}", *streaming),
@@ -185,14 +189,15 @@ def change(args):
     """`toylm fit RUN --add FILE ... --remove FILE ...`: the run's counts with these documents more or less."""
     from ...checkpoint import load_checkpoint
     from ...data import load_corpus
-    from .language_model import CountsLM
+    from .language_model import CountsLM, load_kernels
 
     checkpoint = load_checkpoint(args.source, threads=args.threads)
     model, tokenizer, path = checkpoint.model, checkpoint.tokenizer, checkpoint.path
     if not isinstance(model, CountsLM):
-        raise UsageError(f"{path} is no counts model: documents are added to and removed from counts (toylm fit TEXT --with counts)")
+        raise UsageError(f"{path} is no counts model: documents are added to and removed from what `--with counts` has fitted")
     if tokenizer is None:
         raise UsageError(f"{path} has no tokenizer.json: documents can be added from Python with token ids, not from text")
+    load_kernels()
     done = []
     for action, files in (("remove", args.remove), ("add", args.add)):
         for file in files:
@@ -205,8 +210,8 @@ def change(args):
                     raise UsageError(f"{file}: {error}") from None
                 done.append({"action": action, "file": file, "tokens": len(ids), "seconds": time.perf_counter() - began})
     if args.out:
-        from ...train.run_folder import RunFolder
         from ...checkpoint import write_pointer
+        from ...train.run_folder import RunFolder
         from ..model_command import check_out
 
         check_out(args.out, args.overwrite)

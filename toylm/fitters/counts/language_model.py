@@ -297,6 +297,14 @@ class CountsLM:
         return f"CountsLM(order {c.order}, {self.n_parameters:,} n-grams, vocabulary {c.vocab_size}, window {c.context_length})"
 
 
+def load_kernels():
+    """Compile the kernels, or load them from the disk, so that what follows can be timed."""
+    model = CountsLM.fit(np.tile([1, 2, 0], 40), 3, 0, order=2, folds=2, context_length=16)
+    model.add([2, 1])
+    model.remove([2, 1])
+    model.log_probabilities([0, 1])
+
+
 def component_count(config):
     """Components of the mixture: the n-grams, and copies."""
     return 2
