@@ -1,5 +1,7 @@
 """One thread setting for everything: Numba's kernels and the BLAS behind NumPy and SciPy."""
 
+import contextlib
+import functools
 import os
 
 _chosen = None
@@ -57,3 +59,21 @@ def set_threads(threads=None):
 def get_threads():
     """The number of threads in use; sets the default (physical cores) at the first call."""
     return _chosen if _chosen is not None else set_threads(None)
+
+
+@functools.cache
+def _blas():
+    import threadpoolctl
+
+    return threadpoolctl.ThreadpoolController().select(user_api="blas")
+
+
+@contextlib.contextmanager
+def one_blas_thread():
+    """BLAS on one thread inside the `with`: for small matrices.
+
+    OpenBLAS keeps its other threads spinning for some 25 ms after a call, on the cores that the next Numba kernel wants.
+    Enter it after the first import of scipy.linalg, which brings a BLAS of its own.
+    """
+    with _blas().limit(limits=1):
+        yield

@@ -102,7 +102,7 @@ def test_singular_gives_minimum_norm_and_names_the_rank():
 
 def test_kernel_passes_equal_numpy_twins():
     rng = np.random.default_rng(0)
-    for n, d, k in ((1, 1, 0), (97, 3, 2), (1001, 17, 9), (333, 50, 40)):
+    for n, d, k in ((1, 1, 0), (97, 3, 2), (1001, 17, 9), (333, 50, 40), (5003, 31, 1)):
         for dtype in (np.float64, np.float32):
             X = rng.standard_normal((n, d)).astype(dtype)
             Y, shift_x, shift_y = rng.standard_normal((n, k)), rng.standard_normal(d), rng.standard_normal(k)
@@ -116,6 +116,37 @@ def test_kernel_passes_equal_numpy_twins():
     strided = np.asfortranarray(X)
     for a, b in zip(moments(strided, Y, shift_x, shift_y, kernel=True), moments(X, Y, shift_x, shift_y, kernel=False)):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-10)
+
+
+def test_kernel_parts_are_added_in_one_order():
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((20000, 20)), rng.standard_normal((20000, 1))
+    first = moments(X, Y, np.zeros(20), np.zeros(1), kernel=True)
+    for _ in range(5):  # threads take parts as they come free; the sum must not depend on which took which
+        for a, b in zip(moments(X, Y, np.zeros(20), np.zeros(1), kernel=True), first):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_kernel_centres_a_large_mean_without_losing_digits():
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((3000, 9)) + 1e8, rng.standard_normal((3000, 2)) - 1e8
+    shift_x, shift_y = X[0], Y[0]  # exact differences: float64 steps at 1e8 are 1.5e-8
+    exact = moments((X - shift_x), Y - shift_y, np.zeros(9), np.zeros(2), kernel=False)
+    for a, b in zip(moments(X, Y, shift_x, shift_y, kernel=True), exact):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-9)
+
+
+def test_one_blas_thread_inside_and_as_many_as_before_afterwards():
+    import threadpoolctl
+
+    from toylm.threads import one_blas_thread, set_threads
+
+    set_threads(None)
+    blas = lambda: [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]  # noqa: E731
+    before = blas()
+    with one_blas_thread():
+        assert set(blas()) == {1}
+    assert blas() == before
 
 
 def test_sketch_embeds_and_splits():

@@ -4,6 +4,8 @@
   --n --d                              rows and features of the first two parts (200,000 x 128)
   --loo-rows                           rows of the streamed leave-one-out (1,000,000)
   --threads N --repeats N --json
+  --pause                              seconds before each timed call (0.05); 0: what one side's threads, still
+                                       spinning, take from the next is counted
 
 Ratios are medians over repeats; seconds only illustrate. A peer that is not installed is skipped by name.
 """
@@ -15,14 +17,20 @@ import time
 
 import numpy as np
 
+PAUSE = 0.05  # seconds: longer than OpenBLAS's threads spin after a call
 
-def take_turns(sides, repeats):
-    """Seconds of every side, {name: [..]}: one untimed call each, then `repeats` rounds in turn."""
+
+def take_turns(sides, repeats, pause=PAUSE):
+    """Median seconds of every side, {name: seconds}: one untimed call each, then `repeats` rounds in turn.
+
+    A short pause before each call lets the threads of the side before go to sleep, so that none pays for another's.
+    """
     seconds = {name: [] for name in sides}
     for side in sides.values():
         side()
     for _ in range(repeats):
         for name, side in sides.items():
+            time.sleep(pause)
             start = time.perf_counter()
             side()
             seconds[name].append(time.perf_counter() - start)
@@ -39,7 +47,7 @@ def peak_bytes():
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def ridge(n, d, repeats):
+def ridge(n, d, repeats, pause=PAUSE):
     """Ridge.fit beside scikit-learn's Ridge(solver="cholesky"), equal accuracy."""
     from .linear import Ridge
 
@@ -51,9 +59,9 @@ def ridge(n, d, repeats):
         from sklearn.linear_model import Ridge as Peer
     except ImportError:
         print("scikit-learn is not installed: its side is skipped")
-        return {"seconds": take_turns(sides, repeats)}
+        return {"seconds": take_turns(sides, repeats, pause)}
     sides["scikit-learn Ridge(solver='cholesky')"] = lambda: Peer(1.0, solver="cholesky").fit(X, y)
-    seconds = take_turns(sides, repeats)
+    seconds = take_turns(sides, repeats, pause)
     ours, theirs = seconds.values()
     a, b = Ridge(1.0).fit(X, y), Peer(1.0, solver="cholesky").fit(X, y)
     exact = Peer(1.0, solver="svd").fit(X, y).coef_
@@ -79,7 +87,7 @@ def ill_conditioned(n, d, condition, seed=0):
     return X, X @ w + 1e-9 * residual, w
 
 
-def accuracy(n, d, repeats, condition=1e12):
+def accuracy(n, d, repeats, condition=1e12, pause=PAUSE):
     """What QR-grade accuracy costs: the Cholesky path, the accurate path, LAPACK's QR, on one ill-conditioned matrix."""
     from scipy.linalg import qr, solve_triangular
 
@@ -97,7 +105,7 @@ def accuracy(n, d, repeats, condition=1e12):
         "accurate path": lambda: LinearRegression(fit_intercept=False).fit(X, y),
         "LAPACK QR": lapack,
     }
-    seconds = take_turns(sides, repeats)
+    seconds = take_turns(sides, repeats, pause)
     model = LinearRegression(fit_intercept=False).fit(X, y)
     relative = lambda v: float(np.linalg.norm(v - w) / np.linalg.norm(w))  # noqa: E731
     return {
@@ -200,6 +208,7 @@ def main(argv=None):
     parser.add_argument("--d", type=int, default=128)
     parser.add_argument("--loo-rows", type=int, default=1_000_000)
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--pause", type=float, default=PAUSE)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(argv)
@@ -208,8 +217,8 @@ def main(argv=None):
     set_threads(args.threads)
     parts = {
         "loo": lambda: loo(args.loo_rows),  # first: its peak memory must be its own
-        "ridge": lambda: ridge(args.n, args.d, args.repeats),
-        "accuracy": lambda: accuracy(args.n, args.d, max(3, args.repeats // 2)),
+        "ridge": lambda: ridge(args.n, args.d, args.repeats, args.pause),
+        "accuracy": lambda: accuracy(args.n, args.d, max(3, args.repeats // 2), pause=args.pause),
         "hilbert": hilbert,
     }
     results = {name: part() for name, part in parts.items() if args.only in (None, name)}

@@ -24,6 +24,7 @@ from .tiles import (
     load,
     load_scalar,
     pointers,
+    prefetch,
     splat,
     store,
 )
@@ -31,13 +32,16 @@ from .tiles import (
 BLOCK = 96  # rows in the cache buffer: a multiple of 12 and of 6
 
 
-def _make_gram_tile(vectors):
-    """C[i, j] += sum_r A[r, i] B[r, j] over one register tile; arguments are addresses and strides in elements."""
+def _make_gram_tile(height, vectors):
+    """C[i, j] += sum_r A[r, i] B[r, j] over height x (vectors WIDTH) accumulators; addresses, and strides in elements.
+
+    Meanwhile memory from `ahead` on is fetched into the cache, `reach` bytes a row: the block that comes next.
+    """
 
     @intrinsic
-    def gram_tile(typingctx, a, b, ld, c, ldc, rows):
+    def gram_tile(typingctx, a, b, ld, c, ldc, rows, ahead, reach):
         def codegen(context, b, signature, args):
-            a_address, b_address, ld, c_address, ldc, count = args
+            a_address, b_address, ld, c_address, ldc, count, ahead, reach = args
             A, B, C = pointers(b, a_address, b_address, c_address)
             fma = fused_multiply_add(b)
             entry = b.block
@@ -47,35 +51,40 @@ def _make_gram_tile(vectors):
             b.position_at_end(loop)
             r = b.phi(I64)
             r.add_incoming(integer(0), entry)
-            total = [[b.phi(VECTOR) for _ in range(vectors)] for _ in range(ROWS)]
+            total = [[b.phi(VECTOR) for _ in range(vectors)] for _ in range(height)]
             for phi in sum(total, []):
                 phi.add_incoming(ZERO, entry)
+            prefetch(b, b.add(ahead, b.mul(r, reach)))
             start = b.mul(r, ld)
             right = [load(b, B, b.add(start, integer(v * WIDTH))) for v in range(vectors)]
             new = []
-            for i in range(ROWS):
+            for i in range(height):
                 left = splat(b, load_scalar(b, A, b.add(start, integer(i))))
                 new.append([b.call(fma, [left, right[v], total[i][v]]) for v in range(vectors)])
             following = b.add(r, integer(1))
             r.add_incoming(following, loop)
-            for i in range(ROWS):
+            for i in range(height):
                 for v in range(vectors):
                     total[i][v].add_incoming(new[i][v], loop)
             b.cbranch(b.icmp_signed("<", following, count), loop, done)
             b.position_at_end(done)
-            for i in range(ROWS):
+            for i in range(height):
                 for v in range(vectors):
                     where = b.add(b.mul(ldc, integer(i)), integer(v * WIDTH))
                     store(b, b.fadd(load(b, C, where), new[i][v]), C, where)
             return context.get_dummy_value()
 
-        return types.void(*[types.intp] * 6), codegen
+        return types.void(*[types.intp] * 8), codegen
 
     return gram_tile
 
 
-_gram_tile = _make_gram_tile(2)
-_gram_tile_narrow = _make_gram_tile(1)
+STEP = ROWS // 3  # WIDTH / 2: every panel's columns are a multiple of it
+_tile = _make_gram_tile(ROWS, 2)
+_tile_two_thirds = _make_gram_tile(2 * STEP, 2)
+_tile_third = _make_gram_tile(STEP, 2)
+_tile_pair = _make_gram_tile(2, 2)
+_tile_corner = _make_gram_tile(WIDTH, 1)
 
 
 @intrinsic
@@ -130,20 +139,55 @@ def _solve_tile(typingctx, z, ldz, r, ldr, j, s, inverse):
     return types.void(*[types.intp] * 7), codegen
 
 
+@intrinsic
+def _take(typingctx, counter):
+    """The value at an address (int64), which is one more afterwards; safe between threads."""
+
+    def codegen(context, b, signature, args):
+        return b.atomic_rmw("add", b.inttoptr(args[0], I64.as_pointer()), integer(1), "monotonic")
+
+    return types.int64(types.intp), codegen
+
+
 @jit
-def _chunk(X, Y, shift_x, shift_y, first, last, Z, M, dp, R, S, inverse, precondition):
+def _products(a, b, ld, c, ldc, columns, rows, ahead, reach):
+    """C[:columns, :PANEL] += A' B by the tallest tiles that fit; `columns` rounded up to an even number is computed."""
+    i = 0
+    while i < columns:
+        if columns - i >= ROWS:
+            _tile(a + i * 8, b, ld, c + i * ldc * 8, ldc, rows, ahead, reach)
+            i += ROWS
+        elif columns - i >= 2 * STEP:
+            _tile_two_thirds(a + i * 8, b, ld, c + i * ldc * 8, ldc, rows, ahead, reach)
+            i += 2 * STEP
+        elif columns - i >= STEP:
+            _tile_third(a + i * 8, b, ld, c + i * ldc * 8, ldc, rows, ahead, reach)
+            i += STEP
+        else:
+            _tile_pair(a + i * 8, b, ld, c + i * ldc * 8, ldc, rows, ahead, reach)
+            i += 2
+        ahead += rows * reach
+    return ahead
+
+
+@jit
+def _part(X, Y, shift_x, shift_y, first, last, Z, M, of_y, dp, R, S, inverse, precondition, reach):
     d, k = X.shape[1], Y.shape[1]
     ldz, ldm, ldr = np.int64(Z.shape[1]), np.int64(M.shape[1]), np.int64(R.shape[1])
     # Addresses are cast to int64: uint64 + int64 would become float64 in Numba.
-    z, m, r = np.int64(Z.ctypes.data), np.int64(M.ctypes.data), np.int64(R.ctypes.data)
+    x, z, m, r = np.int64(X.ctypes.data), np.int64(Z.ctypes.data), np.int64(M.ctypes.data), np.int64(R.ctypes.data)
     s, inv = np.int64(S.ctypes.data), np.int64(inverse.ctypes.data)
+    bytes_x = d * np.int64(X.itemsize)
     for start in range(first, last, BLOCK):
         rows = min(BLOCK, last - start)
         for i in range(rows):
             for c in range(d):
                 Z[i, c] = X[start + i, c] - shift_x[c]
             for c in range(k):
-                Z[i, dp + c] = Y[start + i, c] - shift_y[c]
+                value = Y[start + i, c] - shift_y[c]
+                Z[i, dp + c] = value
+                of_y[0, c] += value
+                of_y[1, c] += value * value
             Z[i, dp + k] = 1.0
         if precondition:
             padded = (rows + ROWS - 1) // ROWS * ROWS
@@ -151,27 +195,27 @@ def _chunk(X, Y, shift_x, shift_y, first, last, Z, M, dp, R, S, inverse, precond
             for i in range(0, padded, ROWS):
                 for j in range(0, dp, PANEL):
                     _solve_tile(z + i * ldz * 8, ldz, r + j * 8, ldr, j, s + j * PANEL * 8, inv + j * 8)
+        # While this block is multiplied, the next one comes from memory.
+        ahead = x + (start + BLOCK) * bytes_x
         for j in range(0, dp, PANEL):
-            for i in range(0, j + PANEL, ROWS):
-                _gram_tile(z + i * 8, z + j * 8, ldz, m + (i * ldm + j) * 8, ldm, rows)
-        j = dp
-        while j < dp + k + 1:
-            if dp + k + 1 - j > WIDTH:
-                for i in range(0, dp + k + 1, ROWS):
-                    _gram_tile(z + i * 8, z + j * 8, ldz, m + (i * ldm + j) * 8, ldm, rows)
-                j += PANEL
-            else:
-                for i in range(0, dp + k + 1, ROWS):
-                    _gram_tile_narrow(z + i * 8, z + j * 8, ldz, m + (i * ldm + j) * 8, ldm, rows)
-                j += WIDTH
+            ahead = _products(z, z + j * 8, ldz, m + j * 8, ldm, j + WIDTH, rows, ahead, reach)
+            corner = m + ((j + WIDTH) * ldm + j + WIDTH) * 8
+            _tile_corner(z + (j + WIDTH) * 8, z + (j + WIDTH) * 8, ldz, corner, ldm, rows, ahead, reach)
+            ahead += rows * reach
+            ahead = _products(z + dp * 8, z + j * 8, ldz, m + (dp * ldm + j) * 8, ldm, k + 1, rows, ahead, reach)
 
 
 @jit(parallel=True)
-def _all_chunks(X, Y, shift_x, shift_y, Z, M, dp, R, S, inverse, precondition):
-    n, parts = X.shape[0], Z.shape[0]
+def _all_parts(X, Y, shift_x, shift_y, Z, M, of_y, dp, R, S, inverse, precondition, reach, counter):
+    n, parts = X.shape[0], M.shape[0]
     size = (n + parts - 1) // parts
-    for t in prange(parts):
-        _chunk(X, Y, shift_x, shift_y, t * size, min(n, (t + 1) * size), Z[t], M[t], dp, R, S, inverse, precondition)
+    for t in prange(Z.shape[0]):
+        part = _take(np.int64(counter.ctypes.data))
+        while part < parts:
+            first, last = part * size, min(n, (part + 1) * size)
+            Mp, of_yp = M[part], of_y[part]
+            _part(X, Y, shift_x, shift_y, first, last, Z[t], Mp, of_yp, dp, R, S, inverse, precondition, reach)
+            part = _take(np.int64(counter.ctypes.data))
 
 
 def _parts(rows):
@@ -180,14 +224,21 @@ def _parts(rows):
     return 1 if threads == 1 else max(1, min(6 * threads, rows // (8 * BLOCK)))
 
 
+def _tiles(columns):
+    """How many tiles `_products` takes."""
+    return columns // ROWS + columns % ROWS // STEP + -(-(columns % STEP) // 2) - (columns % ROWS // STEP == 2)
+
+
 def moments(X, Y, shift_x, shift_y, R=None):
-    """Z'Z with Z = [(X - shift_x) R^-1 | Y - shift_y | 1], a (d+k+1, d+k+1) float64 array.
+    """Sums over the rows of z = (x - shift_x) R^-1 and y - shift_y: (Z'Z, Z'Y, diag Y'Y, sum z, sum y), float64.
 
     X (n, d) and Y (n, k): C-contiguous, float32 or float64; R (d, d): upper triangular, None for the identity.
     """
-    d, k = X.shape[1], Y.shape[1]
+    n, d = X.shape
+    k = Y.shape[1]
     dp = -(-d // PANEL) * PANEL
-    ld = dp + -(-(k + 1) // PANEL) * PANEL + PANEL  # the last row tile may read past the last column
+    ld = dp + k + 2
+    ld = -(-ld // 8) * 8
     ld += 8 * (ld // 8 % 2 == 0)  # an odd number of cache lines a row: columns spread over all cache sets
     padded = np.eye(dp)
     if R is not None:
@@ -197,14 +248,19 @@ def moments(X, Y, shift_x, shift_y, R=None):
     for p in range(dp // PANEL):
         part = slice(p * PANEL, (p + 1) * PANEL)
         scaled[p] = -np.triu(padded[part, part], 1) / diagonal[part, None]
-    parts = _parts(X.shape[0])
-    Z = np.zeros((parts, BLOCK, ld))
-    M = np.zeros((parts, ld + ROWS, ld))
-    with nb.parallel_chunksize(1):
-        _all_chunks(X, Y, shift_x, shift_y, Z, M, dp, padded, scaled, -1.0 / diagonal, R is not None)
-    keep = np.r_[0:d, dp : dp + k + 1]
-    total = M.sum(axis=0)[np.ix_(keep, keep)]
-    return np.triu(total) + np.triu(total, 1).T
+    parts = _parts(n)
+    Z = np.zeros((min(parts, nb.get_num_threads()), BLOCK, ld))
+    M = np.zeros((parts, dp + k + 2, dp + (8 if dp // 8 % 2 == 0 else 0)))
+    of_y = np.zeros((parts, 2, k))
+    counter = np.zeros(1, np.int64)
+    tiles = sum(_tiles(j + WIDTH) + 1 + _tiles(k + 1) for j in range(0, dp, PANEL))
+    reach = -(-d * X.itemsize // tiles)
+    inverse, precondition = -1.0 / diagonal, R is not None
+    _all_parts(X, Y, shift_x, shift_y, Z, M, of_y, dp, padded, scaled, inverse, precondition, reach, counter)
+    total = M.sum(axis=0)[:, :d]
+    gram = np.triu(total[:d]) + np.triu(total[:d], 1).T
+    sum_y, squares = of_y.sum(axis=0)
+    return gram, total[dp : dp + k].T.copy(), squares, total[dp + k].copy(), sum_y
 
 
 @jit

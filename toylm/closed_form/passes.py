@@ -78,15 +78,15 @@ def moments(X, Y, shift_x, shift_y, R=None, kernel=None):
 def _kernel_moments(X, Y, shift_x, shift_y, R):
     from . import gram_kernels
 
-    d, k = X.shape[1], Y.shape[1]
+    k = Y.shape[1]
     fused = k if k <= _FUSED_TARGETS else 0
     X = np.ascontiguousarray(X)
-    M = gram_kernels.moments(X, np.ascontiguousarray(Y[:, :fused]), shift_x, shift_y[:fused], R)
+    sums = gram_kernels.moments(X, np.ascontiguousarray(Y[:, :fused]), shift_x, shift_y[:fused], R)
     if fused == k:
-        return M[:d, :d], M[:d, d:-1], np.diag(M)[d:-1].copy(), M[:d, -1], M[d:-1, -1]
+        return sums
     centred = Y - shift_y
     cross = centred_rows(X, shift_x, R).T @ centred
-    return M[:d, :d], cross, np.einsum("ij,ij->j", centred, centred), M[:d, -1], centred.sum(axis=0)
+    return sums[0], cross, np.einsum("ij,ij->j", centred, centred), sums[3], centred.sum(axis=0)
 
 
 def _numpy_moments(X, Y, shift_x, shift_y, R):

@@ -17,11 +17,13 @@ Communication-optimal parallel and sequential QR (2012); Rokhlin and Tygert, A f
 linear least-squares regression (2008), for the sketch.
 """
 
+import contextlib
 import itertools
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..threads import one_blas_thread
 from . import passes
 from .estimator import check_choice, check_lambda, warn_rank
 from .gram import GramAccumulator
@@ -30,6 +32,7 @@ from .passes import ArraySource, centred_rows
 EPS = np.finfo(np.float64).eps
 RCOND_CHOLESKY = 1e-10
 RCOND_REFINE = 1e-4  # below this one more pass corrects what squaring the condition number lost
+_SMALL = 512  # features up to which two threads gain less than their spinning costs the next pass over the rows
 SOLVERS = ("auto", "cholesky", "cholesky_qr", "tsqr", "svd")
 
 
@@ -55,6 +58,10 @@ class Solution:
         return self.coef, self.intercept
 
 
+def _blas_for(d):
+    return one_blas_thread() if d <= _SMALL else contextlib.nullcontext()
+
+
 def factor_spd(A):
     """Cholesky factor of a symmetric matrix scaled to unit diagonal: (factor, scale, rcond), or None where it fails.
 
@@ -66,10 +73,11 @@ def factor_spd(A):
     scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     scaled = A * scale * scale[:, None]
     norm = np.abs(scaled).sum(axis=0).max(initial=0.0)
-    factor, info = lapack.dpotrf(scaled, lower=0)
-    if info != 0:
-        return None
-    rcond, _ = lapack.dpocon(factor, norm)
+    with _blas_for(len(A)):
+        factor, info = lapack.dpotrf(scaled, lower=0)
+        if info != 0:
+            return None
+        rcond, _ = lapack.dpocon(factor, norm)
     return factor, scale, float(rcond)
 
 
@@ -78,7 +86,8 @@ def solve_factored(factored, B):
     from scipy.linalg import cho_solve
 
     factor, scale, _ = factored
-    return scale[:, None] * cho_solve((factor, False), scale[:, None] * B, check_finite=False)
+    with _blas_for(len(factor)):
+        return scale[:, None] * cho_solve((factor, False), scale[:, None] * B, check_finite=False)
 
 
 def least_squares(source, lambda_reg=0.0, fit_intercept=True, solver="auto"):
@@ -271,7 +280,8 @@ def precondition(source, gram, lambda_reg, fit_intercept, use_sketch=None, limit
         for X, _ in source.blocks():
             S += passes.sketch(X, mean_x, 8 * d, offset)
             offset += len(X)
-        R = qr(np.vstack([S, root]), mode="r", check_finite=False)[0][:d]
+        with _blas_for(d):
+            R = qr(np.vstack([S, root]), mode="r", check_finite=False)[0][:d]
         steps = 1
     else:
         R = _shifted_cholesky(_penalised(A, lambda_reg))
@@ -290,7 +300,8 @@ def precondition(source, gram, lambda_reg, fit_intercept, use_sketch=None, limit
         factored = factor_spd(G)
         if factored is not None and factored[2] > 1 / limit / d:
             return R, G, C, steps
-        R = np.triu(_shifted_cholesky(G) @ R)
+        with _blas_for(d):
+            R = np.triu(_shifted_cholesky(G) @ R)
     return None
 
 

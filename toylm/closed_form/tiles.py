@@ -52,6 +52,14 @@ def store(b, value, base, offset):
     b.store(value, b.bitcast(b.gep(base, [offset]), VECTOR.as_pointer())).align = 8
 
 
+def prefetch(b, address):
+    """Ask for the cache line at an address; one outside of all arrays does no harm."""
+    byte = ir.IntType(8).as_pointer()
+    function = b.module.declare_intrinsic("llvm.prefetch", [byte], ir.FunctionType(ir.VoidType(), [byte, I32, I32, I32]))
+    # To be read (0), kept in the second-level cache (2), data (1).
+    b.call(function, [b.inttoptr(address, byte), *(ir.Constant(I32, value) for value in (0, 2, 1))])
+
+
 def fused_multiply_add(b):
     """The function (x, y, z) -> x y + z on vectors, rounded once."""
     return cgutils.get_or_insert_function(b.module, ir.FunctionType(VECTOR, [VECTOR] * 3), f"llvm.fma.v{WIDTH}f64")
