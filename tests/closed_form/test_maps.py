@@ -7,6 +7,7 @@ from closed_form_problems import gap, noisy
 from toylm.closed_form import (
     ELM,
     Barycentric1D,
+    Collapse,
     ConflictingTargets,
     DeepELM,
     DeepLinear,
@@ -56,6 +57,8 @@ def test_memory_is_named_before_it_is_taken(monkeypatch):
     X, Y = noisy(n=60)
     with pytest.raises(MemoryError, match=r"hidden_units = 1000000000 needs [\d,]+ bytes .*are available: use fewer"):
         ELM(10**9).fit(X, Y)
+    with pytest.raises(MemoryError, match=r"eigendecomposition of 1000000 features needs 32,000,000,000,000 bytes"):
+        Collapse("elm", parameters={"hidden_units": 10**6}).fit(X[:3], Y[:3])
     monkeypatch.setattr(memory, "available", lambda: 1000)
     with pytest.raises(MemoryError, match="kernel matrix of 60 rows needs 57,600 bytes"):
         KernelRidge().fit(X, Y)
@@ -224,7 +227,7 @@ def test_barycentric_nodes_of_other_kinds():
 def test_barycentric_errors():
     for X, y, message in (
         ([1.0], [1.0], "at least 2 nodes, got 1"),
-        ([1.0, 2.0, 1.0], [1.0, 2.0, 3.0], "nodes 0 and 2 are both"),
+        ([1.0, 2.0, 1.0], [1.0, 2.0, 3.0], "nodes 0 and 2 are both 1.0:"),
         ([1.0, np.nan], [1.0, 2.0], "NaN"),
         ([1.0, np.inf], [1.0, 2.0], "infinity"),
         ([[1.0, 2.0], [3.0, 4.0]], [1.0, 2.0], "one feature"),

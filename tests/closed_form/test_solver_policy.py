@@ -118,6 +118,17 @@ def test_kernel_passes_equal_numpy_twins():
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-10)
 
 
+@pytest.mark.parametrize("shape", [(20_000, 60), (1000, 1200)])
+@pytest.mark.parametrize("bad, kind", [(np.nan, "NaN"), (np.inf, "infinity"), (-np.inf, "infinity")])
+def test_large_input_with_one_bad_value_is_named(shape, bad, kind):
+    X, y = np.random.default_rng(0).standard_normal(shape), np.ones(shape[0])
+    X[77, 5] = bad
+    for solver in ("auto", "tsqr", "svd"):
+        for fit_intercept in (True, False):
+            with np.errstate(invalid="ignore"), pytest.raises(ValueError, match=f"{kind}.*row 77, column 5"):
+                LinearRegression(fit_intercept, solver).fit(X, y)
+
+
 def test_kernel_parts_are_added_in_one_order():
     rng = np.random.default_rng(0)
     X, Y = rng.standard_normal((20000, 20)), rng.standard_normal((20000, 1))

@@ -78,6 +78,10 @@ def test_attention_masks():
         compute_qkv_attn(X, weights[0], weights[1][:5], weights[2])
     with pytest.raises(ValueError, match="W_Q has 3 columns and W_K 4"):
         compute_qkv_attn(X, weights[0][:, :3], *weights[1:])
+    holed = np.stack([X, X])
+    holed[1, 7, 2] = np.nan
+    with pytest.raises(ValueError, match="X contains NaN .*sequence 1, row 7, column 2"):
+        compute_qkv_attn(holed, *weights)
     with pytest.raises(ValueError, match="mask is 'future'"):
         compute_qkv_attn(X, *weights, mask="future")
 
@@ -141,6 +145,8 @@ def test_lora_update_in_place():
         apply_lora_update_inplace(W, A.T, B)
     with pytest.raises(TypeError, match="in place, not list"):
         apply_lora_update_inplace([[1.0]], A, B)
+    with pytest.raises(TypeError, match="W has dtype int64"):
+        apply_lora_update_inplace(np.zeros(W.shape, np.int64), A, B)
 
 
 @pytest.mark.parametrize(

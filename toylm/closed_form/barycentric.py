@@ -68,7 +68,7 @@ class Barycentric1D(Regressor):
         same = np.flatnonzero(np.diff(nodes[order]) == 0)
         if len(same):
             i, j = sorted(order[same[0] : same[0] + 2])
-            raise ValueError(f"nodes {i} and {j} are both {nodes[i]!r}: no polynomial passes through two values; drop one")
+            raise ValueError(f"nodes {i} and {j} are both {float(nodes[i])!r}: no polynomial passes through two values; drop one")
         self._one_target = y.ndim == 1
         self.nodes_, self.values_ = nodes, y.reshape(len(y), -1)
         self.barycentric_weights_ = barycentric_weights(nodes)

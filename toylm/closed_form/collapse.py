@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from . import memory
 from .autoencoder import LinearAutoencoder
 from .deep_linear import DeepLinear, balanced_factors
 from .elm import ELM, DeepELM
@@ -128,6 +129,8 @@ def collapse_of(closed_form, X, y=None, start_seed=0, slack=50.0):
     features = closed_form._features(X) if isinstance(closed_form, DeepELM) else X
     optimum = closed_form.beta_ if isinstance(closed_form, DeepELM) else closed_form.weights_
     mean_x, mean_y = (features.mean(axis=0), Y.mean(axis=0)) if closed_form.fit_intercept else (0.0, 0.0)
+    d = features.shape[1]
+    memory.require(4 * 8 * d**2, f"the eigendecomposition of {d} features", "use fewer features or hidden units")
     H, centred = features - mean_x, Y - mean_y
     A = H.T @ H + getattr(closed_form, "lambda_reg", 0.0) * np.eye(H.shape[1])
     step = NewtonMap(A, H.T @ centred)

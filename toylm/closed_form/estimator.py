@@ -67,7 +67,8 @@ def check_finite(array, name):
         return
     where = np.argwhere(~np.isfinite(array))[0]
     kind = "NaN" if np.isnan(array[tuple(where)]) else "infinity"
-    place = ", ".join(f"{axis} {i}" for axis, i in zip(("row", "column"), where))
+    place = ", ".join(f"{axis} {i}" for axis, i in zip(("row", "column"), where[-2:]))
+    place = place if array.ndim <= 2 else f"sequence {where[0]}, {place}"
     raise ValueError(f"Input {name} contains {kind} (first at {place}): remove or replace such values before fitting")
 
 

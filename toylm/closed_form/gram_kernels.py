@@ -251,7 +251,7 @@ def moments(X, Y, shift_x, shift_y, R=None):
     parts = _parts(n)
     Z = np.zeros((min(parts, nb.get_num_threads()), BLOCK, ld))
     M = np.zeros((parts, dp + k + 2, dp + (8 if dp // 8 % 2 == 0 else 0)))
-    of_y = np.zeros((parts, 2, k))
+    of_y = np.zeros((parts, 2, k + 16))  # parts end on cache lines of their own: threads write here for every row
     counter = np.zeros(1, np.int64)
     tiles = sum(_tiles(j + WIDTH) + 1 + _tiles(k + 1) for j in range(0, dp, PANEL))
     reach = -(-d * X.itemsize // tiles)
@@ -259,7 +259,7 @@ def moments(X, Y, shift_x, shift_y, R=None):
     _all_parts(X, Y, shift_x, shift_y, Z, M, of_y, dp, padded, scaled, inverse, precondition, reach, counter)
     total = M.sum(axis=0)[:, :d]
     gram = np.triu(total[:d]) + np.triu(total[:d], 1).T
-    sum_y, squares = of_y.sum(axis=0)
+    sum_y, squares = of_y.sum(axis=0)[:, :k]
     return gram, total[dp : dp + k].T.copy(), squares, total[dp + k].copy(), sum_y
 
 

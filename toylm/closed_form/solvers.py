@@ -25,7 +25,7 @@ import numpy as np
 
 from ..threads import one_blas_thread
 from . import passes
-from .estimator import check_choice, check_lambda, warn_rank
+from .estimator import check_choice, check_finite, check_lambda, warn_rank
 from .gram import GramAccumulator
 from .passes import ArraySource, centred_rows
 
@@ -134,7 +134,10 @@ class _MeansOnly:
 
     def __init__(self, X, Y, fit_intercept):
         self.count = len(X)
-        self.mean_x = X.mean(axis=0, dtype=np.float64) if fit_intercept else np.zeros(X.shape[1])
+        mean_x = X.mean(axis=0, dtype=np.float64)
+        if not np.isfinite(mean_x).all():  # large X was not looked at before
+            check_finite(X, "X")
+        self.mean_x = mean_x if fit_intercept else np.zeros(X.shape[1])
         self.mean_y = Y.mean(axis=0) if fit_intercept else np.zeros(Y.shape[1])
 
 

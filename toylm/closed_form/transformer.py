@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .estimator import as_matrix, as_targets, check_choice, check_count, check_lambda
+from .estimator import as_matrix, as_targets, check_choice, check_count, check_finite, check_lambda
 from .kernel_ridge import solve_kernel
 from .kernels import kernel_matrix
 from .linear import Ridge
@@ -75,13 +75,15 @@ def compute_qkv_attn(X, W_Q, W_K, W_V, *, mask=None):
 
     X (..., T, d); W_Q, W_K (d, d_k); W_V (d, d_v); A (..., T, T).
     mask: None; "causal"; a bool array that broadcasts to (..., T, T), True where attention is allowed; or a float array
-    that is added to the scores. Raises ValueError where a row allows nothing.
+    that is added to the scores. Raises ValueError where a row allows nothing, on NaN, infinity and shapes that disagree.
     """
     X = np.asarray(X, np.float64)
     W_Q, W_K, W_V = (np.asarray(W, np.float64) for W in (W_Q, W_K, W_V))
     for name, W in (("W_Q", W_Q), ("W_K", W_K), ("W_V", W_V)):
         if W.ndim != 2 or W.shape[0] != X.shape[-1]:
             raise ValueError(f"{name} has shape {W.shape}: X has {X.shape[-1]} features, so it must be ({X.shape[-1]}, ...)")
+        check_finite(W, name)
+    check_finite(X, "X")
     if W_Q.shape[1] != W_K.shape[1]:
         raise ValueError(f"W_Q has {W_Q.shape[1]} columns and W_K {W_K.shape[1]}: they must agree")
     Q, K, V = X @ W_Q, X @ W_K, X @ W_V
@@ -156,12 +158,17 @@ def _check_rank(rank, shape):
 
 
 def apply_lora_update_inplace(W, A, B):
-    """W += A B in place (W may be float32: the product is taken in its dtype); returns W. Raises ValueError on shapes."""
+    """W += A B in place (W may be float32: the product is taken in its dtype); returns W.
+
+    Raises ValueError on shapes, TypeError where W is no floating-point array.
+    """
     if not isinstance(W, np.ndarray):
         raise TypeError(f"W must be a NumPy array to be changed in place, not {type(W).__name__}")
     A, B = np.asarray(A), np.asarray(B)
     if A.ndim != 2 or B.ndim != 2 or A.shape[1] != B.shape[0] or W.shape != (A.shape[0], B.shape[1]):
         raise ValueError(f"W {W.shape} cannot take A {A.shape} times B {B.shape}")
+    if not np.issubdtype(W.dtype, np.floating):
+        raise TypeError(f"W has dtype {W.dtype}: an update in place needs a floating-point matrix, or it would be rounded away")
     W += (A @ B).astype(W.dtype, copy=False)
     return W
 
