@@ -47,7 +47,8 @@ class Barycentric1D(Regressor):
 
     Formula: w_j as in `barycentric_weights`; at a node the stored y_j itself. Source: J.-P. Berrut, L. N. Trefethen,
     Barycentric Lagrange interpolation (2004).
-    Cost: fit n^2 (n at Chebyshev-Lobatto nodes, which are recognised), a prediction n.
+    Cost: fit n^2 (n at Chebyshev-Lobatto nodes, which are recognised), a prediction n for each point, in blocks of points;
+    memory 8 n (2 + k) bytes kept.
     Fails: at equidistant nodes any polynomial of high degree swings wildly between them (Runge; the Lebesgue constant grows
     as 2^n / n): use `chebyshev_lobatto` nodes. Outside the nodes it extrapolates, which is worse.
     Raises ValueError for NaN, infinity, fewer than two nodes, duplicate nodes, more than one feature.

@@ -85,7 +85,10 @@ class NewtonMap:
 class Collapse(Regressor):
     """An estimator whose parameters are the fixed point of its own update, found from a random start.
 
-    Formula: the table at the top of this module. Cost: an eigendecomposition instead of a Cholesky factor, 9 d^3.
+    Formula: the table at the top of this module. Source of the bound: N. Higham, Accuracy and Stability of
+    Numerical Algorithms (2002), chapter 7.
+    Cost: an eigendecomposition instead of a Cholesky factor, 9 d^3 (n^3 for kernel ridge); memory 32 d^2 bytes and a
+    centred copy of the features.
     Fails: where cond(A) eps is no longer small, and says so: report_.proves is False.
     Parameters: arch, one of the table; start_seed, the random start; parameters, a dict for the closed-form estimator.
     Attributes: model_ (the estimator with the fixed point's parameters), closed_form_ (the same one solved directly),

@@ -14,7 +14,7 @@ class Whitening(Transformer):
     matrix stays as hopeless as it was). "full" multiplies by the inverse Cholesky factor of the covariance, "zca" by its
     inverse symmetric square root (the whitening that moves the data least); both give an identity covariance.
     Source: A. Kessy, A. Lewin, K. Strimmer, Optimal whitening and decorrelation (2018).
-    Cost: n d for "features", n d^2 + d^3 else.
+    Cost: n d for "features", n d^2 + d^3 else; memory 16 n d bytes in fit (a centred copy, its SVD), 8 d^2 kept.
     Fails: directions with standard deviation below eps times the largest are scaled as if they had that much, so that noise
     is not blown up to a feature.
 
