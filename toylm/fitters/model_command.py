@@ -4,13 +4,28 @@ import json
 from pathlib import Path
 
 from ..errors import UsageError
-from .fitter import REGISTRY, make_fitter
+from .fitter import REGISTRY, kinds_of, make_fitter
 from .parts import KINDS, Part
 
-FITTERS = {name: f"{line} [{', '.join(kinds)}]" for name, ((kinds, _, _), line) in REGISTRY.items()}
+FITTERS = {name: f"{line} [{', '.join(kinds_of(name))}]" for name, (_, line) in REGISTRY.items()}
 
 # setting of a fitter -> (type, help); what is not given stays the fitter's own default
 SETTINGS = {
+    "l2": (float, "cross-entropy: penalty on the distance to the start"),
+    "iterations": (int, "cross-entropy: at most"),
+    "start": (("current", "zero"), "cross-entropy: where to start"),
+    "lambda_reg": (float, "ridge penalty, on moments a row"),
+    "max_rows": (int, "training tokens read, at most"),
+    "targets": (("teacher", "gradient"), "ridge on blocks: a teacher's stream, or the model's own gradient"),
+    "teacher": (str, "ridge, lora: the run whose activations are the targets"),
+    "reset": (bool, "ridge on blocks: set the matrices to random first, imitate the model as it was"),
+    "matrices": (("output", "all"), "ridge on feed-forward: w_ff2 alone, or w_ff1 as well"),
+    "landmarks": (int, "kernel-ridge: landmarks, at most"),
+    "kernel": (str, "kernel-ridge: rbf, laplacian, matern, polynomial, linear"),
+    "length_scale": (float, "kernel-ridge: of the kernel; median distance by default"),
+    "hidden_units": (int, "elm, deep-elm: random features a layer"),
+    "depth": (int, "deep-elm: layers"),
+    "activation": (("tanh", "relu"), "elm, deep-elm: of the random features"),
     "steps": (int, "sgd, adam: steps"),
     "seconds": (float, "sgd, adam: seconds, in place of steps"),
     "learning_rate": (float, "sgd, adam: peak learning rate"),
@@ -48,8 +63,7 @@ def run(args):
     from ..checkpoint import load_checkpoint
 
     if args.part is None:
-        kinds = REGISTRY[args.fitter][0][0]
-        raise UsageError(f"--part names what to fit; {args.fitter} fits {', '.join(kinds)}")
+        raise UsageError(f"--part names what to fit; {args.fitter} fits {', '.join(kinds_of(args.fitter))}")
     part = Part.parse(args.part)
     settings = {name: getattr(args, name) for name in SETTINGS if getattr(args, name) is not None}
     fitter = make_fitter(part, args.fitter, **settings)
