@@ -107,6 +107,11 @@ REGISTRY = {
     "kernel-ridge": ([(("head",), "feature_heads", "KernelRidgeHead")], "kernel ridge on one-hot targets, beside the model"),
     "elm": ([(("head",), "feature_heads", "ElmHead")], "random features and ridge on one-hot targets, beside the model"),
     "deep-elm": ([(("head",), "feature_heads", "ElmHead")], "layers of random features, beside the model"),
+    "collapse": ([(("block", "blocks"), "collapse", "CollapseFitter")], "blocks out, a linear map folded in, the rest repaired"),
+    "deep-linear": ([(("block", "blocks"), "collapse", "DeepLinearFitter")], "the same map as a balanced product, of a rank"),
+    "lora-svd": ([((*_BLOCKS, "all"), "lora", "LoraFromTeacher")], "low-rank correction towards a teacher, best for the matrix"),
+    "lora-activation": ([((*_BLOCKS, "all"), "lora", "LoraFromTeacher")], "low-rank correction, best for the data"),
+    "lora-gradient": ([((*_BLOCKS, "all"), "lora", "LoraFromGradient")], "low-rank correction from one full-batch gradient"),
     "sgd": ([(tuple(KINDS), "gradient", "GradientFitter")], "gradient descent with momentum on the part"),
     "adam": ([(tuple(KINDS), "gradient", "GradientFitter")], "Adam on the part"),
 }

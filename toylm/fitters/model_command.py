@@ -24,8 +24,12 @@ SETTINGS = {
     "kernel": (str, "kernel-ridge: rbf, laplacian, matern, polynomial, linear"),
     "length_scale": (float, "kernel-ridge: of the kernel; median distance by default"),
     "hidden_units": (int, "elm, deep-elm: random features a layer"),
-    "depth": (int, "deep-elm: layers"),
+    "depth": (int, "deep-elm: layers; deep-linear: factors"),
     "activation": (("tanh", "relu"), "elm, deep-elm: of the random features"),
+    "replacement": (("refit", "linear"), "collapse: all of w_ff2 solved for, or a d x d map of its output"),
+    "repair": (("yes", "no"), "collapse: solve for w_o and w_ff2 of the blocks behind again"),
+    "head": (("yes", "no"), "collapse: end with a cross-entropy head"),
+    "rank": (int, "lora: of the correction; deep-linear: of the map"),
     "steps": (int, "sgd, adam: steps"),
     "seconds": (float, "sgd, adam: seconds, in place of steps"),
     "learning_rate": (float, "sgd, adam: peak learning rate"),
@@ -66,6 +70,7 @@ def run(args):
         raise UsageError(f"--part names what to fit; {args.fitter} fits {', '.join(kinds_of(args.fitter))}")
     part = Part.parse(args.part)
     settings = {name: getattr(args, name) for name in SETTINGS if getattr(args, name) is not None}
+    settings |= {name: settings[name] == "yes" for name in ("repair", "head") if name in settings}
     fitter = make_fitter(part, args.fitter, **settings)
     if args.out:
         check_out(args.out, args.overwrite)
