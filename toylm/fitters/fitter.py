@@ -78,8 +78,24 @@ class Fitter:
         """Raise UsageError where this fitter cannot fit this model."""
         self.part.check(model.config)
 
+    def beside(self):
+        """Further files for the checkpoint folder of the fitted model: name -> a callable that writes it to a path."""
+        return {}
+
+    def to_save(self, model):
+        """The model whose weights are saved: the fitted one, unless what was fitted lies beside them."""
+        return model
+
     def _fit(self, model, data, progress):
         raise NotImplementedError
+
+
+def refuse_counts(model, name):
+    """Raise UsageError where a counts model is part of the logits: on the text it was counted on it knows the answers."""
+    if model.config.counts:
+        raise UsageError(
+            f"{name} looks at the loss on training text, which the counts in this model know by heart; train it with toylm train"
+        )
 
 
 class _Clock:

@@ -11,13 +11,14 @@ matrix, the Eckart-Young error sqrt(sum_{i>r} s_i^2) / ||D||, and for the first 
 
 import numpy as np
 
+from ..checkpoint import ADAPTER
 from ..closed_form.gram import GramAccumulator
 from ..errors import CheckpointError, UsageError
-from .fitter import Fitter, Outcome
+from .fitter import Fitter, Outcome, refuse_counts
 from .reconstruction import open_teacher
 from .streams import Stream, batches_of
+from .surgery import copy_of
 
-ADAPTER = "adapter.safetensors"
 ROLES = {"attention": ("w_qkv", "w_o"), "feed-forward": ("w_ff1", "w_ff2")}
 
 
@@ -75,17 +76,25 @@ def eckart_young(D, rank):
 class _Lora(Fitter):
     kinds = ("attention", "feed-forward", "block", "blocks", "all")
 
-    def __init__(self, part, rank):
+    def __init__(self, part, rank, keep_beside=False):
         super().__init__(part)
         if rank < 1:
             raise UsageError(f"rank is {rank}; it must be at least 1")
-        self.rank = rank
+        self.rank, self.keep_beside, self.adapter = rank, keep_beside, None
+
+    def beside(self):
+        """With keep_beside, the factors: the checkpoint's own weights are then those without them."""
+        return {ADAPTER: self.adapter.save} if self.keep_beside else {}
+
+    def to_save(self, model):
+        """See Fitter.to_save."""
+        return self._base if self.keep_beside else model
 
     def matrices(self, model):
         """The names of the matrices that the part covers."""
-        first, last = (0, model.config.n_layers - 1) if self.part.first is None else (self.part.first, self.part.last)
+        numbers = self.part.numbers or range(model.config.n_layers)
         roles = ROLES.get(self.part.kind, ROLES["attention"] + ROLES["feed-forward"])
-        return [f"blocks.{i}.{role}" for i in range(first, last + 1) for role in roles]
+        return [f"blocks.{i}.{role}" for i in numbers for role in roles]
 
     def check(self, model):
         """See Fitter.check; the rank must fit the matrices."""
@@ -96,6 +105,7 @@ class _Lora(Fitter):
 
     def _outcome(self, model, factors, solver, rcond, details):
         self.adapter = Adapter(factors)
+        self._base = copy_of(model) if self.keep_beside else None
         self.adapter.merge(model)
         full = sum(model.parameters[name].array.size for name in factors)
         details = {"rank": self.rank, "values_of_the_matrices": full, **details}
@@ -106,12 +116,13 @@ class LoraFromTeacher(_Lora):
     """lora-svd and lora-activation: the correction that takes each matrix to what the teacher's does, cut to rank r.
 
     teacher: a run, a checkpoint or a TransformerLM of the same shape; rank; lambda_reg: of the full correction, a row;
-    max_rows: training tokens read. After `fit`, `adapter` holds the factors.
+    max_rows: training tokens read. After `fit`, `adapter` holds the factors, which are merged into the model. keep_beside: save
+    them as adapter.safetensors beside the weights as they were; loading the checkpoint merges them.
     """
 
-    def __init__(self, part, name="lora-activation", teacher=None, rank=8, lambda_reg=1e-6, max_rows=40_000):
+    def __init__(self, part, name="lora-activation", teacher=None, rank=8, lambda_reg=1e-6, max_rows=40_000, keep_beside=False):
         self.name = name
-        super().__init__(part, rank)
+        super().__init__(part, rank, keep_beside)
         if teacher is None:
             raise UsageError(f"{name} corrects towards a teacher: --teacher RUN (lora-gradient needs none)")
         self.teacher, self.lambda_reg, self.max_rows = teacher, lambda_reg, max_rows
@@ -173,9 +184,14 @@ class LoraFromGradient(_Lora):
 
     name = "lora-gradient"
 
-    def __init__(self, part, rank=8, max_rows=40_000):
-        super().__init__(part, rank)
+    def __init__(self, part, rank=8, max_rows=40_000, keep_beside=False):
+        super().__init__(part, rank, keep_beside)
         self.max_rows = max_rows
+
+    def check(self, model):
+        """See Fitter.check."""
+        super().check(model)
+        refuse_counts(model, self.name)
 
     def _fit(self, model, data, progress):
         from ..closed_form.transformer import lora_from_residual_svd

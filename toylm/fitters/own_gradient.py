@@ -12,7 +12,7 @@ which L-BFGS runs on the cross-entropy of a fixed piece of text; the stream that
 
 import numpy as np
 
-from .fitter import Outcome
+from .fitter import Outcome, refuse_counts
 from .streams import Stream, batches_of
 
 FLOOR = 1e-3  # eigenvalues below this share of the mean one count as that much
@@ -108,6 +108,7 @@ def fit_own_gradient(model, data, names, first, iterations, max_rows, progress=N
     """Fit the matrices `names` of block `first` and later ones to the model's own cross-entropy: an Outcome."""
     from scipy.optimize import minimize
 
+    refuse_counts(model, "targets 'gradient'")
     loss = TailLoss(model, batches_of(data, max_rows), names, first)
     factors, before, gradients = loss.factors()
     coordinates = _Coordinates(factors)

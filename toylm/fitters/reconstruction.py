@@ -79,7 +79,7 @@ def refit_hidden(student, teacher, lambda_reg):
 def names_to_reset(model, part, matrices):
     """The matrices that a fit of `part` solves for: w_o, w_ff2, and w_ff1 where `matrices` is "all"."""
     names = []
-    for i in range(part.first, part.last + 1):
+    for i in part.numbers:
         if part.kind != "feed-forward":
             names.append(f"blocks.{i}.w_o")
         if part.kind != "attention":
@@ -159,14 +159,14 @@ class ReconstructionFitter(Fitter):
     def _range(self, model):
         from .parts import Part
 
-        return Part("blocks", 0, model.config.n_layers - 1) if self.part.kind == "all" else self.part
+        return Part("blocks", tuple(range(model.config.n_layers))) if self.part.kind == "all" else self.part
 
     def _fit(self, model, data, progress):
         if self.targets == "gradient":
             from .own_gradient import fit_own_gradient
 
             names = names_to_reset(model, self._range(model), self.matrices)
-            return fit_own_gradient(model, data, names, self._range(model).first, self.iterations, self.max_rows, progress)
+            return fit_own_gradient(model, data, names, self._range(model).numbers[0], self.iterations, self.max_rows, progress)
         teacher = self.teacher
         if teacher is None:
             teacher = self._original
@@ -176,10 +176,10 @@ class ReconstructionFitter(Fitter):
 
     def _imitate(self, model, teacher, data, progress):
         part = self._range(model)
-        if part.last >= teacher.config.n_layers:
+        if part.numbers[-1] >= teacher.config.n_layers:
             raise UsageError(f"part {self.part}: the teacher has blocks 0 to {teacher.config.n_layers - 1} only")
         batches = batches_of(data, self.max_rows)
-        student, teaching = Stream(model, batches).advance(part.first), Stream(teacher, batches).advance(part.first)
+        student, teaching = Stream(model, batches), Stream(teacher, batches)
         changed, found, r2 = [], [], {}
 
         def note(name, solution):
@@ -189,9 +189,11 @@ class ReconstructionFitter(Fitter):
             if model.config.biases:
                 changed.append(name.replace(".w_", ".b_"))
             if progress:
-                progress(student.at - part.first + 1, part.count, f"solving {name}")
+                progress(part.numbers.index(student.at) + 1, len(part.numbers), f"solving {name}")
 
-        for i in range(part.first, part.last + 1):
+        for i in part.numbers:
+            student.advance(i)
+            teaching.advance(i)
             if part.kind != "feed-forward":
                 note(f"blocks.{i}.w_o", refit_attention(student, teaching, self.lambda_reg))
             if part.kind != "attention":
@@ -200,9 +202,6 @@ class ReconstructionFitter(Fitter):
                         raise UsageError("w_ff1 is solved from a teacher of the same feed-forward; leave --matrices out")
                     note(f"blocks.{i}.w_ff1", refit_hidden(student, teaching, self.lambda_reg))
                 note(f"blocks.{i}.w_ff2", refit_feed_forward(student, teaching, self.lambda_reg))
-            if i < part.last:
-                student.advance()
-                teaching.advance()
         rows = sum(int(student.counted(b).sum()) for b in range(len(student)))
         worst = min(found, key=lambda solution: solution.rcond)
         details = {"targets": "teacher", "rows": rows, "lambda_reg": self.lambda_reg, "r2": r2}

@@ -24,6 +24,7 @@ def rebuilt(model, names=None, **changes):
         source = name if names is None else names(name)
         if source in model.parameters and model.parameters[source].shape == mat.shape:
             mat.array[:] = model.parameters[source].array
+    new.counts = model.counts
     return new
 
 
@@ -36,19 +37,19 @@ def untie(model):
     return become(model, new)
 
 
-def drop_blocks(model, first, last):
-    """Take blocks `first` to `last` out of `model`; the others move up. Raises UsageError where none would be left."""
-    count = last - first + 1
-    if count >= model.config.n_layers:
-        raise UsageError(f"blocks {first} to {last} are all {model.config.n_layers} blocks of the model: one must stay")
+def drop_blocks(model, numbers):
+    """Take the blocks `numbers` out of `model`; the others move up. Raises UsageError where none would be left."""
+    kept = [i for i in range(model.config.n_layers) if i not in numbers]
+    if not kept:
+        raise UsageError(f"these are all {model.config.n_layers} blocks of the model: one must stay")
 
     def source(name):
         if not name.startswith("blocks."):
             return name
         _, index, role = name.split(".", 2)
-        return f"blocks.{int(index) + count if int(index) >= first else index}.{role}"
+        return f"blocks.{kept[int(index)]}.{role}"
 
-    return become(model, rebuilt(model, source, n_layers=model.config.n_layers - count))
+    return become(model, rebuilt(model, source, n_layers=len(kept)))
 
 
 def copy_of(model):
