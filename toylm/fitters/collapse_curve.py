@@ -49,7 +49,7 @@ def run(args):
     if args.json:
         print(json.dumps(found, ensure_ascii=False))
         return 0
-    print(f"the whole model: {found['layers']} blocks, held-out {found['loss']:.4f} nats/token, perplexity {found['perplexity']:.2f}")
+    print(f"whole        {found['layers']} blocks, held-out {found['loss']:.4f} nats/token, perplexity {found['perplexity']:.2f}")
     for row in found["rows"]:
         print(f"\nwithout block {', '.join(map(str, row['removed']))}")
         for way in row["ways"]:
@@ -87,7 +87,7 @@ def measure(model, data, count, max_rows=40_000, progress=None):
         if progress:
             progress(done, total, what)
 
-    for n in range(count):
+    for _ in range(count):
         losses = {}
         for i in range(layers):
             if i not in removed:

@@ -15,6 +15,7 @@ import numpy as np
 from .fitter import Outcome, refuse_counts
 from .streams import Stream, batches_of
 
+VALIDATION_TOKENS, PATIENCE = 6000, 2
 FLOOR = 1e-3  # eigenvalues below this share of the mean one count as that much
 
 
@@ -105,15 +106,21 @@ class _Coordinates:
 
 
 def fit_own_gradient(model, data, names, first, iterations, max_rows, progress=None):
-    """Fit the matrices `names` of block `first` and later ones to the model's own cross-entropy: an Outcome."""
+    """Fit the matrices `names` of block `first` and later ones to the model's own cross-entropy: an Outcome.
+
+    The steps of a small piece of text soon fit that text alone: the weights with the least loss on validation text are taken,
+    and two steps without a lower one end it.
+    """
     from scipy.optimize import minimize
 
     refuse_counts(model, "targets 'gradient'")
     loss = TailLoss(model, batches_of(data, max_rows), names, first)
-    factors, before, gradients = loss.factors()
+    factors, before, _ = loss.factors()
     coordinates = _Coordinates(factors)
     start = {name: model.parameters[name].array.astype(np.float64) for name in names}
-    curve = [before]
+    curve, validation = [before], [data.validation_loss(model, VALIDATION_TOKENS)]
+    size = sum(s.size for _, _, s in coordinates.parts.values())
+    best = np.zeros(size)
 
     def write(u):
         for name, change in coordinates.weights(u).items():
@@ -125,15 +132,21 @@ def fit_own_gradient(model, data, names, first, iterations, max_rows, progress=N
         return f, coordinates.gradient(gradients)
 
     def after(intermediate_result):
+        nonlocal best
         curve.append(float(intermediate_result.fun))
+        write(intermediate_result.x)
+        validation.append(data.validation_loss(model, VALIDATION_TOKENS))
         if progress:
             progress(min(len(curve) - 1, iterations), iterations, f"L-BFGS, loss {curve[-1]:.4f}")
+        if validation[-1] <= min(validation):
+            best = intermediate_result.x.copy()
+        elif len(validation) - 1 - int(np.argmin(validation)) >= PATIENCE:
+            raise StopIteration
 
-    size = sum(s.size for _, _, s in coordinates.parts.values())
-    found = minimize(value, np.zeros(size), jac=True, method="L-BFGS-B", callback=after,
-                     options={"maxiter": iterations, "maxfun": 2 * iterations, "gtol": 1e-8, "ftol": 1e-9})  # fmt: skip
-    write(found.x)
+    minimize(value, np.zeros(size), jac=True, method="L-BFGS-B", callback=after,
+             options={"maxiter": iterations, "maxfun": 2 * iterations + 2, "gtol": 1e-8, "ftol": 1e-9})  # fmt: skip
+    write(best)
     model.gradients.zero_()
-    details = {"targets": "gradient", "rows": loss.counted, "iterations": int(found.nit), "passes": loss.passes,
-               "training_loss_curve": curve}  # fmt: skip
+    details = {"targets": "gradient", "rows": loss.counted, "iterations": len(curve) - 1, "passes": loss.passes,
+               "training_loss_curve": curve, "validation_curve": validation}  # fmt: skip
     return Outcome(tuple(names), "L-BFGS in Kronecker-factored coordinates", coordinates.rcond, details)
