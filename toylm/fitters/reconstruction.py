@@ -124,7 +124,7 @@ class ReconstructionFitter(Fitter):
     name = "ridge"
     kinds = ("attention", "feed-forward", "block", "blocks", "all")
 
-    def __init__(self, part, targets=None, teacher=None, reset=False, matrices="output", lambda_reg=1e-9, max_rows=40_000,
+    def __init__(self, part, targets=None, teacher=None, reset=False, matrices="output", lambda_reg=1e-9, max_rows=20_000,
                  iterations=12):  # fmt: skip
         super().__init__(part)
         for label, value, valid in (("targets", targets, (None, *TARGETS)), ("matrices", matrices, ("output", "all"))):
