@@ -8,9 +8,9 @@ import pytest
 from toylm.checkpoint import load_checkpoint
 from toylm.cli import run_verb
 
-SMALL = ["--vocab-size", "300", "--held-out", "0.2", "--d-model", "16", "--n-heads", "2", "--n-layers", "2", "--context-length", "16",
-         "--batch-size", "8", "--learning-rate", "0.01", "--log-every", "4", "--eval-every", "8", "--save-every", "4",
-         "--sample-every", "none", "--threads", "1", "--quiet"]  # fmt: skip
+SMALL = ["--vocab-size", "300", "--held-out", "0.2", "--d-model", "16", "--n-heads", "2", "--n-layers", "2",
+         "--context-length", "16", "--batch-size", "8", "--learning-rate", "0.01", "--log-every", "4", "--eval-every", "8",
+         "--save-every", "4", "--sample-every", "none", "--threads", "1", "--quiet"]  # fmt: skip
 
 
 def train(stories, out, *flags, status=0):
