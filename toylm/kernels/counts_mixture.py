@@ -1,8 +1,8 @@
 """The mixture that counts predict with, over rows of tokens: p = sum_k weight_k(bucket) · p_k.
 
 Components: the back-off distribution of every view of the history (toylm.kernels.backoff), then the induction distribution
-(toylm.kernels.induction). The bucket is (longest suffix matched inside the window, depth of the first view's context), and
-where nothing matched the induction component has weight 0. Rows are independent: nothing is carried from one to the next.
+(toylm.kernels.induction). The bucket is (longest suffix matched inside the window, depth of each view's context); where
+nothing matched the induction component has weight 0. Rows are independent: nothing is carried from one to the next.
 """
 
 import numpy as np
@@ -19,24 +19,28 @@ SMALLEST = 1e-37  # still a normal float32
 
 
 @jit
-def bucket_of(longest, depth, depths):
-    """The row of the mixture's weights for a longest match and a depth of the first view's context, 0..depths - 1."""
-    return longest * depths + depth
+def find_chains(tables, part, contexts, longest, chains, depths):
+    """The chain of contexts of every view, from the sets of counts `part`, `part` + 1 ...; returns the bucket.
+
+    The bucket numbers (longest match, depth of view 0, depth of view 1 ...), each depth below m + 1.
+    """
+    bucket = np.int64(longest)
+    for view in range(contexts.shape[0]):
+        depths[view] = find_chain(tables, tables.roots[part + view], contexts[view], chains[view])
+        bucket = bucket * (contexts.shape[1] + 1) + depths[view]
+    return bucket
 
 
 @jit
-def _mixed(tables, part, contexts, weights, chain, tokens, t, window, matches, length_weights, distance_weights, sources,
-           source_weights, p):  # fmt: skip
+def _mixed(tables, part, contexts, weights, chains, depths, tokens, t, window, matches, length_weights, distance_weights,
+           sources, source_weights, p):  # fmt: skip
     """p (V,) = the mixture at position t of a row; `part`: the first of the sets of counts, one a view."""
-    views, m = contexts.shape
+    views = contexts.shape[0]
     found, total, longest = collect_sources(t, window, matches, length_weights, distance_weights, sources, source_weights)
+    mix = weights[find_chains(tables, part, contexts, longest, chains, depths)]
     p[:] = 0.0
-    depth = find_chain(tables, tables.roots[part], contexts[0], chain)
-    mix = weights[bucket_of(longest, depth, m + 1)]
-    add_distribution(tables, part, chain, depth, mix[0], p)
-    for view in range(1, views):
-        depth = find_chain(tables, tables.roots[part + view], contexts[view], chain)
-        add_distribution(tables, part + view, chain, depth, mix[view], p)
+    for view in range(views):
+        add_distribution(tables, part + view, chains[view], depths[view], mix[view], p)
     if found:
         factor = mix[views] / total
         for i in range(found):
@@ -78,7 +82,8 @@ def mixture_log_probabilities(tables, tokens, contexts, parts, first, window, we
     V = out.shape[1]
     for thread in prange(threads):
         start, stop = rows_of(B, threads, thread)
-        chain = np.empty(contexts.shape[2] + 1, np.int64)
+        chains = np.empty((contexts.shape[1], contexts.shape[2] + 1), np.int64)
+        depths = np.empty(contexts.shape[1], np.int64)
         matches = np.empty(T + 1, np.int32)
         sources, source_weights = np.empty(T + 1, np.int64), np.empty(T + 1)
         p, p32 = np.empty(V), np.empty(V, np.float32)
@@ -88,8 +93,8 @@ def mixture_log_probabilities(tables, tokens, contexts, parts, first, window, we
                 extend_matches(tokens[b], t, window, length_weights.shape[0] - 1, matches)
                 if t < first:
                     continue
-                _mixed(tables, parts[b], contexts[b * T + t], weights, chain, tokens[b], t, window, matches, length_weights,
-                       distance_weights, sources, source_weights, p)  # fmt: skip
+                _mixed(tables, parts[b], contexts[b * T + t], weights, chains, depths, tokens[b], t, window, matches,
+                       length_weights, distance_weights, sources, source_weights, p)  # fmt: skip
                 write_row(p, p32, out[b * (T - first) + t - first])
 
 
@@ -104,7 +109,7 @@ def component_probabilities(tables, tokens, targets, contexts, parts, first, win
     views, m = contexts.shape[1:]
     for thread in prange(threads):
         start, stop = rows_of(B, threads, thread)
-        chain = np.empty(m + 1, np.int64)
+        chains, depths = np.empty((views, m + 1), np.int64), np.empty(views, np.int64)
         matches = np.empty(T + 1, np.int32)
         sources, source_weights = np.empty(T + 1, np.int64), np.empty(T + 1)
         for b in range(start, stop):
@@ -121,11 +126,9 @@ def component_probabilities(tables, tokens, targets, contexts, parts, first, win
                 copies, total, longest = collect_sources(
                     t, window, matches, length_weights, distance_weights, sources, source_weights
                 )
+                buckets[i] = find_chains(tables, parts[b], contexts[b * T + t], longest, chains, depths)
                 for view in range(views):
-                    depth = find_chain(tables, tables.roots[parts[b] + view], contexts[b * T + t, view], chain)
-                    found[i, view] = token_probability(tables, parts[b] + view, chain, depth, target)
-                    if view == 0:
-                        buckets[i] = bucket_of(longest, depth, m + 1)
+                    found[i, view] = token_probability(tables, parts[b] + view, chains[view], depths[view], target)
                 copied = 0.0
                 for c in range(copies):
                     if tokens[b, sources[c]] == target:

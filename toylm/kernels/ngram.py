@@ -33,6 +33,67 @@ def history_contexts(tokens, end_id, contexts):
 
 
 @jit
+def _mixed(a, b):
+    """A 64-bit number made from two (the finaliser of splitmix64 over a · odd + b)."""
+    x = np.uint64(a) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(b) + np.uint64(1)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+@jit
+def _symbol(mixed):
+    return np.uint32(mixed >> np.uint64(32)) | np.uint32(1)  # never NOTHING
+
+
+@jit
+def word_contexts(tokens, end_id, words, near, contexts):
+    """contexts[b T + t] = the last `near` tokens; the begun word with what stands before it; the whole words before that.
+
+    tokens: (B, T) int64; words: (V,) int64, 0 for a token without letters, s > 0 where it goes on with a word, -s where it
+    begins one; contexts: (B T, near + 1 + whole words) uint32, 31 bits of a hash for what is no token. Nothing reaches before
+    the row's start or an end_id; a word cut off by the row's start is no word.
+    """
+    B, T = tokens.shape
+    whole = contexts.shape[1] - near - 1
+    before = np.zeros(whole, np.uint32)  # the whole words, nearest first
+    for b in range(B):
+        word, between = np.uint64(0), np.uint64(0)  # hashes of the begun word and of what stands before it
+        length = known = since = 0  # tokens of the begun word; whole words known; tokens since an end_id
+        cut = True  # nothing is known of what stands before the row
+        for t in range(T):
+            token = tokens[b, t]
+            kind = words[token]
+            since += 1
+            if kind <= 0 and length:  # the word has ended
+                if not cut:
+                    for k in range(whole - 1, 0, -1):
+                        before[k] = before[k - 1]
+                    if whole:
+                        before[0] = _symbol(word)
+                    known = min(known + 1, whole)
+                word, length, cut, between = np.uint64(0), 0, False, np.uint64(0)
+            if kind == 0:
+                between = _mixed(between, token + 1)
+                cut = False
+            else:
+                cut = cut and kind > 0
+                word = _mixed(word, abs(kind))
+                length += 1
+            if token == end_id:
+                word, between = np.uint64(0), np.uint64(1)
+                length, known, since, cut = 0, 0, 1, False
+            row = contexts[b * T + t]
+            row[:] = NOTHING
+            for j in range(min(near, since, t + 1)):
+                row[j] = tokens[b, t - j] + 1
+            if min(since, t + 1) >= near and not cut:
+                row[near] = _symbol(_mixed(_mixed(word, between), 1))
+                for k in range(known):
+                    row[near + 1 + k] = before[k]
+
+
+@jit
 def sort_rows(rows, order):
     """order (N,) int64 = the positions of `rows` (N, columns) uint32 in lexicographic order, equal rows in their own order.
 

@@ -13,7 +13,9 @@ SAMPLE_PROMPTS, SAMPLE_TOKENS = 3, 120
 def add_arguments(parser):
     """The arguments of this family."""
     group = parser.add_argument_group("a whole model of a text, counted")
-    group.add_argument("--order", metavar="N", type=int, help="tokens of the longest n-grams (default: 6; 8 for characters)")
+    group.add_argument("--order", metavar="N", type=int, help="tokens of the longest n-grams (default: 6; 7 for characters)")
+    group.add_argument("--near", metavar="N", type=int, help="tokens before the words in the view of words (default: 2; 3)")
+    group.add_argument("--no-words", action="store_true", help="no view of whole words, n-grams of tokens alone")
     group.add_argument("--tokenizer", metavar="TEXT", default="bpe", help="bpe, char, byte, word, or the path of a tokenizer.json")
     group.add_argument("--vocab-size", metavar="N", type=int, help="tokens in the vocabulary, at most")
     group.add_argument("--held-out", metavar="X", type=float, help="share kept for evaluation (default: the corpus's own, 0.05)")
@@ -45,6 +47,7 @@ def fit(args):
     from ...train.setup import prepare_text
     from ..model_command import check_out
     from .language_model import CountsLM, load_kernels
+    from .views import word_symbols
 
     set_threads(args.threads)
     if args.out:
@@ -65,8 +68,9 @@ def fit(args):
     compiled = compile_seconds()
     load_kernels()
     compiled, began = compile_seconds() - compiled, time.perf_counter()
+    words = None if args.no_words else word_symbols(prepared.tokenizer)
     model = CountsLM.fit(prepared.train.tokens, prepared.vocab_size, prepared.train.end_id, order=args.order,
-                         context_length=settings.context_length)  # fmt: skip
+                         context_length=settings.context_length, words=words, near=args.near)  # fmt: skip
     seconds = time.perf_counter() - began
     report, streaming = _report(args, model, prepared, seconds)
     _print(args, report, streaming, compiled)
@@ -194,10 +198,7 @@ def change(args):
     checkpoint = load_checkpoint(args.source, threads=args.threads)
     model, tokenizer, path = checkpoint.model, checkpoint.tokenizer, checkpoint.path
     if not isinstance(model, CountsLM):
-        raise UsageError(
-            f"{path} keeps neither counts nor moments: documents are added to and removed from what --with counts has fitted, or "
-            f"--part head --with ridge --by-document"
-        )
+        raise UsageError(f"{path} is no counts model: documents are added to and removed from what `--with counts` has fitted")
     if tokenizer is None:
         raise UsageError(f"{path} has no tokenizer.json: documents can be added from Python with token ids, not from text")
     load_kernels()
@@ -225,11 +226,11 @@ def change(args):
     else:
         model.save(path, tokenizer)
     if args.json:
-        print(json.dumps({"checkpoint": str(path), "documents": done, "tokens": model.ngrams.total}, ensure_ascii=False))
+        print(json.dumps({"checkpoint": str(path), "documents": done, "tokens": model.n_tokens}, ensure_ascii=False))
         return 0
     for row in done:
         word = "added" if row["action"] == "add" else "removed"
         print(f"{word:<13}{row['file']}: {row['tokens']:,} tokens in {row['seconds'] * 1000:.0f} ms")
-    print(f"counts       {model.ngrams.total:,} tokens, {model.n_parameters:,} n-grams")
+    print(f"counts       {model.n_tokens:,} tokens, {model.n_parameters:,} n-grams")
     print(f"saved        {path}")
     return 0

@@ -5,15 +5,18 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class CountsConfig:
-    """What a CountsLM is. order: of its n-grams; end_id: what closes a document; context_length: of its windows."""
+    """What a CountsLM is. order: of its n-grams; end_id: what closes a document; context_length: of its windows; near: the
+    tokens that come before the words in the contexts of words (toylm.fitters.counts.views).
+    """
 
     vocab_size: int
     order: int
     end_id: int
     context_length: int = 256
+    near: int = 3
 
     def __post_init__(self):
-        for name, least in (("vocab_size", 1), ("order", 1), ("end_id", 0), ("context_length", 1)):
+        for name, least in (("vocab_size", 1), ("order", 1), ("end_id", 0), ("context_length", 1), ("near", 0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not hasattr(value, "__index__"):
                 raise TypeError(f"{name} must be a whole number, not {value!r}")

@@ -1,9 +1,10 @@
 """A CountsLM as tensors and a JSON-able dictionary: what its checkpoint holds, or any other file it is kept in.
 
-    ngrams (n, order)      the distinct n-grams as context symbols, nearest first, and the token; uint16 where that suffices
-    counts (n,)            how often each occurs
-    weights, length_weights                the mixture
-    documents (d, 16), document_counts     fingerprints of the documents, so that only what was counted can be removed
+    VIEW.ngrams (n, m + 1)     a view's distinct n-grams: context symbols, nearest first, and the token; uint16 where that suffices
+    VIEW.counts (n,)           how often each occurs
+    words (V,)                 what each token is of a word; empty without a view of words
+    weights, length_weights    the mixture
+    documents, document_counts fingerprints of the documents, so that only what was counted can be removed
 """
 
 import numpy as np
@@ -11,16 +12,18 @@ import numpy as np
 from ...errors import CheckpointError
 from .config import CountsConfig
 
-NAMES = ("ngrams", "counts", "weights", "length_weights", "documents", "document_counts")
+VIEWS = ("history", "words")
+NAMES = ("words", "weights", "length_weights", "documents", "document_counts")
 
 
 def to_tensors(model):
     """Name -> array."""
-    rows = model.ngrams.rows
-    keys = sorted(model.documents)
-    return {
-        "ngrams": rows.astype(np.uint16) if rows.max() < 1 << 16 else rows,
-        "counts": model.ngrams.counts,
+    keys, tensors = sorted(model.documents), {}
+    for view, ngrams in zip(VIEWS, model.ngrams):
+        rows = ngrams.rows
+        tensors |= {f"{view}.ngrams": rows.astype(np.uint16) if rows.max() < 1 << 16 else rows, f"{view}.counts": ngrams.counts}
+    return tensors | {
+        "words": model.words,
         "weights": model.weights,
         "length_weights": model.length_weights,
         "documents": np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 16),
@@ -36,20 +39,28 @@ def to_fields(model):
 def from_tensors(fields, tensors, where="the checkpoint"):
     """The CountsLM of `to_fields` and `to_tensors`. Raises CheckpointError where they do not belong together."""
     from .kneser_ney import NgramCounts
-    from .language_model import CountsLM, component_count
+    from .language_model import CountsLM
+    from .views import view_lengths
 
     config = config_of(fields)
-    missing = [name for name in NAMES if name not in tensors]
-    if missing:
-        raise CheckpointError(f"{where} lacks the tensor {missing[0]!r}: it holds no counts model")
-    rows, counts = tensors["ngrams"].astype(np.uint32), tensors["counts"].astype(np.int64)
+    views = [view for view in VIEWS if f"{view}.ngrams" in tensors]
+    missing = [name for name in (*NAMES, *(f"{view}.counts" for view in views)) if name not in tensors]
+    if missing or not views:
+        raise CheckpointError(f"{where} lacks the tensor {(missing or ['history.ngrams'])[0]!r}: it holds no counts model")
+    words = tensors["words"].astype(np.int64)
+    ngrams = [NgramCounts(tensors[f"{v}.ngrams"].astype(np.uint32), tensors[f"{v}.counts"].astype(np.int64)) for v in views]
     weights, length_weights = tensors["weights"].astype(np.float64), tensors["length_weights"].astype(np.float64)
-    shape = (len(length_weights) * config.order, component_count(config))
-    fits = rows.ndim == 2 and rows.shape == (len(counts), config.order) and len(rows) and weights.shape == shape
-    if not fits or (counts < 1).any() or rows[:, -1].max() >= config.vocab_size or not np.isfinite(weights).all():
+    lengths = view_lengths(config, len(words) > 0)
+    buckets = len(length_weights) * (max(lengths) + 1) ** len(lengths)
+    fits = weights.shape == (buckets, len(lengths) + 1) and np.isfinite(weights).all() and len(ngrams) == len(lengths)
+    fits = fits and words.shape in ((0,), (config.vocab_size,))
+    for view, length in zip(ngrams, lengths):
+        fits = fits and view.rows.ndim == 2 and view.rows.shape == (len(view.counts), length + 1) and len(view.rows) > 0
+        fits = fits and (view.counts > 0).all() and view.rows[:, -1].max() < config.vocab_size
+    if not fits:
         raise CheckpointError(f"{where} is damaged: its n-grams, counts and weights do not fit its configuration")
     documents = {key.tobytes(): int(n) for key, n in zip(tensors["documents"], tensors["document_counts"])}
-    return CountsLM(config, NgramCounts(rows, counts), weights, length_weights, documents, fitting=fields.get("fitting"))
+    return CountsLM(config, ngrams, weights, length_weights, documents, words, fields.get("fitting"))
 
 
 def config_of(fields):

@@ -91,7 +91,7 @@ class BackoffTables(NamedTuple):
     gammas: np.ndarray  # (C,) float64
     tokens: np.ndarray  # (E,) uint32: continuations, ascending in each context
     counts: np.ndarray  # (E,) int32
-    discounts: np.ndarray  # (sets, m + 1, 4) float64
+    discounts: np.ndarray  # (sets, m + 1, 4) float64, m the longest set's
     shortest: np.ndarray  # (sets, V) float64: the distribution after the empty context
 
     @property
@@ -112,7 +112,8 @@ def discounts_of(found):
 
 
 def build_tables(sets, vocab_size):
-    """BackoffTables of a list of NgramCounts of the same order. Raises ValueError for one without tokens."""
+    """BackoffTables of a list of NgramCounts, of any orders. Raises ValueError for one without tokens."""
+    most = max(counts.order for counts in sets)
     built = [_build(counts, vocab_size) for counts in sets]
     parts, contexts, entries, roots = [], 0, 0, []
     for levels, _, _ in built:
@@ -129,7 +130,8 @@ def build_tables(sets, vocab_size):
         np.array(roots, np.int64), symbols,
         np.append(child_starts, contexts).astype(np.int32), np.append(entry_starts, entries).astype(np.int32),
         scales, gammas, tokens, counts.astype(np.int32),
-        np.array([discounts for _, discounts, _ in built]), np.array([shortest for _, _, shortest in built]),
+        np.array([np.pad(discounts, ((0, most - len(discounts)), (0, 0))) for _, discounts, _ in built]),
+        np.array([shortest for _, _, shortest in built]),
     )  # fmt: skip
 
 

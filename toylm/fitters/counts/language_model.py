@@ -2,19 +2,20 @@
 
 import hashlib
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from ...kernels import ngram
 from ...kernels.counts_mixture import component_probabilities, mixture_log_probabilities
 from .config import CountsConfig
 from .kneser_ney import SortedRows, build_tables
-from .mixture import fit_nested_weights
+from .mixture import fit_nested_weights, fit_weights
+from .views import contexts_of, view_lengths
 
 VALIDATION = 0.05  # the last share of the training text, for the mixing weights
 MATCH_CAP = 12  # longer common suffixes count as this long
 BASES = (1.5, 2.0, 3.0, 4.0, 6.0, 10.0)  # of the copies' weights b^l, the likeliest of which is taken
-CHUNK_ROWS = 1 << 15  # rows of a stream computed at once
+WARM_UP = 100  # tokens before a part of a stream, so that its words are known
 COPY_PRIOR = 0.1  # weight of a copy before any text has been seen
 
 
@@ -22,93 +23,103 @@ class CountsLM:
     """A counted language model; make one with `CountsLM.fit`.
 
     tokens are int arrays (B, T) or (T,); every row is a window of its own that begins with no context, as for TransformerLM.
-    Raises ValueError for ids out of range. Attributes: `config`; `ngrams`, the counts; `weights` (buckets, components), of the
-    mixture; `fitting`, what was measured while fitting.
+    Raises ValueError for ids out of range. Attributes: `config`; `ngrams`, the NgramCounts of every view; `words`, see
+    toylm.fitters.counts.views; `weights` (buckets, components), of the mixture; `fitting`, what was measured while fitting.
     """
 
-    def __init__(self, config, ngrams, weights, length_weights, documents, fold_starts=(), fold_ngrams=(), fitting=None):
+    def __init__(self, config, ngrams, weights, length_weights, documents, words=None, fitting=None):
         self.config, self.ngrams, self.weights = config, ngrams, weights
         self.length_weights, self.documents, self.fitting = length_weights, documents, fitting or {}
-        self.fold_starts = np.asarray(fold_starts, np.int64)
-        self._fold_ngrams = list(fold_ngrams)
+        self.words = np.zeros(0, np.int64) if words is None else words
+        self.fold_starts, self._fold_ngrams = np.zeros(0, np.int64), []  # of each fold, every view's
         self._tables = None
 
     # -- fitting -------------------------------------------------------------------------------------------------------
 
     @classmethod
-    def fit(cls, tokens, vocab_size, end_id, order=None, folds=0, context_length=256, progress=None):
+    def fit(cls, tokens, vocab_size, end_id, order=None, folds=0, context_length=256, words=None, near=None, progress=None):
         """Count `tokens`, a 1-D array of ids whose documents are closed by end_id, and mix.
 
-        order: of the n-grams (default 6, or 8 where the vocabulary is below 300). folds: that many parts of the text can be
-        left out of the counts in `log_probabilities`. progress: called with a sentence at each stage. The weights are
-        fitted on the last 5 % of the text with the counts of the rest; then everything is counted. Raises ValueError for
-        an empty text and for ids out of range.
+        order: of the n-grams (default 6, or 7 where the vocabulary is below 300). folds: that many parts of the text can be
+        left out of the counts in `log_probabilities`. words: (V,) `word_symbols` of the tokenizer, for a second view of the
+        history; near: tokens before the words in it (default 2, or 3). progress: called with a sentence at each stage. The
+        weights are fitted on the last 5 % of the text with the counts of the rest; then everything is counted. Raises
+        ValueError for an empty text and for ids out of range.
         """
         tokens = _checked_ids(tokens, vocab_size)
         if not tokens.size:
             raise ValueError("the text has no tokens to count; give more text")
-        order = (8 if vocab_size < 300 else 6) if order is None else order
-        config = CountsConfig(vocab_size, order, end_id, context_length)
+        small = vocab_size < 300  # characters or bytes
+        order, near = (7 if small else 6) if order is None else order, (3 if small else 2) if near is None else near
+        config = CountsConfig(vocab_size, order, end_id, context_length, near)
+        words = _checked_words(words, vocab_size)
         say = progress or (lambda sentence: None)
         say("sorting n-grams")
-        inputs = np.concatenate([[end_id], tokens[:-1]])
-        rows = SortedRows(_contexts(inputs[None], end_id, config.order)[:, 0], tokens)
+        contexts = contexts_of(np.append(end_id, tokens[:-1])[None], config, words)
+        views = [contexts[:, i, :length] for i, length in enumerate(view_lengths(config, len(words) > 0))]
+        rows = _in_threads(lambda view: SortedRows(view, tokens), views)
         say("fitting the mixture")
         cut = _at_document_end(tokens, end_id, round(len(tokens) * (1 - VALIDATION)))
         fitting = {"validation_tokens": len(tokens) - cut}
-        model = cls(config, None, *_default_mixture(config), {})
+        model = cls(config, None, *_default_mixture(config, len(views)), {}, words)
         if 0 < cut < len(tokens):
             group = (np.arange(len(tokens)) >= cut).astype(np.int64)
-            model.ngrams = rows.counts(left_out=1, group=group)
-            fitting |= model._fit_mixture(tokens[cut - 1 :], tokens[cut:])
+            model.ngrams = _in_threads(lambda r: r.counts(left_out=1, group=group), rows)
+            fitting |= model._fit_mixture(tokens[cut - 1 : -1], tokens[cut:])
         say("counting")
-        model.ngrams, model.fitting, model._tables = rows.counts(), fitting, None
+        model.ngrams, model.fitting, model._tables = _in_threads(lambda r: r.counts(), rows), fitting, None
         model.documents = _fingerprints(tokens, end_id)
         if folds:
             model.fold_starts = _fold_starts(tokens, end_id, folds)
-            group = np.searchsorted(model.fold_starts, np.arange(len(tokens)), side="right") - 1
-            model._fold_ngrams = [rows.counts(left_out=f, group=group) for f in range(len(model.fold_starts))]
+            group = model.fold_of(np.arange(len(tokens)))
+            for fold in range(len(model.fold_starts)):
+                model._fold_ngrams.append(_in_threads(lambda r, f=fold: r.counts(left_out=f, group=group), rows))
         model._tables = model._build()
         return model
 
     def _fit_mixture(self, inputs, targets):
         """Choose the copies' weights and mix, on `targets` in cold windows. Returns the figures of it."""
+        windows, components = _windows(inputs, targets, self.config.context_length), self.weights.shape[1]
+        cap = len(self.length_weights) - 1
+        prior = np.full((cap + 1, components), (1 - COPY_PRIOR) / (components - 1))
+        prior[:, -1] = COPY_PRIOR
+        prior[0] = [1 / (components - 1)] * (components - 1) + [0]  # nothing matches: nothing to copy
+        found, buckets = self._components(*windows)
+        parents = np.arange(len(self.weights)) // (len(self.weights) // (cap + 1))  # by the longest match alone
         best = None
-        windows = _windows(inputs, targets, self.config.context_length)
-        m, cap = self.config.order - 1, len(self.length_weights) - 1
-        parents = np.arange((cap + 1) * (m + 1)) // (m + 1)
-        prior = np.where(np.arange(cap + 1)[:, None] > 0, [1 - COPY_PRIOR, COPY_PRIOR], [1.0, 0.0])
         for base in BASES:
             self.length_weights = _length_weights(base, cap)
             found, buckets = self._components(*windows)
-            weights = fit_nested_weights(found, buckets, parents, prior)
-            loss = -float(np.log((found * weights[buckets]).sum(axis=1)).mean())
+            coarse = fit_weights(found, parents[buckets], prior, 20.0)
+            loss = _loss(found, coarse[parents[buckets]])
             if best is None or loss < best[0]:
-                best = (loss, base, weights, -float(np.log(found[:, 0]).mean()))
-        self.length_weights, self.weights = _length_weights(best[1], cap), best[2]
-        return {"validation_loss": best[0], "validation_loss_without_copies": best[3], "copy_base": best[1]}
+                best = (loss, base, found)
+        self.length_weights, found = _length_weights(best[1], cap), best[2]
+        self.weights = fit_nested_weights(found, buckets, parents, prior)
+        alone = [float(-np.log(found[:, view]).mean()) for view in range(components - 1)]
+        return {"validation_loss": _loss(found, self.weights[buckets]), "validation_loss_of_views": alone, "copy_base": best[1]}
 
     def _components(self, tokens, targets, first=0, window=None):
         """(probability of each counted target under each component (N, K), its bucket (N,))."""
         tables, n = self.tables, len(tokens) * (tokens.shape[1] - first)
         found, buckets = np.empty((n, self.weights.shape[1])), np.empty(n, np.int64)
-        window = tokens.shape[1] if window is None else window
         component_probabilities(
-            tables, tokens.astype(np.int32), targets, _contexts(tokens, self.config.end_id, self.config.order),
-            np.zeros(len(tokens), np.int64), first, window, self.length_weights, np.ones(tokens.shape[1] + 1), found, buckets,
+            tables, tokens.astype(np.int32), targets, contexts_of(tokens, self.config, self.words),
+            np.zeros(len(tokens), np.int64), first, tokens.shape[1] if window is None else window, self.length_weights,
+            np.ones(tokens.shape[1] + 1), found, buckets,
         )  # fmt: skip
         kept = buckets >= 0
         return found[kept], buckets[kept]
 
     @property
     def tables(self):
-        """The BackoffTables of all counts, followed by those without each fold."""
+        """The BackoffTables of every view of all counts, followed by those without each fold."""
         if self._tables is None:
             self._tables = self._build()
         return self._tables
 
     def _build(self):
-        return build_tables([self.ngrams, *self._fold_ngrams], self.config.vocab_size)
+        return build_tables([view for counts in (self.ngrams, *self._fold_ngrams) for view in counts], self.config.vocab_size)
 
     # -- adding and removing documents -----------------------------------------------------------------------------------
 
@@ -118,7 +129,7 @@ class CountsLM:
         The mixing weights stay what they are; folds, which belong to the text that was fitted, are given up.
         """
         ids, counts = self._document(document)
-        ngrams = self.ngrams.plus(counts)
+        ngrams = [mine.plus(its) for mine, its in zip(self.ngrams, counts)]
         key = _fingerprint(ids)
         self.documents[key] = self.documents.get(key, 0) + 1
         self._replace(ngrams)
@@ -132,9 +143,9 @@ class CountsLM:
                 f"this document of {len(ids)} tokens is not in the counts: only a document that was fitted or added, with "
                 f"exactly these tokens, can be removed"
             )
-        if len(ids) == self.ngrams.total:
+        if len(ids) == self.n_tokens:
             raise ValueError("this is the only document in the counts: without it there would be nothing to predict from")
-        ngrams = self.ngrams.minus(counts)
+        ngrams = [mine.minus(its) for mine, its in zip(self.ngrams, counts)]
         self.documents[key] -= 1
         if not self.documents[key]:
             del self.documents[key]
@@ -149,8 +160,9 @@ class CountsLM:
             raise ValueError(f"the document holds the end-of-text token {c.end_id} inside: give one document at a time")
         if len(ids) == 1:
             raise ValueError("the document is empty; give one with at least one token")
-        contexts = _contexts(np.append(c.end_id, ids[:-1])[None], c.end_id, c.order)[:, 0]
-        return ids, SortedRows(contexts, ids).counts()
+        contexts = contexts_of(np.append(c.end_id, ids[:-1])[None], c, self.words)
+        lengths = view_lengths(c, len(self.words) > 0)
+        return ids, [SortedRows(contexts[:, i, :length], ids).counts() for i, length in enumerate(lengths)]
 
     def _replace(self, ngrams):
         self.ngrams, self._tables = ngrams, None
@@ -176,7 +188,7 @@ class CountsLM:
             folds = np.asarray(folds, np.int64)
             if folds.shape != (len(tokens),) or (folds < -1).any() or (folds >= len(self._fold_ngrams)).any():
                 raise ValueError(f"folds are one a row, from -1 to {len(self._fold_ngrams) - 1}, not {folds.tolist()[:8]}")
-            parts = folds + 1
+            parts = (folds + 1) * len(self.ngrams)
         return self._mixture(tokens, parts, out)
 
     def _mixture(self, tokens, parts, out=None, first=0, window=None, dtype=np.float32):
@@ -187,7 +199,7 @@ class CountsLM:
         elif out.shape != shape or out.dtype != np.float32:
             raise ValueError(f"out must be float32 of shape {shape}, not {out.dtype} {out.shape}")
         mixture_log_probabilities(
-            self.tables, tokens.astype(np.int32), _contexts(tokens, self.config.end_id, self.config.order), parts, first,
+            self.tables, tokens.astype(np.int32), contexts_of(tokens, self.config, self.words), parts, first,
             T if window is None else window, self.weights, self.length_weights, np.ones(T + 1), out,
         )  # fmt: skip
         return out
@@ -222,7 +234,7 @@ class CountsLM:
         """Nats of each of `tokens` (N,), a text read in one go: contexts carry over, copies come from the last `window` tokens."""
         tokens = _checked_ids(tokens, self.config.vocab_size)
         inputs = np.concatenate([[self.config.end_id], tokens[:-1]])
-        before, losses = window + MATCH_CAP + self.config.order, np.empty(len(tokens))
+        before, losses = window + MATCH_CAP + max(WARM_UP, self.config.order), np.empty(len(tokens))
         chunk = max(4096, window)
         for start in range(0, len(tokens), chunk):
             stop, warm = min(start + chunk, len(tokens)), max(0, start - before)
@@ -268,17 +280,22 @@ class CountsLM:
     # -- looking at it -------------------------------------------------------------------------------------------------
 
     @property
+    def n_tokens(self):
+        """Tokens counted."""
+        return self.ngrams[0].total
+
+    @property
     def n_parameters(self):
         """Counted n-grams of every length, and mixing weights: the numbers that predictions are made from."""
-        end = self.tables.roots[1] if len(self.tables.roots) > 1 else len(self.tables.symbols)
+        roots, sets = self.tables.roots, len(self.ngrams)
+        end = roots[sets] if len(roots) > sets else len(self.tables.symbols)
         return int(self.tables.entry_starts[end]) + self.weights.size + self.length_weights.size
 
     @property
     def nbytes(self):
         """Bytes of the tables that predictions read, without those of folds."""
-        return build_tables([self.ngrams], self.config.vocab_size).nbytes + self.weights.nbytes if self._fold_ngrams else (
-            self.tables.nbytes + self.weights.nbytes
-        )
+        tables = build_tables(self.ngrams, self.config.vocab_size) if self._fold_ngrams else self.tables
+        return tables.nbytes + self.weights.nbytes + self.words.nbytes
 
     def save(self, directory, tokenizer=None):
         """Write a checkpoint directory (toylm.checkpoint.save_checkpoint); folds are not kept."""
@@ -294,20 +311,16 @@ class CountsLM:
 
     def __repr__(self):
         c = self.config
-        return f"CountsLM(order {c.order}, {self.n_parameters:,} n-grams, vocabulary {c.vocab_size}, window {c.context_length})"
+        views = f"{len(self.ngrams)} views, {self.n_parameters:,} n-grams"
+        return f"CountsLM(order {c.order}, {views}, vocabulary {c.vocab_size}, window {c.context_length})"
 
 
 def load_kernels():
     """Compile the kernels, or load them from the disk, so that what follows can be timed."""
-    model = CountsLM.fit(np.tile([1, 2, 0], 40), 3, 0, order=2, folds=2, context_length=16)
+    model = CountsLM.fit(np.tile([1, 2, 0], 40), 3, 0, order=2, folds=2, context_length=16, words=np.array([0, 1, -1]))
     model.add([2, 1])
     model.remove([2, 1])
     model.log_probabilities([0, 1])
-
-
-def component_count(config):
-    """Components of the mixture: the n-grams, and copies."""
-    return 2
 
 
 # -- pieces ------------------------------------------------------------------------------------------------------------------
@@ -327,11 +340,24 @@ def _checked_ids(tokens, vocab_size):
     return np.ascontiguousarray(array, np.int64)
 
 
-def _contexts(tokens, end_id, order):
-    """(B T, 1, order - 1) uint32 context symbols of every position."""
-    contexts = np.empty((tokens.size, order - 1), np.uint32)
-    ngram.history_contexts(np.ascontiguousarray(tokens), end_id, contexts)
-    return contexts[:, None]
+def _checked_words(words, vocab_size):
+    words = np.zeros(0, np.int64) if words is None else np.asarray(words, np.int64)
+    if words.size and words.shape != (vocab_size,):
+        raise ValueError(f"words has shape {words.shape}; it is one number a token, ({vocab_size},)")
+    return words if words.any() else np.zeros(0, np.int64)
+
+
+def _in_threads(function, arguments):
+    """[function(a) for a in arguments], at once: the kernels release Python's lock."""
+    if len(arguments) == 1:
+        return [function(arguments[0])]
+    with ThreadPoolExecutor(len(arguments)) as pool:
+        return list(pool.map(function, arguments))
+
+
+def _loss(probabilities, weights):
+    """Mean nats of the mixture; probabilities, weights: (N, K)."""
+    return float(-np.log((probabilities * weights).sum(axis=1)).mean())
 
 
 def _windows(inputs, targets, length):
@@ -349,10 +375,12 @@ def _length_weights(base, cap):
     return weights
 
 
-def _default_mixture(config):
+def _default_mixture(config, views):
     """(weights, length weights) before anything is known: copies get a tenth where there is a match."""
-    weights = np.tile([1 - COPY_PRIOR, COPY_PRIOR], ((MATCH_CAP + 1) * config.order, 1))
-    weights[: config.order] = [1.0, 0.0]
+    depths = (max(view_lengths(config, views > 1)) + 1) ** views
+    weights = np.full(((MATCH_CAP + 1) * depths, views + 1), (1 - COPY_PRIOR) / views)
+    weights[:, -1] = COPY_PRIOR
+    weights[:depths] = [1 / views] * views + [0]
     return weights, _length_weights(4.0, MATCH_CAP)
 
 

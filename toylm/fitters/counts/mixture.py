@@ -6,6 +6,8 @@ parent's weights by a Dirichlet prior, whose log density is then part of what ri
 
 import numpy as np
 
+from ...kernels.em import expected_counts
+
 SMALLEST = 1e-300
 
 
@@ -26,23 +28,17 @@ def fit_weights(probabilities, buckets, prior, strength=0.0, tolerance=1e-5, max
     strength: how many tokens the prior counts for. A component whose prior is 0 keeps weight 0. Ends when a step raises the
     objective by less than `tolerance` a token, or after `max_steps`. history: a list that gets the objective of every step.
     """
-    n_buckets, components = prior.shape
-    weights = prior.copy()
-    tokens = np.bincount(buckets, minlength=n_buckets)[:, None]
+    weights, expected = prior.copy(), np.empty(prior.shape)
+    tokens = np.bincount(buckets, minlength=len(prior))[:, None] + strength
     previous = -np.inf
     for _ in range(max_steps):
-        joint = probabilities * weights[buckets]
-        total = joint.sum(axis=1)
-        objective = float(np.log(np.maximum(total, SMALLEST)).sum()) + log_prior(weights, prior, strength)
+        objective = expected_counts(probabilities, buckets, weights, expected) + log_prior(weights, prior, strength)
         if history is not None:
             history.append(objective)
         if objective - previous < tolerance * max(1, len(buckets)):
             break
         previous = objective
-        joint /= np.maximum(total, SMALLEST)[:, None]
-        expected = np.stack([np.bincount(buckets, joint[:, k], n_buckets) for k in range(components)], axis=1)
-        seen = tokens + strength
-        weights = np.where(seen > 0, (expected + strength * prior) / np.maximum(seen, SMALLEST), weights)
+        weights = np.where(tokens > 0, (expected + strength * prior) / np.maximum(tokens, SMALLEST), weights)
         weights /= weights.sum(axis=1, keepdims=True)
     return weights
 
