@@ -24,6 +24,7 @@ from .interop.safetensors_files import INDEX, WEIGHTS, SafetensorsFile, WeightFi
 from .interop.tensors import check_names, fill, to_tensors
 
 STEP_NAME = re.compile(r"step-(\d+)")
+ADAPTER = "adapter.safetensors"  # low-rank corrections kept beside the weights: loading merges them
 POINTERS = ("latest", "best")  # small text files in a run folder that name one of its checkpoints
 
 
@@ -46,12 +47,13 @@ class Checkpoint(NamedTuple):
 # -- saving ----------------------------------------------------------------------------------------------------------------
 
 
-def save_checkpoint(directory, model, tokenizer=None, training=None, dtype=None):
+def save_checkpoint(directory, model, tokenizer=None, training=None, dtype=None, beside=None):
     """Write a checkpoint directory atomically and return its path; an earlier checkpoint of that name is replaced.
 
     `tokenizer` is a toylm.data.Tokenizer; `training` a TrainingState; `dtype` of the tensors: None for the model's, else
-    "float32", "float16", "bfloat16" or "float64". Raises ValueError if `directory` holds
-    something that is not a checkpoint, OSError (a full disk, no permission) with nothing half-written left behind.
+    "float32", "float16", "bfloat16" or "float64"; `beside`: further files, name -> a callable that writes it to a path (what
+    a fitter keeps, see toylm.fitters). Raises ValueError if `directory` holds something that is not a checkpoint, OSError (a
+    full disk, no permission) with nothing half-written left behind.
     """
     directory = Path(directory)
     replaces = directory.exists()
@@ -63,6 +65,8 @@ def save_checkpoint(directory, model, tokenizer=None, training=None, dtype=None)
     try:
         partial.mkdir()
         _write_files(partial, model, tokenizer, training, dtype)
+        for name, write in (beside or {}).items():
+            write(partial / name)
         for file in partial.iterdir():
             _sync_file(file)
         sync_directory(partial)
@@ -234,6 +238,10 @@ def load_checkpoint(path, precision="float32", threads=None, training=False, pre
         return Checkpoint(_load_counted(path), tokenizer, None, path)
     model = TransformerLM(config, seed=0, precision=precision, threads=threads)
     _load_weights(path, model)
+    if (path / ADAPTER).is_file():
+        from .fitters.lora import Adapter
+
+        Adapter.load(path / ADAPTER).merge(model)
     return Checkpoint(model, tokenizer, _load_training(path, model.parameters) if training else None, path)
 
 

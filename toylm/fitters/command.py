@@ -3,7 +3,9 @@
   toylm fit RUN --part head --with cross-entropy --out runs/polished
   toylm fit RUN --part attention:3 --with ridge --reset       how much of a lost matrix a refit brings back
   toylm fit RUN --part blocks:4-5 --with collapse             two blocks taken out, what they did put into the one before
+  toylm fit RUN --with collapse --curve 3                     what taking out blocks costs, as a table and a picture
   toylm fit RUN --part all --with lora-gradient --rank 8
+  toylm fit RUN --add story.txt                               learn one story more: a ridge head, or counts
 
 RUN is a run folder or a checkpoint folder; the text is the run's own (or --data). Every fit is measured on held-out text
 before and after; nothing is written without --out. What fits what is listed below.
@@ -16,7 +18,8 @@ from ..errors import UsageError, nearest
 
 # Families of fitters, each a module with a command of its own: `FITTERS` (name -> what it does in a line), `add_arguments(parser)`,
 # `takes(args)` (whether the command line is meant for it) and `run(args)`. The first that takes it runs.
-FAMILIES = ("toylm.fitters.model_command", "toylm.fitters.counts.command")
+FAMILIES = ("toylm.fitters.collapse_curve", "toylm.fitters.model_command", "toylm.fitters.gram_command",
+            "toylm.fitters.counts.command")  # fmt: skip
 
 
 def _families():

@@ -66,6 +66,17 @@ class FitData:
         """
         return self.fitting.windows(self.context_length, self.batch_size, self._cap(max_tokens))
 
+    def document_batches(self, tokens=None):
+        """Like `batches`, but every document by itself: its windows follow the end token, not another document.
+
+        tokens: a TokenFile or an array of ids (None: the fitting text). What such windows hold does not depend on the documents
+        around them, so that a document can be taken out again exactly.
+        """
+        if tokens is None:
+            tokens = self.fitting
+        documents = documents_of(tokens) if isinstance(tokens, TokenFile) else [np.asarray(tokens)]
+        return DocumentWindows(documents, self.context_length, self.batch_size, self.train.end_id)
+
     def validation_batches(self):
         """The validation text, like `batches`."""
         return self.validation.windows(self.context_length, self.batch_size, self.max_tokens)
@@ -86,15 +97,40 @@ class FitData:
 
         return evaluate(model, self.held_out_batches())
 
-    def validate(self, model):
-        """The model's loss on the validation text, in nats per token."""
+    def validation_loss(self, model, max_tokens=None):
+        """The model's loss on the validation text, in nats per token; max_tokens: on at most so many, spread over it."""
         from ..train.evaluation import evaluate
 
-        return evaluate(model, self.validation_batches()).loss
+        return evaluate(model, self.validation.windows(self.context_length, self.batch_size, max_tokens or self.max_tokens)).loss
 
     def _cap(self, max_tokens):
         caps = [cap for cap in (max_tokens, self.max_tokens) if cap is not None]
         return min(caps) if caps else None
+
+
+class DocumentWindows:
+    """Batches (tokens, targets) of documents, each cut into windows by itself; targets -1 pad the last window of each."""
+
+    def __init__(self, documents, context_length, batch_size, end_id):
+        self.context_length, self.batch_size, self.end_id = context_length, batch_size, end_id
+        self._windows = [(ids, at) for ids in documents for at in range(0, len(ids), context_length)]
+        self.tokens = sum(len(ids) for ids in documents)
+
+    def __len__(self):
+        return -(-len(self._windows) // self.batch_size)
+
+    def __iter__(self):
+        for first in range(0, len(self._windows), self.batch_size):
+            chosen = self._windows[first : first + self.batch_size]
+            tokens = np.full((len(chosen), self.context_length), self.end_id, np.int64)
+            targets = np.full_like(tokens, -1)
+            for row, (ids, at) in enumerate(chosen):
+                found = ids[at : at + self.context_length]
+                targets[row, : len(found)] = found
+                if at:
+                    tokens[row, 0] = ids[at - 1]
+                tokens[row, 1 : len(found)] = found[:-1]
+            yield tokens, targets
 
 
 def part_of(tokens, start, stop):

@@ -78,8 +78,24 @@ class Fitter:
         """Raise UsageError where this fitter cannot fit this model."""
         self.part.check(model.config)
 
+    def beside(self):
+        """Further files for the checkpoint folder of the fitted model: name -> a callable that writes it to a path."""
+        return {}
+
+    def to_save(self, model):
+        """The model whose weights are saved: the fitted one, unless what was fitted lies beside them."""
+        return model
+
     def _fit(self, model, data, progress):
         raise NotImplementedError
+
+
+def refuse_counts(model, name):
+    """Raise UsageError where a counts model is part of the logits: on the text it was counted on it knows the answers."""
+    if model.config.counts:
+        raise UsageError(
+            f"{name} looks at the loss on training text, which the counts in this model know by heart; train it with toylm train"
+        )
 
 
 class _Clock:
@@ -95,21 +111,36 @@ class _Clock:
         return max(0.0, time.perf_counter() - self._started - (self._compile_seconds() - self._compiled))
 
 
-# name -> ((kinds of parts, module, class), ...), what it does in one line
+# name -> (((kinds of parts, module, class), ...), what it does in one line)
+_BLOCKS = ("attention", "feed-forward", "block", "blocks")
 REGISTRY = {
-    "sgd": ((tuple(KINDS), "gradient", "GradientFitter"), "gradient descent with momentum on the part"),
-    "adam": ((tuple(KINDS), "gradient", "GradientFitter"), "Adam on the part"),
+    "cross-entropy": ([(("head",), "heads", "CrossEntropyHead")], "least cross-entropy, Gram-preconditioned L-BFGS"),
+    "bohning": ([(("head",), "heads", "BohningHead")], "the same by monotone fixed-curvature steps"),
+    "ridge": (
+        [(("head",), "heads", "RidgeHead"), ((*_BLOCKS, "all"), "reconstruction", "ReconstructionFitter")],
+        "least squares: a head on one-hot targets; w_o and w_ff2 on a teacher's stream or the own gradient",
+    ),
+    "kernel-ridge": ([(("head",), "feature_heads", "KernelRidgeHead")], "kernel ridge on one-hot targets, beside the model"),
+    "elm": ([(("head",), "feature_heads", "ElmHead")], "random features and ridge on one-hot targets, beside the model"),
+    "deep-elm": ([(("head",), "feature_heads", "ElmHead")], "layers of random features, beside the model"),
+    "collapse": ([(("block", "blocks"), "collapse", "CollapseFitter")], "blocks out, a linear map folded in, the rest repaired"),
+    "deep-linear": ([(("block", "blocks"), "collapse", "DeepLinearFitter")], "the same map as a balanced product, of a rank"),
+    "lora-svd": ([((*_BLOCKS, "all"), "lora", "LoraFromTeacher")], "low-rank correction towards a teacher, best for the matrix"),
+    "lora-activation": ([((*_BLOCKS, "all"), "lora", "LoraFromTeacher")], "low-rank correction, best for the data"),
+    "lora-gradient": ([((*_BLOCKS, "all"), "lora", "LoraFromGradient")], "low-rank correction from one full-batch gradient"),
+    "sgd": ([(tuple(KINDS), "gradient", "GradientFitter")], "gradient descent with momentum on the part"),
+    "adam": ([(tuple(KINDS), "gradient", "GradientFitter")], "Adam on the part"),
 }
 
 
-def register(name, kinds, module, cls, line):
-    """Add a fitter: `name` fits parts of these `kinds` with class `cls` of toylm.fitters.`module`."""
-    REGISTRY[name] = ((tuple(kinds), module, cls), line)
+def kinds_of(name):
+    """The kinds of parts that the fitter called `name` fits."""
+    return tuple(kind for kinds, _, _ in REGISTRY[name][0] for kind in kinds)
 
 
 def fitter_names(kind=None):
     """The names of all fitters, or of those that fit parts of a kind."""
-    return [name for name, entry in REGISTRY.items() if kind is None or kind in entry[0][0]]
+    return [name for name in REGISTRY if kind is None or kind in kinds_of(name)]
 
 
 def fitter_class(part, name):
@@ -117,10 +148,10 @@ def fitter_class(part, name):
     part = Part.parse(part)
     if name not in REGISTRY:
         raise UsageError(f"no fitter {name!r}{nearest(name, REGISTRY)}")
-    (kinds, module, cls), _ = REGISTRY[name]
-    if part.kind not in kinds:
-        raise UsageError(f"{name} does not fit {part.kind!r}; what does: {', '.join(fitter_names(part.kind))}")
-    return getattr(importlib.import_module(f"{__package__}.{module}"), cls)
+    for kinds, module, cls in REGISTRY[name][0]:
+        if part.kind in kinds:
+            return getattr(importlib.import_module(f"{__package__}.{module}"), cls)
+    raise UsageError(f"{name} does not fit {part.kind!r}; what does: {', '.join(fitter_names(part.kind))}")
 
 
 def settings_of(cls):

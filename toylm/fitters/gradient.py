@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import DivergedError, UsageError
 from ..kernels.jit import compile_seconds
-from .fitter import Fitter, Outcome
+from .fitter import Fitter, Outcome, refuse_counts
 from .parts import KINDS
 
 _RATES = {"sgd": 0.1, "adam": 3e-3}
@@ -19,8 +19,9 @@ def parameter_names(model, part):
     if part.kind == "all":
         return names
     if part.kind == "head":
-        return [model.unembedding.name]
-    blocks = [f"blocks.{i}." for i in range(part.first, part.last + 1)]
+        bias = model.unembedding.bias
+        return [model.unembedding.name] if bias is None else [model.unembedding.name, bias]
+    blocks = [f"blocks.{i}." for i in part.numbers]
     roles = {"attention": ("norm1_", "w_qkv", "b_qkv", "w_o", "b_o"), "feed-forward": ("norm2_", "w_ff", "b_ff")}
     wanted = roles.get(part.kind, ("",))
     return [n for n in names if any(n.startswith(b + role) for b in blocks for role in wanted)]
@@ -55,6 +56,11 @@ class GradientFitter(Fitter):
         self.batch_size, self.warmup, self.final_learning_rate = batch_size, warmup, final_learning_rate
         self.weight_decay, self.momentum, self.betas, self.clip = weight_decay, momentum, betas, clip
         self.evaluate_every = evaluate_every
+
+    def check(self, model):
+        """See Fitter.check."""
+        super().check(model)
+        refuse_counts(model, self.name)
 
     def _optimizer(self, parameters):
         from ..optimizers import SGD, Adam

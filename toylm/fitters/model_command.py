@@ -4,13 +4,34 @@ import json
 from pathlib import Path
 
 from ..errors import UsageError
-from .fitter import REGISTRY, make_fitter
+from .fitter import REGISTRY, kinds_of, make_fitter
 from .parts import KINDS, Part
 
-FITTERS = {name: f"{line} [{', '.join(kinds)}]" for name, ((kinds, _, _), line) in REGISTRY.items()}
+FITTERS = {name: f"{line} [{', '.join(kinds_of(name))}]" for name, (_, line) in REGISTRY.items()}
 
 # setting of a fitter -> (type, help); what is not given stays the fitter's own default
 SETTINGS = {
+    "l2": (float, "cross-entropy: penalty on the distance to the start"),
+    "iterations": (int, "cross-entropy: at most"),
+    "start": (("current", "zero"), "cross-entropy: where to start"),
+    "lambda_reg": (float, "ridge penalty, on moments a row"),
+    "max_rows": (int, "training tokens read, at most"),
+    "targets": (("teacher", "gradient"), "ridge on blocks: a teacher's stream, or the model's own gradient"),
+    "teacher": (str, "ridge, lora: the run whose activations are the targets"),
+    "reset": (bool, "ridge on blocks: set the matrices to random first, imitate the model as it was"),
+    "matrices": (("output", "all"), "ridge on feed-forward: w_ff2 alone, or w_ff1 as well"),
+    "landmarks": (int, "kernel-ridge: landmarks, at most"),
+    "kernel": (str, "kernel-ridge: rbf, laplacian, matern, polynomial, linear"),
+    "length_scale": (float, "kernel-ridge: of the kernel; median distance by default"),
+    "hidden_units": (int, "elm, deep-elm: random features a layer"),
+    "depth": (int, "deep-elm: layers; deep-linear: factors"),
+    "activation": (("tanh", "relu"), "elm, deep-elm: of the random features"),
+    "replacement": (("refit", "linear", "none"), "collapse: w_ff2 solved for, a d x d map of its output, nothing"),
+    "repair": (("yes", "no"), "collapse: solve for w_o and w_ff2 of the blocks behind again"),
+    "head": (("yes", "no"), "collapse: end with a cross-entropy head"),
+    "rank": (int, "lora: of the correction; deep-linear: of the map"),
+    "keep_beside": (bool, "lora: save the factors beside the weights as they were, in place of merging them"),
+    "by_document": (bool, "ridge on the head: keep its moments, by document, for --add and --remove"),
     "steps": (int, "sgd, adam: steps"),
     "seconds": (float, "sgd, adam: seconds, in place of steps"),
     "learning_rate": (float, "sgd, adam: peak learning rate"),
@@ -21,7 +42,7 @@ def add_arguments(parser):
     """The arguments of this family."""
     kinds = "; ".join(f"{kind if kind in ('head', 'all') else kind + ':K'}, {what}" for kind, what in KINDS.items())
     group = parser.add_argument_group("a part of a trained model")
-    group.add_argument("--part", metavar="PART", help=f"{kinds}. Blocks count from 0; blocks:2-3 names two")
+    group.add_argument("--part", metavar="PART", help=f"{kinds}. Blocks count from 0; blocks:2-3 and blocks:1,4 name two")
     group.add_argument("--data", metavar="TEXT", nargs="+", help="fit on this text instead of the run's own")
     group.add_argument("--max-tokens", metavar="N", type=int, help="read at most this many training tokens, spread over the text")
     group.add_argument("--eval-tokens", metavar="N", type=int, help="measure on at most this many held-out tokens (default: all)")
@@ -48,10 +69,10 @@ def run(args):
     from ..checkpoint import load_checkpoint
 
     if args.part is None:
-        kinds = REGISTRY[args.fitter][0][0]
-        raise UsageError(f"--part names what to fit; {args.fitter} fits {', '.join(kinds)}")
+        raise UsageError(f"--part names what to fit; {args.fitter} fits {', '.join(kinds_of(args.fitter))}")
     part = Part.parse(args.part)
     settings = {name: getattr(args, name) for name in SETTINGS if getattr(args, name) is not None}
+    settings |= {name: settings[name] == "yes" for name in ("repair", "head") if name in settings}
     fitter = make_fitter(part, args.fitter, **settings)
     if args.out:
         check_out(args.out, args.overwrite)
@@ -66,7 +87,7 @@ def run(args):
     else:
         print_report(report)
     if args.out:
-        path = save_fitted(args.out, checkpoint, [report], args.overwrite)
+        path = save_fitted(args.out, checkpoint, fitter, [report], args.overwrite)
         if not args.json:
             print(f"saved        {path}")
     elif not args.json and report.model_changed:
@@ -154,32 +175,43 @@ def check_out(out, overwrite):
     check_free(out, overwrite)
 
 
-def save_fitted(out, checkpoint, reports, overwrite=False):
+def save_fitted(out, checkpoint, fitter, reports, overwrite=False):
     """Save a fitted model as a run folder that generate, evaluate, info and train --from open; returns the checkpoint's path.
 
-    checkpoint: the Checkpoint whose model was fitted. The folder gets the run.json of the run it came from, where there is
-    one, with the model's present shape and the reports under "fitted", and metrics.jsonl with the held-out losses.
+    checkpoint: the Checkpoint whose model was fitted; fitter: what it was fitted with. The folder gets the run.json of the run
+    that it came from, where there is one, with the model's present shape and the reports under "fitted", and metrics.jsonl with
+    the held-out losses.
     """
+    from ..train import metrics
+    from ..train.run_folder import METRICS
+
+    checkpoint = checkpoint._replace(model=fitter.to_save(checkpoint.model))
+    path = save_checkpoint_run(out, checkpoint, fitter.beside(), overwrite, reports)
+    step = int(path.name.rpartition("-")[2])
+    for report in reports:
+        metrics.append(path.parent / METRICS, {"step": step, "fitted": report.part, "with": report.fitter,
+                                               "seconds": report.seconds})  # fmt: skip
+        metrics.append(path.parent / METRICS, {
+            "step": step, "held_out_loss": report.loss_after, "perplexity": report.perplexity_after,
+            "bits_per_byte": report.bits_per_byte_after, "held_out_tokens": report.tokens,
+        })  # fmt: skip
+    return path
+
+
+def save_checkpoint_run(out, checkpoint, beside, overwrite=False, reports=()):
+    """A run folder with one checkpoint, and run.json where the checkpoint came from a run; returns the checkpoint's path."""
     from ..checkpoint import STEP_NAME, save_checkpoint, write_pointer
     from ..files import write_json
-    from ..train import metrics
-    from ..train.run_folder import METRICS, RunFolder
+    from ..train.run_folder import RunFolder
 
-    out, model = Path(out), checkpoint.model
-    match = STEP_NAME.fullmatch(Path(checkpoint.path).name)
-    step = int(match.group(1)) if match else 0
-    record = _run_record(checkpoint, reports)
+    out, match = Path(out), STEP_NAME.fullmatch(Path(checkpoint.path).name)
+    step, record = int(match.group(1)) if match else 0, _run_record(checkpoint, reports)
     with RunFolder.create(out, overwrite=overwrite):
-        path = save_checkpoint(out / f"step-{step:06d}", model, checkpoint.tokenizer)
+        path = save_checkpoint(out / f"step-{step:06d}", checkpoint.model, checkpoint.tokenizer, beside=beside)
         write_pointer(out, "latest", path)
         write_pointer(out, "best", path)
         if record is not None:
-            write_json(out / "run.json", record)
-        for report in reports:
-            bits, perplexity = report.bits_per_byte_after, report.perplexity_after
-            metrics.append(out / METRICS, {"step": step, "fitted": report.part, "with": report.fitter, "seconds": report.seconds})
-            metrics.append(out / METRICS, {"step": step, "held_out_loss": report.loss_after, "perplexity": perplexity,
-                                           "bits_per_byte": bits, "held_out_tokens": report.tokens})  # fmt: skip
+            write_json(out / "run.json", record | {"name": out.name})
     return path
 
 

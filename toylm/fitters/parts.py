@@ -8,7 +8,7 @@ from ..errors import UsageError, nearest
 KINDS = {
     "head": "the output matrix",
     "block": "a whole block",
-    "blocks": "neighbouring blocks, first-last",
+    "blocks": "several blocks",
     "attention": "a block's attention: its output projection",
     "feed-forward": "a block's feed-forward: its second matrix, then its first",
     "all": "every parameter, or every matrix of the blocks",
@@ -17,11 +17,10 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Part:
-    """`kind`: one of KINDS; `first`, `last`: the blocks it covers, None for "head" and "all"."""
+    """`kind`: one of KINDS; `numbers`: the blocks it covers, in order; empty for "head" and "all"."""
 
     kind: str
-    first: int | None = None
-    last: int | None = None
+    numbers: tuple = ()
 
     @classmethod
     def parse(cls, text):
@@ -35,33 +34,35 @@ class Part:
             if colon:
                 raise UsageError(f"part {text!r}: {kind} takes no number")
             return cls(kind)
-        first, dash, last = which.partition("-")
-        numbers = [first, last] if dash else [first]
-        if not all(number.isdecimal() for number in numbers) or (dash and kind != "blocks"):
-            wanted = f"{kind}:2-3" if kind == "blocks" else f"{kind}:0 (blocks count from 0)"
+        numbers = _numbers(which)
+        if not numbers or (len(numbers) > 1 and kind != "blocks"):
+            wanted = "blocks:2-3 or blocks:1,4" if kind == "blocks" else f"{kind}:0 (blocks count from 0)"
             raise UsageError(f"part {text!r} names no block; write for example {wanted}")
-        first, last = int(numbers[0]), int(numbers[-1])
-        if last < first:
-            raise UsageError(f"part {text!r}: the last block is before the first")
-        return cls(kind, first, last)
+        return cls(kind, numbers)
 
     def check(self, config):
         """Raise UsageError where the model has no such block; returns self."""
-        if self.last is not None and self.last >= config.n_layers:
+        if self.numbers and self.numbers[-1] >= config.n_layers:
             raise UsageError(f"part {self}: this model has blocks 0 to {config.n_layers - 1}")
         return self
 
-    @property
-    def count(self):
-        """How many blocks it covers."""
-        return 0 if self.first is None else self.last - self.first + 1
-
-    @property
-    def prefix(self):
-        """The prefix of the first block's parameters, "blocks.N."."""
-        return f"blocks.{self.first}."
-
     def __str__(self):
-        if self.first is None:
+        if not self.numbers:
             return self.kind
-        return f"{self.kind}:{self.first}" + (f"-{self.last}" if self.kind == "blocks" else "")
+        first, last = self.numbers[0], self.numbers[-1]
+        if self.kind != "blocks":
+            return f"{self.kind}:{first}"
+        if len(self.numbers) == last - first + 1:
+            return f"blocks:{first}-{last}"
+        return f"blocks:{','.join(map(str, self.numbers))}"
+
+
+def _numbers(text):
+    """(2, 3) of "2-3", (1, 4) of "1,4"; empty where it says nothing of the kind."""
+    found = []
+    for piece in text.split(","):
+        first, dash, last = piece.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            return ()
+        found += range(int(first), int(last or first) + 1)
+    return tuple(sorted(set(found)))

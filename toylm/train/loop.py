@@ -17,6 +17,7 @@ from . import metrics
 from .console import display_path, duration
 from .evaluation import evaluate
 from .plot import draw_loss
+from .polish import Polish
 from .run_folder import METRICS, SAMPLES
 from .schedule import Schedule
 
@@ -56,6 +57,7 @@ class Trainer:
         self.settings, self.model, self.optimizer, self.tokenizer = settings, model, optimizer, tokenizer
         self.batches, self.held_out, self.run_folder, self.console, self.stop = batches, held_out, run, console, stop
         self.schedule = Schedule(settings, batches.context_length)
+        self.polish = Polish(settings, batches, held_out, tokenizer)
         self.state = LoopState()
         self.compile_seconds = compiled  # for this process, outside the run's own seconds
         self._saved_step = None
@@ -123,6 +125,8 @@ class Trainer:
         due = state.step % settings.log_every == 0
         if due or state.finished:
             self._log(per_step)
+        if self.polish.due(state.step, state.finished):
+            self._polish()
         if state.step % settings.eval_every == 0 or state.finished:
             improved = self._evaluate()
             if settings.patience is not None and state.evaluations_since_best >= settings.patience and not state.finished:
@@ -234,6 +238,19 @@ class Trainer:
         )  # fmt: skip
         self.console.say(f"step {state.step:05d} | held-out {result}{' | best' if improved else ''}")
         return improved
+
+    def _polish(self):
+        """The fitters that are due, each with a line of metrics.jsonl."""
+        for report in self.polish.run(self.model):
+            if not math.isfinite(report.loss_after):
+                raise self._diverged(f"the held-out loss is {report.loss_after} after a fit of {report.part}", self.learning_rate)
+            self._append(
+                step=self.state.step, fitted=report.part, fitter=report.fitter, solver=report.solver, rcond=report.rcond,
+                fit_seconds=report.seconds, loss_before_fit=report.loss_before, loss_after_fit=report.loss_after,
+            )  # fmt: skip
+            what = f"{report.part} with {report.fitter} in {report.seconds:.1f} s"
+            change = f"held-out {report.loss_before:.4f} -> {report.loss_after:.4f}"
+            self.console.say(f"step {self.state.step:05d} | fitted {what} | {change}")
 
     def _sample(self):
         """A text from the model, into samples.txt and onto the console."""

@@ -25,6 +25,7 @@ GROUPS = {
     "model": "model",
     "optimization": "optimization",
     "length": "how long (one of steps, minutes, tokens)",
+    "fitting": "fitters that solve for a part of the model during training (see toylm fit)",
     "evaluation": "held-out loss and samples",
     "output": "run folder",
     "machine": "machine",
@@ -108,6 +109,18 @@ class TrainSettings:
     tokens: int | None = _setting(None, "length", "training tokens (500k, 20M, 1e9 ...)", at_least=1)
     patience: int | None = _setting(
         None, "length", "stop after this many evaluations without a better held-out loss; none: never", at_least=1)
+
+    # -- fitters
+    head_fitter: str | None = _setting(
+        None, "fitting", "solves for the output matrix (of a model with --tied false)",
+        choices=("cross-entropy", "bohning", "ridge"))
+    block_fitter: str | None = _setting(
+        None, "fitting", "solves for w_o and w_ff2 of every block in turn, from the model's own loss",
+        choices=("ridge", "lora-gradient"))
+    fitter: str | None = _setting(
+        None, "fitting", "corrects all matrices of the blocks at once", choices=("ridge", "lora-gradient"))
+    fit_every: int | None = _setting(None, "fitting", "steps between fits; none: once, after the last step", at_least=1)
+    fit_tokens: int | None = _setting(50_000, "fitting", "training tokens that a fit reads, at most; none: all", at_least=1)
 
     # -- held-out loss and samples
     eval_every: int = _setting(500, "evaluation", "steps between evaluations", at_least=1)

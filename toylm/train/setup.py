@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from ..config import ModelConfig
 from .console import count, size
+from .polish import check_polish
 from .schedule import Schedule
 
 
@@ -122,6 +123,7 @@ def set_up(settings, prepared, model=None):
 
         config = model_config(settings, prepared.vocab_size)
         model = TransformerLM(config, seed=settings.seed, precision=settings.precision, threads=settings.threads)
+    check_polish(settings, prepared, model.config)
     batches = prepared.batches(settings.batch_size, settings.context_length, settings.seed)
     return Parts(model, make_optimizer(settings, model.parameters), batches, Schedule(settings, batches.context_length))
 

@@ -198,7 +198,10 @@ def change(args):
     checkpoint = load_checkpoint(args.source, threads=args.threads)
     model, tokenizer, path = checkpoint.model, checkpoint.tokenizer, checkpoint.path
     if not isinstance(model, CountsLM):
-        raise UsageError(f"{path} is no counts model: documents are added to and removed from what `--with counts` has fitted")
+        raise UsageError(
+            f"{path} keeps neither counts nor moments: documents are added to and removed from what --with counts has fitted, or "
+            f"--part head --with ridge --by-document"
+        )
     if tokenizer is None:
         raise UsageError(f"{path} has no tokenizer.json: documents can be added from Python with token ids, not from text")
     load_kernels()

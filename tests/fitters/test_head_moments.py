@@ -1,0 +1,94 @@
+"""The moments of a ridge head: stories go in and out, and what remains is what a new fit finds."""
+
+import json
+
+import numpy as np
+import pytest
+from small_fits import VOCABULARY, small_data, small_model
+
+from toylm.checkpoint import load_checkpoint
+from toylm.cli import run_verb
+from toylm.errors import CheckpointError
+from toylm.fitters.activations import head_features
+from toylm.fitters.data import documents_of
+from toylm.fitters.gram_command import GramHead
+from toylm.fitters.heads import GRAM, write_head
+from toylm.fitters.token_gram import TokenGram
+
+
+def moments(model, data, documents):
+    gram = TokenGram(model.config.d_model, VOCABULARY)
+    ids = np.concatenate(documents)
+    data.fitting.tokens = ids
+    return gram.add(*head_features(model, data.document_batches()))
+
+
+def test_moments_are_sums_over_rows():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((50, 4)), rng.integers(0, 6, 50)
+    gram = TokenGram(4, 6).add(X[:20], y[:20]).add(X[20:], y[20:])
+    np.testing.assert_allclose(gram.G, X.T @ X, rtol=1e-12)
+    np.testing.assert_allclose(gram.S, np.eye(6)[y].T @ X, rtol=1e-12)
+    assert gram.count == 50 and (gram.targets == np.bincount(y, minlength=6)).all()
+
+
+@pytest.mark.parametrize("precision,tolerance", [("float64", 1e-12), ("float32", 1e-9)])
+def test_adding_and_removing_a_story_is_fitting_anew(precision, tolerance):
+    data, model = small_data(), small_model(precision)
+    documents = documents_of(data.train)
+    whole, without = moments(model, data, documents), moments(model, data, [*documents[:40], *documents[41:]])
+    head = GramHead(model, whole, 3.0, 1e-3)
+    write_head(model, 3.0 * whole.solve(1e-3)[0])
+    start = model.parameters["unembed"].array.copy()
+    head.remove(documents[40])
+    assert head.gram.distance(without) <= tolerance
+    np.testing.assert_allclose(model.parameters["unembed"].array, 3.0 * without.solve(1e-3)[0], atol=1e-5)
+    assert np.abs(model.parameters["unembed"].array - start).max() > 1e-6
+    head.add(documents[40])
+    assert head.gram.distance(moments(model, data, documents)) <= tolerance
+    np.testing.assert_allclose(model.parameters["unembed"].array, start, atol=1e-5)
+
+
+def test_a_story_that_was_never_in_cannot_go_out():
+    gram = TokenGram(2, 5).add(np.ones((3, 2)), np.array([1, 1, 2]))
+    with pytest.raises(ValueError, match="cannot remove 2 rows of token 2: only 1"):
+        gram.remove(np.ones((2, 2)), np.array([2, 2]))
+    with pytest.raises(ValueError, match="2 features a row"):
+        gram.add(np.ones((2, 3)), np.array([1, 1]))
+    with pytest.raises(ValueError, match="not finite"):
+        gram.add(np.full((1, 2), np.nan), np.array([1]))
+    with pytest.raises(ValueError, match="every one was removed"):
+        TokenGram(2, 5).solve()
+
+
+def test_moments_are_kept_in_a_file(tmp_path):
+    rng = np.random.default_rng(0)
+    gram = TokenGram(3, 5).add(rng.standard_normal((20, 3)), rng.integers(0, 5, 20))
+    gram.save(tmp_path / GRAM, beta="2.5")
+    loaded, metadata = TokenGram.load(tmp_path / GRAM)
+    assert loaded.distance(gram) == 0 and metadata["beta"] == "2.5" and loaded.count == 20
+    (tmp_path / GRAM).write_bytes((tmp_path / GRAM).read_bytes()[:50])
+    with pytest.raises(CheckpointError, match="truncated or corrupt"):
+        TokenGram.load(tmp_path / GRAM)
+
+
+def test_the_command_adds_and_removes(small_run, tmp_path, capsys):
+    run = tmp_path / "ridge"
+    assert run_verb("fit", [str(small_run), "--part", "head", "--with", "ridge", "--by-document", "--out", str(run)]) == 0
+    story = tmp_path / "story.txt"
+    story.write_text("The owl found the boat number 7. The owl liked the owl.", encoding="utf-8")
+    before = load_checkpoint(run)
+    gram = TokenGram.load(before.path / GRAM)[0]
+    capsys.readouterr()
+    assert run_verb("fit", [str(run), "--add", str(story), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["documents"][0]["action"] == "add" and said["tokens"] == gram.count + said["documents"][0]["tokens"]
+    changed = load_checkpoint(run).model.parameters["unembed"].array
+    assert np.abs(changed - before.model.parameters["unembed"].array).max() > 0
+    other = tmp_path / "other"
+    assert run_verb("fit", [str(run), "--remove", str(story), "--out", str(other)]) == 0
+    assert TokenGram.load(load_checkpoint(other).path / GRAM)[0].distance(gram) <= 1e-9
+    story.write_text("zzzz " * 400, encoding="utf-8")
+    capsys.readouterr()
+    assert run_verb("fit", [str(run), "--remove", str(story)]) == 2
+    assert "cannot remove" in capsys.readouterr().err

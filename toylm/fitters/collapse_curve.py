@@ -1,0 +1,134 @@
+"""What taking out blocks costs: `toylm fit RUN --with collapse --curve N`, a table and a picture for 1 to N blocks fewer.
+
+Which block goes next is decided on validation text (the end of the training text), by trying each with the linear replacement
+and the repair behind it. Every choice is then measured on held-out text in five ways, from nothing put in its place to all that
+collapse can do.
+"""
+
+import json
+from pathlib import Path
+
+from ..errors import UsageError
+
+FITTERS = {}
+# label -> settings of CollapseFitter
+WAYS = {
+    "nothing in their place": dict(replacement="none", repair=False),
+    "a linear map of the output (ReplaceMe)": dict(replacement="linear", repair=False),
+    "w_ff2 before them solved for": dict(replacement="refit", repair=False),
+    "... and the blocks behind repaired": dict(replacement="refit", repair=True),
+    "... and a cross-entropy head": dict(replacement="refit", repair=True, head=True),
+}
+
+
+def add_arguments(parser):
+    """--curve."""
+    parser.add_argument("--curve", metavar="N", type=int, help="collapse: what 1 to N blocks fewer cost, each the best next one")
+
+
+def takes(args):
+    """Whether a curve is asked for."""
+    return args.curve is not None
+
+
+def run(args):
+    """Measure, print, draw; returns the exit status."""
+    from ..checkpoint import load_checkpoint
+    from ..files import write_json
+    from .model_command import Bar, open_data
+
+    if args.fitter != "collapse":
+        raise UsageError(f"--curve is for --with collapse, not {args.fitter}")
+    checkpoint = load_checkpoint(args.source, precision=args.precision, threads=args.threads, transformer=True)
+    data = open_data(args, checkpoint)
+    with Bar(args.json) as progress:
+        found = measure(checkpoint.model, data, args.curve, args.max_rows or 40_000, progress)
+    folder = Path(args.out) if args.out else _beside(args.source)
+    write_json(folder / "collapse.json", found)
+    draw(found, folder / "collapse.png")
+    if args.json:
+        print(json.dumps(found, ensure_ascii=False))
+        return 0
+    print(f"whole        {found['layers']} blocks, held-out {found['loss']:.4f} nats/token, perplexity {found['perplexity']:.2f}")
+    for row in found["rows"]:
+        print(f"\nwithout block {', '.join(map(str, row['removed']))}")
+        for way in row["ways"]:
+            print(f"  {way['what']:<40} {way['loss']:.4f} | perplexity {way['perplexity']:8.2f} | {way['more']:+8.1%} | "
+                  f"{way['seconds']:.1f} s")  # fmt: skip
+    print(f"\nwritten      {folder / 'collapse.json'}, {folder / 'collapse.png'}")
+    return 0
+
+
+def _beside(source):
+    run = Path(source)
+    for candidate in (run, run.parent):
+        if (candidate / "run.json").is_file():
+            return candidate / "collapse"
+    return Path(f"{run.resolve().name}-collapse")
+
+
+def measure(model, data, count, max_rows=40_000, progress=None):
+    """The curve as a JSON-able dictionary: for 1 to `count` blocks fewer which ones, and the held-out loss of every way."""
+    import math
+
+    from .collapse import CollapseFitter
+    from .parts import Part
+    from .surgery import copy_of
+
+    layers = model.config.n_layers
+    if not 1 <= count < layers:
+        raise UsageError(f"--curve is {count}; a model of {layers} blocks can lose 1 to {layers - 1}")
+    whole, removed, rows, done = data.evaluate(model), [], [], 0
+    total = sum(layers - n for n in range(count)) + count * len(WAYS)
+
+    def step(what):
+        nonlocal done
+        done += 1
+        if progress:
+            progress(done, total, what)
+
+    for _ in range(count):
+        losses = {}
+        for i in range(layers):
+            if i not in removed:
+                trial = copy_of(model)
+                part = Part("blocks", tuple(sorted([*removed, i])))
+                CollapseFitter(part, "linear", max_rows=min(max_rows, 10_000))._fit(trial, data, None)
+                losses[i] = data.validation_loss(trial, 6000)
+                step(f"without {part}")
+        removed.append(min(losses, key=losses.get))
+        part, ways = Part("blocks", tuple(sorted(removed))), []
+        for what, settings in WAYS.items():
+            trial = copy_of(model)
+            report = CollapseFitter(part, max_rows=max_rows, **settings).fit(trial, data)
+            ways.append({"what": what, "loss": report.loss_after, "perplexity": report.perplexity_after,
+                         "more": math.expm1(report.loss_after - whole.loss), "seconds": report.seconds,
+                         "parameters": trial.parameters.size})  # fmt: skip
+            step(f"{part}: {what}")
+        rows.append({"removed": sorted(removed), "validation_losses": {str(i): loss for i, loss in losses.items()}, "ways": ways})
+    return {"layers": layers, "loss": whole.loss, "perplexity": whole.perplexity, "tokens": whole.tokens,
+            "parameters": model.parameters.size, "rows": rows}  # fmt: skip
+
+
+def draw(found, path):
+    """Perplexity against blocks taken out, a line a way."""
+    try:
+        import matplotlib
+    except ImportError:
+        raise UsageError("the picture needs matplotlib: pip install 'toylm[plot]'") from None
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4.5))
+    numbers = [0, *(len(row["removed"]) for row in found["rows"])]
+    for i, what in enumerate(WAYS):
+        values = [found["perplexity"], *(row["ways"][i]["perplexity"] for row in found["rows"])]
+        axes.plot(numbers, values, marker="o", label=what)
+    axes.axhline(1.1 * found["perplexity"], color="grey", linewidth=0.8, linestyle="--")
+    axes.text(0, 1.1 * found["perplexity"], "10 % more", color="grey", va="bottom", fontsize=8)
+    axes.set(xlabel=f"blocks taken out of {found['layers']}", ylabel="held-out perplexity", yscale="log", xticks=numbers)
+    axes.legend(fontsize=8)
+    figure.tight_layout()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)

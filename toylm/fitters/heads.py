@@ -1,0 +1,152 @@
+"""Heads on frozen features, the model's final_norm rows: cross-entropy, and the least-squares heads of closed-form fitting."""
+
+import numpy as np
+
+from ..errors import UsageError
+from .activations import head_features
+from .fitter import Fitter, Outcome, refuse_counts
+from .softmax_regression import SoftmaxRegression, bohning_step, minimise
+from .surgery import untie
+
+VALIDATION_ROWS = 16384
+GRAM = "head_gram.safetensors"
+
+
+class _Head(Fitter):
+    """What heads share: the rows to fit on and those to choose by."""
+
+    kinds = ("head",)
+
+    def check(self, model):
+        """See Fitter.check; what a counts model adds to the logits would have to be left out of its own training text."""
+        super().check(model)
+        refuse_counts(model, self.name)
+
+    def _rows(self, model, data, progress):
+        batches = data.document_batches() if getattr(self, "by_document", False) else data.batches(self.max_rows)
+        X, y = head_features(model, batches, progress)
+        cap = data.validation.windows(data.context_length, data.batch_size, VALIDATION_ROWS)
+        return X, y, *head_features(model, cap)
+
+    def _read(self, model):
+        """The output matrix (V, d), with the output bias behind it where there is one, float64."""
+        W = model.parameters[model.unembedding.name].array.astype(np.float64)
+        bias = model.unembedding.bias
+        return W if bias is None else np.column_stack([W, model.parameters[bias].flat.astype(np.float64)])
+
+    def _write(self, model, W):
+        """write_head, and what to say of it: (names, details)."""
+        untied = model.config.tied
+        names = write_head(model, W)
+        return names, ({"untied": "the output matrix is no longer the embedding"} if untied else {})
+
+
+def write_head(model, W):
+    """Put W (V, d), or (V, d + 1) with an output bias, into an output matrix of the model's own; returns the names written."""
+    d = model.config.d_model
+    untie(model)
+    model.parameters["unembed"].array[:] = W[:, :d]
+    bias = model.unembedding.bias
+    if bias is None:
+        return ("unembed",)
+    model.parameters[bias].flat[:] = W[:, d]
+    return "unembed", bias
+
+
+class CrossEntropyHead(_Head):
+    """The output matrix of least cross-entropy on frozen features, by preconditioned L-BFGS (see softmax_regression).
+
+    l2: penalty on the distance to the start, in nats a token. start: "current", the model's own output matrix, or "zero".
+    iterations: at most. max_rows: training tokens read. validate: stop where the validation text (the end of the training text)
+    gets no better; else run to the end, or to `tolerance`. A tied model gets an output matrix of its own, because its
+    embedding, which the features come from, must stay.
+    """
+
+    name = "cross-entropy"
+
+    def __init__(self, part="head", l2=1e-3, iterations=30, start="current", max_rows=1_000_000, validate=True, tolerance=1e-5):
+        super().__init__(part)
+        if start not in ("current", "zero"):
+            raise UsageError(f"start is {start!r}; valid: current, zero")
+        self.l2, self.iterations, self.start, self.max_rows = l2, iterations, start, max_rows
+        self.validate, self.tolerance = validate, tolerance
+
+    def _objective(self, model, X, y):
+        W = centre = self._read(model)
+        if self.start == "zero":
+            W, centre = np.zeros_like(W), None
+        return SoftmaxRegression(X, y, model.config.vocab_size, self.l2, centre), W
+
+    def _fit(self, model, data, progress):
+        X, y, Xv, yv = self._rows(model, data, progress)
+        objective, W = self._objective(model, X, y)
+        validation = SoftmaxRegression(Xv, yv, model.config.vocab_size) if self.validate else None
+        before = objective.data_loss(W)
+        W, details = minimise(objective, W, self.iterations, self.tolerance, validation, progress=progress)
+        rcond = details.pop("rcond")
+        details |= {"rows": len(X), "l2": self.l2, "training_loss_before": before, "training_loss_after": objective.data_loss(W)}
+        changed, note = self._write(model, W)
+        return Outcome(changed, "preconditioned L-BFGS", rcond, details | note)
+
+
+class BohningHead(CrossEntropyHead):
+    """The same minimum by Böhning's monotone steps: every step lowers the loss, and there are many. For comparison."""
+
+    name = "bohning"
+
+    def __init__(self, part="head", l2=1e-3, iterations=30, start="current", max_rows=1_000_000):
+        super().__init__(part, l2, iterations, start, max_rows, validate=False)
+
+    def _fit(self, model, data, progress):
+        X, y, _, _ = self._rows(model, data, progress)
+        objective, W = self._objective(model, X, y)
+        factor, values = None, []
+        for i in range(self.iterations):
+            W, value, factor = bohning_step(objective, W, factor)
+            values.append(value)
+            if progress:
+                progress(i + 1, self.iterations, f"loss {value:.4f}")
+        changed, note = self._write(model, W)
+        details = {"rows": len(X), "l2": self.l2, "iterations": self.iterations, "objective_curve": values,
+                   "training_loss_after": objective.data_loss(W)}  # fmt: skip
+        return Outcome(changed, "Böhning's fixed-curvature steps", factor[2], details | note)
+
+
+class RidgeHead(_Head):
+    """The output matrix of least squared error on one-hot targets, times the inverse temperature that suits validation text.
+
+    lambda_reg: the penalty, on moments a row. max_rows: training tokens read. There is no intercept: the model's logits are a
+    linear map of its features, and of an output bias where it has one. details: beta, and the held-out loss of the other way to
+    probabilities (see probabilities). by_document: read every document by itself and keep the moments beside the checkpoint
+    (`gram`, a TokenGram), so that `toylm fit RUN --add FILE` and `--remove FILE` can change them (see gram_command).
+    """
+
+    name = "ridge"
+
+    def __init__(self, part="head", lambda_reg=1e-4, max_rows=1_000_000, by_document=False):
+        super().__init__(part)
+        self.lambda_reg, self.max_rows, self.by_document, self.gram = lambda_reg, max_rows, by_document, None
+
+    def beside(self):
+        """What belongs beside the checkpoint: the moments, where they are of whole documents."""
+        if not self.by_document:
+            return {}
+        return {GRAM: lambda path: self.gram.save(path, beta=repr(self.beta), lambda_reg=repr(self.lambda_reg))}
+
+    def _fit(self, model, data, progress):
+        from .probabilities import best_beta, best_floor, both_losses
+        from .token_gram import TokenGram
+
+        X, y, Xv, yv = self._rows(model, data, progress)
+        self.gram = TokenGram(X.shape[1], model.config.vocab_size).add(X, y)
+        W, solver, rcond = self.gram.solve(self.lambda_reg)
+        narrow = np.ascontiguousarray(W.T, X.dtype)
+        scores = Xv @ narrow
+        beta, floor = best_beta(scores, yv), best_floor(scores, yv)
+        Xh, yh = head_features(model, data.held_out_batches())
+        softmax, clipped = both_losses(lambda rows: rows @ narrow, Xh, yh, beta, floor)
+        changed, note = self._write(model, beta * W)
+        self.beta = beta
+        details = {"rows": len(X), "lambda_reg": self.lambda_reg, "beta": beta, "floor": floor,
+                   "held_out_loss_of_softmax": softmax, "held_out_loss_of_clipped_scores": clipped}  # fmt: skip
+        return Outcome(changed, solver, rcond, details | note)

@@ -1,0 +1,56 @@
+"""The residual stream of a model over a text, kept block by block, so that a fit at block K pays for blocks up to K only."""
+
+import numpy as np
+
+
+class Stream:
+    """Where the residual stream of `model` stands over a list of batches (tokens, targets): before block `at`.
+
+    `run(b, i)` computes block i on batch b from the stream as it stands and returns its BlockActivations (views: they hold
+    until the next call); `advance()` takes the stream through block `at` with the parameters as they are now.
+    Memory: batches · B · T · d values.
+    """
+
+    def __init__(self, model, batches):
+        self.model, self.batches, self.at = model, batches, 0
+        self.targets = [targets.reshape(-1) for _, targets in batches]
+        self.rows = []
+        for tokens, _ in batches:
+            x = np.empty((tokens.size, model.config.d_model), model.dtype)
+            model.embedding.forward(model.parameters, model._tokens(tokens), x)
+            self.rows.append(x)
+
+    def __len__(self):
+        return len(self.batches)
+
+    def activations(self, b):
+        """The workspace for batch b, as the model's Activations."""
+        a = self.model.workspace.activations(*self.batches[b][0].shape)
+        a.tokens = self.batches[b][0]
+        return a
+
+    def run(self, b, i=None):
+        """Block i (None: `at`) on batch b: its BlockActivations."""
+        i = self.at if i is None else i
+        a = self.activations(b).blocks[i]
+        a.residual_in[:] = self.rows[b]
+        self.model.blocks[i].forward(self.model.parameters, a)
+        return a
+
+    def advance(self, to=None):
+        """Take the stream through block `at`, or through all blocks before block `to`; returns self."""
+        last = self.at + 1 if to is None else to
+        while self.at < last:
+            for b in range(len(self)):
+                self.rows[b] = self.run(b).residual_out.copy()
+            self.at += 1
+        return self
+
+    def counted(self, b):
+        """(N,) bool: the rows of batch b whose target counts; the rest is padding."""
+        return self.targets[b] >= 0
+
+
+def batches_of(data, max_tokens=None):
+    """The fitting text as a list of batches, so that several passes see the same rows."""
+    return list(data.batches(max_tokens))

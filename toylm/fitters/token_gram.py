@@ -1,0 +1,106 @@
+"""The moments of features and next tokens, from which a ridge head is solved at any time; stories come in and go out again.
+
+    G = sum x x',  S_v = sum of x over the rows whose target is v,  n, and the counts of targets
+
+One-hot targets never exist as a matrix: S = Y'X is a scatter-add of rows, n d additions in place of n d V multiplications.
+"""
+
+import numpy as np
+
+from ..errors import CheckpointError
+
+
+class TokenGram:
+    """G (d, d), S (V, d), targets (V,) and count, float64 and int64; of features (n, d) and target ids (n,)."""
+
+    def __init__(self, d, vocab_size):
+        self.G, self.S = np.zeros((d, d)), np.zeros((vocab_size, d))
+        self.targets, self.count = np.zeros(vocab_size, np.int64), 0
+
+    def add(self, X, y):
+        """Add rows: X (n, d) float32 or float64, y (n,) ids; returns self."""
+        return self._accumulate(X, y, 1)
+
+    def remove(self, X, y):
+        """Take rows that were added out again; returns self. Raises ValueError where they cannot have been in here."""
+        here = np.bincount(y, minlength=len(self.targets))
+        if (here > self.targets).any():
+            token = int((here - self.targets).argmax())
+            raise ValueError(f"cannot remove {here[token]} rows of token {token}: only {self.targets[token]} were added")
+        return self._accumulate(X, y, -1)
+
+    def _accumulate(self, X, y, sign):
+        from ..closed_form.passes import moments
+        from ..kernels.embedding import embedding_backward
+
+        d = self.G.shape[0]
+        if X.ndim != 2 or X.shape[1] != d or len(X) != len(y):
+            raise ValueError(f"X has shape {X.shape} for {len(y)} targets; {d} features a row are kept here")
+        if not len(X):
+            return self
+        gram = moments(X, np.empty((len(X), 0)), np.zeros(d), np.zeros(0))[0]
+        if not np.isfinite(np.diag(gram)).all():
+            raise ValueError("the features are not finite: the model's weights have diverged")
+        self.G += sign * gram
+        rows, ids = sign * X.astype(np.float64), np.ascontiguousarray(y, np.int64)[None]
+        embedding_backward(ids, rows, self.S, self.S[:0])  # a scatter-add: S[y] += x
+        self.targets += sign * np.bincount(y, minlength=len(self.targets))
+        self.count += sign * len(y)
+        return self
+
+    def solve(self, lambda_reg=0.0):
+        """(W (V, d), solver, rcond): ridge of one-hot targets on the features, min 1/n ||X W' - Y||^2 + lambda ||W||^2.
+
+        The minimum-norm answer, by eigenvectors, where Cholesky cannot be trusted.
+        """
+        from ..closed_form.estimator import check_lambda
+        from ..closed_form.kernel_ridge import solve_kernel
+
+        if not self.count:
+            raise ValueError("no rows to fit: every one was removed")
+        coef, solver, rcond, _ = solve_kernel(self.G / self.count, self.S.T / self.count, check_lambda(lambda_reg))
+        return coef.T, solver, rcond
+
+    def distance(self, other):
+        """The largest difference of any moment to `other`'s, relative to the largest entry of the moment; inf for other counts."""
+        if self.count != other.count or (self.targets != other.targets).any():
+            return np.inf
+        pairs = ((self.G, other.G), (self.S, other.S))
+        return max(float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-300)) for a, b in pairs)
+
+    @property
+    def nbytes(self):
+        """Bytes held."""
+        return self.G.nbytes + self.S.nbytes + self.targets.nbytes
+
+    def save(self, path, **metadata):
+        """Write the moments as safetensors, atomically. metadata: text."""
+        from safetensors.numpy import save
+
+        from ..files import atomic_writer
+
+        tensors = {"gram": self.G, "cross": self.S, "targets": self.targets, "count": np.array([self.count])}
+        with atomic_writer(path) as file:
+            file.write(save(tensors, {"format": "toylm token gram 1", **metadata}))
+
+    @classmethod
+    def load(cls, path):
+        """(TokenGram, metadata) of a file that `save` wrote. Raises FileNotFoundError or CheckpointError."""
+        from ..interop.safetensors_files import SafetensorsFile
+
+        file = SafetensorsFile(path)
+        if file.metadata.get("format") != "toylm token gram 1":
+            raise CheckpointError(f"{path} holds no moments of a ridge head")
+        S = _read(path, "cross")
+        gram = cls(S.shape[1], S.shape[0])
+        gram.G, gram.S, gram.targets, gram.count = _read(path, "gram"), S, _read(path, "targets"), int(_read(path, "count")[0])
+        return gram, file.metadata
+
+
+def _read(path, name):
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        if name not in file.keys():  # noqa: SIM118 (the handle is no dictionary)
+            raise CheckpointError(f"{path} lacks {name}")
+        return np.array(file.get_tensor(name))
