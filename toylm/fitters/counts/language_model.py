@@ -89,24 +89,30 @@ class CountsLM:
         best = None
         for base in BASES:
             self.length_weights = _length_weights(base, cap)
-            found, buckets = self._components(*windows)
+            found[:, -1] = self._copies(*windows)
             coarse = fit_weights(found, parents[buckets], prior, 20.0)
             loss = _loss(found, coarse[parents[buckets]])
             if best is None or loss < best[0]:
-                best = (loss, base, found)
-        self.length_weights, found = _length_weights(best[1], cap), best[2]
+                best = (loss, base, found[:, -1].copy())
+        self.length_weights, found[:, -1] = _length_weights(best[1], cap), best[2]
         self.weights = fit_nested_weights(found, buckets, parents, prior)
         alone = [float(-np.log(found[:, view]).mean()) for view in range(components - 1)]
         return {"validation_loss": _loss(found, self.weights[buckets]), "validation_loss_of_views": alone, "copy_base": best[1]}
 
     def _components(self, tokens, targets, first=0, window=None):
         """(probability of each counted target under each component (N, K), its bucket (N,))."""
-        tables, n = self.tables, len(tokens) * (tokens.shape[1] - first)
-        found, buckets = np.empty((n, self.weights.shape[1])), np.empty(n, np.int64)
+        return self._found(tokens, targets, contexts_of(tokens, self.config, self.words), first, window)
+
+    def _copies(self, tokens, targets):
+        """The last column of `_components` alone: without any view."""
+        return self._found(tokens, targets, np.empty((tokens.size, 0, 1), np.uint32))[0][:, -1]
+
+    def _found(self, tokens, targets, contexts, first=0, window=None):
+        n, T = len(tokens) * (tokens.shape[1] - first), tokens.shape[1]
+        found, buckets = np.empty((n, contexts.shape[1] + 1)), np.empty(n, np.int64)
         component_probabilities(
-            tables, tokens.astype(np.int32), targets, contexts_of(tokens, self.config, self.words),
-            np.zeros(len(tokens), np.int64), first, tokens.shape[1] if window is None else window, self.length_weights,
-            np.ones(tokens.shape[1] + 1), found, buckets,
+            self.tables, tokens.astype(np.int32), targets, contexts, np.zeros(len(tokens), np.int64), first,
+            T if window is None else window, self.length_weights, np.ones(T + 1), found, buckets,
         )  # fmt: skip
         kept = buckets >= 0
         return found[kept], buckets[kept]
@@ -126,7 +132,8 @@ class CountsLM:
     def add(self, document):
         """Count a document (ids, with or without the end_id that closes it) as well; the counts are those of counting anew.
 
-        The mixing weights stay what they are; folds, which belong to the text that was fitted, are given up.
+        The mixing weights stay what they are; folds, which belong to the text that was fitted, are given up. The tables that
+        predictions read are made from the counts at the next prediction, once for any number of documents.
         """
         ids, counts = self._document(document)
         ngrams = [mine.plus(its) for mine, its in zip(self.ngrams, counts)]
@@ -167,7 +174,6 @@ class CountsLM:
     def _replace(self, ngrams):
         self.ngrams, self._tables = ngrams, None
         self._fold_ngrams, self.fold_starts = [], np.zeros(0, np.int64)
-        self._tables = self._build()
 
     # -- predicting ------------------------------------------------------------------------------------------------------
 
