@@ -18,7 +18,7 @@ from ..closed_form.gram import GramAccumulator
 from ..errors import UsageError
 from .fitter import Fitter, Outcome, refuse_counts
 from .reconstruction import refit_attention, refit_feed_forward
-from .streams import Stream, batches_of
+from .streams import Stream, TeacherStream, batches_of
 from .surgery import copy_of, drop_blocks, untie
 
 REPLACEMENTS = ("refit", "linear", "none")
@@ -57,7 +57,7 @@ class CollapseFitter(Fitter):
         removed, layers = set(self.part.numbers), model.config.n_layers
         kept = [i for i in range(layers) if i not in removed]
         batches = batches_of(data, self.max_rows)
-        teaching = Stream(copy_of(model), batches)
+        teaching = TeacherStream(copy_of(model), batches)
         drop_blocks(model, removed)
         details = {"blocks_before": layers, "blocks_after": len(kept), "replacement": self.replacement, "repaired": self.repair}
         changed, solutions = [], []
@@ -98,12 +98,12 @@ class CollapseFitter(Fitter):
     def _fold_into_feed_forward(self, model, student, teaching, details):
         part = model.blocks[student.at].feed_forward.ff2
         if self.replacement == "refit":
-            found = refit_feed_forward(student, None, self.lambda_reg, wanted=lambda b: teaching.run(b).residual_out)
+            found = refit_feed_forward(student, None, self.lambda_reg, wanted=lambda b: teaching.out(b))
             details.setdefault("r2", []).append(found.details["r2"])
             return found
         gram, W2 = GramAccumulator(), model.parameters[part.weight].array.astype(np.float64)
         for b in range(len(student)):
-            rows, y = student.counted(b), teaching.run(b).residual_out
+            rows, y = student.counted(b), teaching.out(b)
             a = student.run(b)
             gram.add((a.residual_out - a.residual_mid)[rows], (y - a.residual_mid)[rows])
         found = gram.solve(self.lambda_reg * gram.count, fit_intercept=part.bias is not None)
@@ -124,7 +124,7 @@ class CollapseFitter(Fitter):
         E, d = table.array.astype(np.float64), model.config.d_model
         gram, sums, counts = GramAccumulator(), np.zeros_like(E), np.zeros(len(E))
         for b in range(len(student)):
-            rows, y = student.counted(b), teaching.run(b).residual_out.astype(np.float64)
+            rows, y = student.counted(b), teaching.out(b).astype(np.float64)
             tokens = student.batches[b][0].reshape(-1)[rows]
             gram.add(student.rows[b][rows], y[rows])
             np.add.at(sums, tokens, y[rows])

@@ -16,7 +16,11 @@ from .fitter import Outcome, refuse_counts
 from .streams import Stream, batches_of
 
 VALIDATION_TOKENS, PATIENCE = 6000, 2
-FLOOR = 1e-3  # eigenvalues below this share of the mean one count as that much
+# Eigenvalues below this many times the mean one count as that much. So strong a damping leaves curvature to the few directions
+# that matter: of the loss that random matrices cost a trained model of 8 blocks, 40,000 tokens brought back 0.57, 0.68, 0.88,
+# 0.89, 0.87, 0.87 of w_o's at 0.03, 0.3, 3, 10, 30, 100, and less than half of that of w_ff2's below 1: with less damping the
+# steps fit the piece of text and nothing else.
+FLOOR = 10.0
 
 
 class TailLoss:

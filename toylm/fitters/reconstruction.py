@@ -14,10 +14,10 @@ import numpy as np
 from ..closed_form.gram import GramAccumulator
 from ..errors import UsageError
 from .fitter import Fitter, Outcome
-from .streams import Stream, batches_of
+from .streams import Stream, TeacherStream, batches_of
 from .surgery import copy_of
 
-TARGETS = ("teacher", "gradient")
+ROWS = {"teacher": 20_000, "gradient": 40_000}  # training tokens read, by the kind of target
 
 
 def solve_output(model, weight, bias, pairs, lambda_reg):
@@ -37,13 +37,13 @@ def solve_output(model, weight, bias, pairs, lambda_reg):
 
 
 def refit_attention(student, teacher, lambda_reg):
-    """Solve for w_o of the block that `student` (a Stream) stands before; `teacher` stands before the block to imitate."""
+    """Solve for w_o of the block that `student` (a Stream) stands before, after the one that `teacher` (a TeacherStream) does."""
     part = student.model.blocks[student.at].attention.output
 
     def pairs():
         for b in range(len(student)):
             rows = student.counted(b)
-            wanted, a = teacher.run(b).residual_mid, student.run(b)
+            wanted, a = teacher.mid(b), student.run_attention(b)
             yield a.head_outputs[rows], (wanted - a.residual_in)[rows]
 
     return solve_output(student.model, part.weight, part.bias, pairs(), lambda_reg)
@@ -56,7 +56,7 @@ def refit_feed_forward(student, teacher, lambda_reg, wanted=None):
     def pairs():
         for b in range(len(student)):
             rows = student.counted(b)
-            target = teacher.run(b).residual_out if wanted is None else wanted(b)
+            target = teacher.out(b) if wanted is None else wanted(b)
             a = student.run(b)
             yield a.ff_hidden[rows], (target - a.residual_mid)[rows]
 
@@ -118,16 +118,17 @@ class ReconstructionFitter(Fitter):
     targets: "teacher" or "gradient" (see own_gradient.OwnGradient; None: the teacher's, where there is one). teacher: a run,
     a checkpoint, a TransformerLM, or None: the model as it was before `reset`. reset: set the matrices to random first, and
     report how much of the loss that this cost came back. matrices: "output", or "all": w_ff1 as well, for feed-forward.
-    lambda_reg: the penalty, a row. max_rows: training tokens read. iterations: of targets "gradient".
+    lambda_reg: the penalty, a row. max_rows: training tokens read (None: 20,000 for a teacher, whose matrices a few rows tell, and
+    40,000 for the own gradient, which has to learn them). iterations: of targets "gradient", at most.
     """
 
     name = "ridge"
     kinds = ("attention", "feed-forward", "block", "blocks", "all")
 
-    def __init__(self, part, targets=None, teacher=None, reset=False, matrices="output", lambda_reg=1e-9, max_rows=20_000,
-                 iterations=12):  # fmt: skip
+    def __init__(self, part, targets=None, teacher=None, reset=False, matrices="output", lambda_reg=1e-9, max_rows=None,
+                 iterations=8):  # fmt: skip
         super().__init__(part)
-        for label, value, valid in (("targets", targets, (None, *TARGETS)), ("matrices", matrices, ("output", "all"))):
+        for label, value, valid in (("targets", targets, (None, *ROWS)), ("matrices", matrices, ("output", "all"))):
             if value not in valid:
                 raise UsageError(f"{label} is {value!r}; valid: {', '.join(str(v) for v in valid if v)}")
         if self.part.kind == "attention" and matrices == "all":
@@ -137,7 +138,8 @@ class ReconstructionFitter(Fitter):
         if targets == "teacher" and teacher is None and not reset:
             raise UsageError("targets of a teacher need one: --teacher RUN, or --reset to imitate the model as it is now")
         self.targets, self.teacher, self.reset, self.matrices = targets, teacher, reset, matrices
-        self.lambda_reg, self.max_rows, self.iterations = lambda_reg, max_rows, iterations
+        self.lambda_reg, self.iterations = lambda_reg, iterations
+        self.max_rows = ROWS[targets] if max_rows is None else max_rows
 
     def fit(self, model, data, progress=None):
         """See Fitter.fit; with `reset`, loss_before is that of the model with its matrices at random."""
@@ -179,7 +181,7 @@ class ReconstructionFitter(Fitter):
         if part.numbers[-1] >= teacher.config.n_layers:
             raise UsageError(f"part {self.part}: the teacher has blocks 0 to {teacher.config.n_layers - 1} only")
         batches = batches_of(data, self.max_rows)
-        student, teaching = Stream(model, batches), Stream(teacher, batches)
+        student, teaching = Stream(model, batches), TeacherStream(teacher, batches)
         changed, found, r2 = [], [], {}
 
         def note(name, solution):

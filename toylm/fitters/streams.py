@@ -37,6 +37,14 @@ class Stream:
         self.model.blocks[i].forward(self.model.parameters, a)
         return a
 
+    def run_attention(self, b):
+        """Attention alone of block `at` on batch b: its BlockActivations, whole up to residual_mid."""
+        a, block, p = self.activations(b).blocks[self.at], self.model.blocks[self.at], self.model.parameters
+        a.residual_in[:] = self.rows[b]
+        block.norm1.forward(p, a.residual_in, a.norm1, a.rstd1)
+        block.attention.forward(p, a.norm1, a.residual_in, a, a.residual_mid)
+        return a
+
     def advance(self, to=None):
         """Take the stream through block `at`, or through all blocks before block `to`; returns self."""
         last = self.at + 1 if to is None else to
@@ -49,6 +57,39 @@ class Stream:
     def counted(self, b):
         """(N,) bool: the rows of batch b whose target counts; the rest is padding."""
         return self.targets[b] >= 0
+
+
+class TeacherStream(Stream):
+    """The stream of a model that does not change: what block `at` did is computed once and kept until the stream moves on.
+
+    `mid(b)` and `out(b)`: the stream after the block's attention, and after the block, on batch b.
+    """
+
+    def __init__(self, model, batches):
+        super().__init__(model, batches)
+        self._kept = {}
+
+    def _done(self, b):
+        if b not in self._kept:
+            a = self.run(b)
+            self._kept[b] = a.residual_mid.copy(), a.residual_out.copy()
+        return self._kept[b]
+
+    def mid(self, b):
+        return self._done(b)[0]
+
+    def out(self, b):
+        return self._done(b)[1]
+
+    def advance(self, to=None):
+        """See Stream.advance."""
+        last = self.at + 1 if to is None else to
+        while self.at < last:
+            for b in range(len(self)):
+                self.rows[b] = self.out(b)
+            self._kept = {}
+            self.at += 1
+        return self
 
 
 def batches_of(data, max_tokens=None):
