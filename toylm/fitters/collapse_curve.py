@@ -118,6 +118,7 @@ def draw(found, path):
         raise UsageError("the picture needs matplotlib: pip install 'toylm[plot]'") from None
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    import matplotlib.ticker
 
     figure, axes = plt.subplots(figsize=(7, 4.5))
     numbers = [0, *(len(row["removed"]) for row in found["rows"])]
@@ -127,6 +128,8 @@ def draw(found, path):
     axes.axhline(1.1 * found["perplexity"], color="grey", linewidth=0.8, linestyle="--")
     axes.text(0, 1.1 * found["perplexity"], "10 % more", color="grey", va="bottom", fontsize=8)
     axes.set(xlabel=f"blocks taken out of {found['layers']}", ylabel="held-out perplexity", yscale="log", xticks=numbers)
+    for axis in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        axis(matplotlib.ticker.FormatStrFormatter("%.4g"))
     axes.legend(fontsize=8)
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,11 +15,11 @@ _ROWS = 8192
 
 
 class _FeatureHead(_Head):
-    """Ridge over phi. A subclass has `_features(X, data) -> (phi, details)`; phi maps rows (n, d) to (n, h)."""
+    """Ridge over phi. A subclass has `_features(X, data) -> (phi, details, number of values)`; phi maps rows (n, d) to (n, h)."""
 
     def _fit(self, model, data, progress):
         from ..train.evaluation import Evaluation
-        from .probabilities import best_beta, best_floor, both_losses
+        from .probabilities import best_beta, best_floor, both_losses, clipped_loss, softmax_loss
         from .token_gram import TokenGram
 
         X, y, Xv, yv = self._rows(model, data, progress)
@@ -38,8 +38,6 @@ class _FeatureHead(_Head):
 
         scores = np.vstack([score(Xv[i : i + _ROWS]) for i in range(0, len(Xv), _ROWS)])
         beta, floor = best_beta(scores, yv), best_floor(scores, yv)
-        from .probabilities import clipped_loss, softmax_loss
-
         clips = clipped_loss(scores, yv, floor) < softmax_loss(scores, yv, beta)
         details |= {"rows": len(X), "lambda_reg": self.lambda_reg, "beta": beta, "floor": floor,
                     "probabilities": "clipped scores" if clips else "softmax"}  # fmt: skip
@@ -56,10 +54,10 @@ class _FeatureHead(_Head):
 
 
 class KernelRidgeHead(_FeatureHead):
-    """Kernel ridge on one-hot targets, exact where all rows are landmarks, else Nyström: f(x) = k(x, Z) (...)^-1 ...
+    """Kernel ridge on one-hot targets: f(x) = k(x, Z) (K_ZX K_XZ + lambda n K_ZZ)^-1 K_ZX Y, Z landmarks among the rows X.
 
-    With landmarks Z drawn from the rows and K_ZZ = LL', phi(x) = L^-1 k(Z, x) and ridge on phi: with Z all rows that is kernel
-    ridge itself (C. Williams, M. Seeger, Using the Nyström method to speed up kernel machines, 2001).
+    That is the Nyström approximation (C. Williams, M. Seeger, Using the Nyström method to speed up kernel machines, 2001), and
+    kernel ridge itself where all rows are landmarks. Solved as ridge on phi(x) = L^-1 k(Z, x), LL' = K_ZZ.
 
     landmarks: at most; kernel: "rbf", "laplacian", "matern", "polynomial", "linear"; length_scale: None for the median distance
     of the rows; lambda_reg: the penalty, a row; max_rows: training tokens read.

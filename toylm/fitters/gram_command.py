@@ -41,7 +41,8 @@ def run(args):
     if checkpoint.tokenizer is None:
         raise UsageError(f"{checkpoint.path} has no tokenizer.json: stories cannot be read")
     head = GramHead.open(checkpoint)
-    head.features([checkpoint.tokenizer.end_id])  # the first pass allocates, and loads kernels
+    head.features([checkpoint.tokenizer.end_id])  # the first pass allocates and loads kernels, the first solve loads scipy
+    head.gram.solve(head.lambda_reg)
     done = []
     for action, files in (("remove", args.remove), ("add", args.add)):
         for file in files:
