@@ -2,6 +2,7 @@
 
     step-000500/
       config.json  model.safetensors  tokenizer.json  tokenizer_config.json      the model
+      counts.safetensors  counts.json                                            the counts that a model adds to its logits
       training.safetensors  training.json                                        what resuming needs, where it was given
 
 A checkpoint appears whole or not at all: it is written under a temporary name, flushed to disk and renamed. Nothing in it is
@@ -98,6 +99,10 @@ def _write_files(directory, model, tokenizer, training, dtype):
         _write_counted(directory, model)
     else:
         save_tensors(directory / "model.safetensors", to_tensors(entries_of(model), model.parameters), dtype)
+    if getattr(model, "counts", None) is not None:
+        from .fitters.counts.files import save_beside
+
+        save_beside(directory, model.counts)
     if tokenizer is not None:
         tokenizer.save(directory, model_max_length=model.config.context_length)
     if training is not None:
@@ -242,6 +247,10 @@ def load_checkpoint(path, precision="float32", threads=None, training=False, pre
         from .fitters.lora import Adapter
 
         Adapter.load(path / ADAPTER).merge(model)
+    if config.counts:
+        from .fitters.counts.files import load_beside
+
+        model.counts = load_beside(path)
     return Checkpoint(model, tokenizer, _load_training(path, model.parameters) if training else None, path)
 
 

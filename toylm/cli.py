@@ -23,6 +23,7 @@ VERBS = {
     "info": ("toylm.info", "what a run or a checkpoint holds"),
     "export": ("toylm.interop.export_command", "write a model for transformers, llama.cpp or llama2.c"),
     "import": ("toylm.interop.import_command", "make a checkpoint of a model from Hugging Face, llama2.c or GGUF"),
+    "compare": ("toylm.fitters.compare.command", "gradient descent, one-shot fits and both on one text"),
     "bench": ("toylm.bench.command", "toylm beside PyTorch, JAX and BLAS, in turn, in one run"),
     "instant": ("toylm.closed_form.instant_command", "run the battery of closed-form identities"),
     "task": ("toylm.closed_form.task_command", "solve copy, bracket, reverse or running-sum in closed form"),

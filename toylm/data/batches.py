@@ -25,6 +25,7 @@ class Batches:
         self.source, self.batch_size, self.seed = source, int(batch_size), int(seed)
         self.context_length = source.check_context(context_length)
         self.position = 0  # windows of this epoch already given out
+        self.starts = np.zeros(self.batch_size, np.int64)  # where in a token file each row of the last batch begins
         self._begin(0)
 
     def _begin(self, epoch):
@@ -46,6 +47,7 @@ class Batches:
             count = min(self.batch_size - row, self.windows_per_epoch - self.position)
             chosen = self._order(np.arange(self.position, self.position + count))
             self.source.take(chosen, self._offset, tokens[row : row + count], targets[row : row + count])
+            self.starts[row : row + count] = self._offset + chosen.astype(np.int64) * self.context_length
             self.position += count
             row += count
         return tokens, targets

@@ -85,11 +85,11 @@ class FitData:
         """The held-out text, like `batches`."""
         return self.held_out.windows(self.context_length, self.batch_size, self.eval_tokens)
 
-    def training_batches(self, batch_size=None):
-        """Endless shuffled batches of the fitting text, for gradient descent: a toylm.data.Batches."""
+    def training_batches(self, batch_size=None, whole=False):
+        """Endless shuffled batches of the fitting text (`whole`: of all training text), for gradient descent: a Batches."""
         from ..data.batches import Batches
 
-        return Batches(self.fitting, batch_size or self.batch_size, self.context_length, self.seed)
+        return Batches(self.train if whole else self.fitting, batch_size or self.batch_size, self.context_length, self.seed)
 
     def evaluate(self, model):
         """The model's loss on the held-out text: a toylm.train.evaluation.Evaluation."""

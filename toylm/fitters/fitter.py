@@ -59,7 +59,7 @@ class Fitter:
         """
         self.check(model)
         before = data.evaluate(model)
-        clock = _Clock()
+        clock = Clock()
         outcome = self._fit(model, data, progress)
         seconds = clock.seconds() if outcome.seconds is None else outcome.seconds
         after = outcome.evaluate(data) if outcome.evaluate else data.evaluate(model)
@@ -98,7 +98,7 @@ def refuse_counts(model, name):
         )
 
 
-class _Clock:
+class Clock:
     """Wall time since it was made, without the time that compiling kernels took of it."""
 
     def __init__(self):

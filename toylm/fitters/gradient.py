@@ -7,6 +7,7 @@ import numpy as np
 
 from ..errors import DivergedError, UsageError
 from ..kernels.jit import compile_seconds
+from .counts_offset import counts_for
 from .fitter import Fitter, Outcome, refuse_counts
 from .parts import KINDS
 
@@ -32,8 +33,10 @@ class GradientFitter(Fitter):
 
     part: whose parameters move; the others stay, though their gradients are computed. steps, or seconds (None: 10 s without
     steps): how long. learning_rate: the peak (None: 0.1 for SGD, 0.003 for Adam). batch_size: None for the data's.
-    evaluate_every: seconds between measurements of the held-out loss, kept in details["curve"] as (seconds, loss);
-    evaluation does not count as time, and decides nothing. weight_decay, momentum (SGD), betas (Adam), clip: as in training.
+    evaluate_every: seconds between measurements of the held-out loss, the first at once, later ones a twentieth of the time so
+    far apart where that is more; kept in details["curve"] as (seconds, loss); evaluation does not count as time, and decides
+    nothing. whole_text: train on the validation part as well. counts_share: see `counts_for`. weight_decay, momentum (SGD),
+    betas (Adam), clip, dropout: as in training.
     Raises DivergedError where a loss is not finite; the model is then as it was before.
     """
 
@@ -41,7 +44,7 @@ class GradientFitter(Fitter):
 
     def __init__(self, part, name="adam", steps=None, seconds=None, learning_rate=None, batch_size=None, warmup=0.05,
                  final_learning_rate=0.1, weight_decay=0.0, momentum=0.9, betas=(0.9, 0.95), clip=1.0,
-                 evaluate_every=None):  # fmt: skip
+                 evaluate_every=None, dropout=0.0, whole_text=False, counts_share=0.5):  # fmt: skip
         self.name = name
         super().__init__(part)
         if steps is not None and seconds is not None:
@@ -55,12 +58,13 @@ class GradientFitter(Fitter):
             raise UsageError(f"learning_rate is {learning_rate}; it must be above 0")
         self.batch_size, self.warmup, self.final_learning_rate = batch_size, warmup, final_learning_rate
         self.weight_decay, self.momentum, self.betas, self.clip = weight_decay, momentum, betas, clip
-        self.evaluate_every = evaluate_every
+        self.evaluate_every, self.dropout, self.whole_text, self.counts_share = evaluate_every, dropout, whole_text, counts_share
 
     def check(self, model):
-        """See Fitter.check."""
+        """See Fitter.check. Counts that were not cut in folds know the text by heart that the transformer would train on."""
         super().check(model)
-        refuse_counts(model, self.name)
+        if model.counts is None or not len(model.counts.fold_starts):
+            refuse_counts(model, self.name)
 
     def _optimizer(self, parameters):
         from ..optimizers import SGD, Adam
@@ -75,15 +79,19 @@ class GradientFitter(Fitter):
         names = parameter_names(model, self.part)
         kept = None if self.part.kind == "all" else _others(model, names)
         before = model.parameters.flat.copy()
-        optimizer, batches = self._optimizer(model.parameters), data.training_batches(self.batch_size)
+        optimizer, batches = self._optimizer(model.parameters), data.training_batches(self.batch_size, self.whole_text)
         total = self.steps or self.seconds
         rates = (total, self.warmup * total, self.learning_rate, self.final_learning_rate * self.learning_rate)
         done, step, spent, curve, due, losses = 0.0, 0, 0.0, [], self.evaluate_every, []
+        if due is not None:
+            curve.append((0.0, data.evaluate(model).loss))
         while done < total:
             began, compiled = time.perf_counter(), compile_seconds()
             model.gradients.zero_()
             tokens, targets = batches.next()
-            losses.append(model.loss_and_gradients(tokens, targets))
+            seed = [data.seed, step]
+            folds = counts_for(model, batches, self.counts_share, seed)
+            losses.append(model.loss_and_gradients(tokens, targets, dropout=self.dropout, dropout_seed=seed, folds=folds))
             for start, stop in kept or ():
                 model.gradients.flat[start:stop] = 0
             try:
@@ -102,7 +110,7 @@ class GradientFitter(Fitter):
             done = step if self.steps else spent
             if due is not None and (spent >= due or done >= total):
                 curve.append((spent, data.evaluate(model).loss))
-                due = spent + self.evaluate_every
+                due = spent + max(self.evaluate_every, spent / 20)
             if progress:
                 progress(min(done, total), total, f"{self.name}, loss {losses[-1]:.3f}")
         model.gradients.zero_()

@@ -41,6 +41,6 @@ def entries(config, layout):
     """Every parameter under its own name; vectors as vectors."""
     found = []
     for name, rows, columns in layout:
-        is_vector = rows == 1 and name.rpartition(".")[2].startswith(("norm", "b_", "counts_scale"))
+        is_vector = rows == 1 and name.rpartition(".")[2].startswith(("norm", "b_", "counts_scale", "transformer_scale"))
         found.append(vector(name, name, columns) if is_vector else upright(name, name, rows, columns))
     return found

@@ -74,15 +74,15 @@ class Decoder:
         return self.logits[stream]
 
     def _log_counts(self, window):
-        """(1, V): what the counts say comes after the tokens of a window; None where there are no counts."""
-        return self.model.log_counts(np.array([window], np.int64))[-1:] if self.model.config.counts else None
+        """What the counts say comes after the tokens of a window, for one row of logits; None where there are no counts."""
+        if not self.model.config.counts:
+            return None
+        found = self.model.counts_model().next_log_probabilities(np.array(window, np.int64))
+        return found.astype(self.model.dtype, copy=False), np.ones(1, bool)
 
-    def _add_to_logits(self, stream, window):
-        """What the compiled step leaves out: the output bias and the counts."""
-        model, row = self.model, self.logits[stream : stream + 1]
-        if model.unembedding.bias is not None:
-            row += model.parameters[model.unembedding.bias].flat
-        model.unembedding.add_counts(model.parameters, row, self._log_counts(window))
+    def _complete(self, stream, window):
+        """Turn the compiled step's logits into the model's: the output bias, the counts and the weights of both."""
+        self.model.unembedding.complete(self.model.parameters, self.logits[stream : stream + 1], self._log_counts(window))
 
     def append(self, streams, tokens):
         """Take one more token into each of `streams`; their logits are then those of the next."""
@@ -118,7 +118,7 @@ class Decoder:
         for stream, token in zip(streams, tokens):
             if stream not in new and adjusted:
                 self.tokens[stream].append(int(token))
-                self._add_to_logits(stream, self.tokens[stream])
+                self._complete(stream, self.tokens[stream])
                 new[stream] = self._likeliest(stream)
             elif stream not in new:
                 new[stream] = self._found[stream, : self._counts[stream]].tolist()

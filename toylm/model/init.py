@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from .unembedding import EXPERT_GAIN
+
 EMBEDDING_STD = 0.02  # small, because tied logits of norm sqrt(d) vectors must start near 0 for the loss to start at ln V
 
 
@@ -12,17 +14,15 @@ def initialise(parameters, config, seed):
 
     "normal": embeddings 0.02 · N(0, 1); matrices N(0, 1) / sqrt(inputs); what writes to the residual stream (w_o, w_ff2)
     divided by sqrt(2 L) besides, so that the stream's variance does not grow with depth (Radford et al. 2019).
-    "uniform": every matrix on ±1/sqrt(d). Gains are 1; biases and shifts 0. Where a counts model is added to the logits, the head
-    starts at zero, so that the model starts as the counts: `unembed`, or the last gain where the embedding is the output matrix.
+    "uniform": every matrix on ±1/sqrt(d). Gains are 1; biases and shifts 0. Where a counts model is added to the logits, the
+    transformer's weight in them starts at 0 and that of the counts at 1: the model starts as the counts.
     """
     rng = np.random.default_rng(seed)
     for name in sorted(parameters.names):  # an order that does not depend on the buffer's
         mat = parameters[name]
         role = name.rpartition(".")[2]
-        if name == "counts_scale":
-            mat.flat[:] = 1
-        elif config.counts and name == ("norm_final_gamma" if config.tied else "unembed"):
-            mat.flat[:] = 0
+        if name in ("counts_scale", "transformer_scale"):
+            mat.flat[:] = (name == "counts_scale") / EXPERT_GAIN
         elif mat.nrows == 1 and role.endswith("gamma"):
             mat.flat[:] = 1
         elif role.startswith("b_") or role.endswith("_beta"):

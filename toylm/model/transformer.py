@@ -14,6 +14,8 @@ from .precision import precision_of
 from .unembedding import CHUNK_BYTES, Unembedding
 from .workspace import Workspace
 
+ALL_COUNTS, NO_COUNTS = -1, -2  # folds, see TransformerLM.log_counts
+
 
 class TransformerLM:
     """A language model over token ids: forward, loss, gradients, text.
@@ -102,18 +104,31 @@ class TransformerLM:
         return losses.reshape(np.shape(targets)).copy()
 
     def log_counts(self, tokens, folds=None):
-        """The counts model's log-probabilities after tokens (B, T), each row by itself: (B·T, V), or None without config.counts.
+        """What the counts model says after tokens (B, T), each row by itself: (log-probabilities (B·T, V), rows (B·T,) bool that
+        have them), or None without config.counts.
 
-        folds: (B,), the part of the counts' training text that is left out for each row, -1 for none. A training pass over the
-        text that was counted must leave its own part out: what the counts know by heart, nothing is left to learn about.
+        folds: (B,), the part of the counts' training text that is left out for each row; ALL_COUNTS (-1) for none, NO_COUNTS (-2)
+        for a row that the transformer predicts alone. A training pass over the text that was counted must leave its own part
+        out: what the counts know by heart, nothing is left to learn about.
         """
         if not self.config.counts:
             return None
+        counts = self.counts_model()
+        found = self.workspace.take("log_counts", (*tokens.shape, self.config.vocab_size), np.float32)
+        rows = np.ones(len(tokens), bool) if folds is None else np.asarray(folds) != NO_COUNTS
+        if rows.all():
+            counts.log_probabilities(tokens, folds, found.reshape(tokens.size, -1))
+        else:
+            found[~rows] = 0
+            if rows.any():
+                found[rows] = counts.log_probabilities(tokens[rows], folds[rows]).reshape(-1, *found.shape[1:])
+        return found.reshape(tokens.size, -1).astype(self.dtype, copy=False), np.repeat(rows, tokens.shape[1])
+
+    def counts_model(self):
+        """The CountsLM of a model with config.counts. Raises ValueError where it has not been set."""
         if self.counts is None:
             raise ValueError("this model adds a counts model's log-probabilities to its logits: set model.counts to a CountsLM")
-        buffer = self.workspace.take("log_counts", (tokens.size, self.config.vocab_size), np.float32)
-        found = self.counts.log_probabilities(tokens, folds, buffer)
-        return found if found.dtype == self.dtype else found.astype(self.dtype)
+        return self.counts
 
     # -- backward ----------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,11 @@
 """The unembedding, logits = x·Uᵀ with U the token embedding or a matrix of its own, and the cross-entropy behind it.
 
-Where the configuration says so, a bias is added to the logits, and a · log p of a counts model (toylm.fitters.counts), with
-the one trained weight a; `log_counts` (N, V) below are these log-probabilities, None for none.
+Where the configuration says so, a bias is added to the logits, or the transformer is combined with a counts model
+(toylm.fitters.counts): logits = b · x·Uᵀ + a · log p_counts, a product of experts with the two trained weights a, which starts
+at 1, and b, which starts at 0. `log_counts` below are (log-probabilities (N, V), rows (N,) bool that have them), None for none.
+
+The weights are a = 8 · counts_scale and b = 8 · transformer_scale: Adam moves every number by about the learning rate a step,
+and two numbers that go all the way from 0 to 1 while the transformer learns have to be quicker than a matrix's.
 
 Training never holds all (N, V) logits: rows are taken in chunks that stay in the cache, and logits, loss, and the gradients
 of both factors are done with before the next chunk.
@@ -13,6 +17,7 @@ from ..kernels.bias import bias_backward
 from ..kernels.cross_entropy import cross_entropy_backward, cross_entropy_forward
 from ..kernels.logit_offset import logit_offset_backward, logit_offset_forward
 
+EXPERT_GAIN = 8  # of the parameters counts_scale and transformer_scale
 CHUNK_BYTES = 4 * 2**20
 
 
@@ -24,33 +29,63 @@ class Unembedding:
         self.vocab_size, self.d, self.tied = config.vocab_size, config.d_model, config.tied
         self.name = "token_embed" if config.tied else "unembed"
         self.bias = "b_unembed" if config.output_bias else None
-        self.scale = "counts_scale" if config.counts else None
+        self.counts = config.counts
+
+    @staticmethod
+    def expert_weights(parameters):
+        """(a, b), the weights of the counts and of the transformer."""
+        return tuple(float(EXPERT_GAIN * parameters[name].flat[0]) for name in ("counts_scale", "transformer_scale"))
 
     def layout(self):
         entries = [] if self.tied else [(self.name, self.vocab_size, self.d)]
         if self.bias is not None:
             entries.append((self.bias, 1, self.vocab_size))
-        return entries if self.scale is None else [*entries, (self.scale, 1, 1)]
+        return [*entries, ("counts_scale", 1, 1), ("transformer_scale", 1, 1)] if self.counts else entries
 
     def forward(self, parameters, x, logits, log_counts=None):
-        """logits (N, V) = x (N, d) · Uᵀ (+ b) (+ a · log_counts)."""
-        bias = None if self.bias is None else np.broadcast_to(parameters[self.bias].flat, logits.shape)
-        self.matmul(x, parameters[self.name].array, logits, transpose_b=True, addend=bias)
-        self.add_counts(parameters, logits, log_counts)
+        """logits (N, V) = x (N, d) · Uᵀ (+ bias); where there are counts, b times that + a · log_counts."""
+        bias = None if self.bias is None else parameters[self.bias].flat
+        if log_counts is None:
+            addend = None if bias is None else np.broadcast_to(bias, logits.shape)
+            self.matmul(x, parameters[self.name].array, logits, transpose_b=True, addend=addend)
+            return
+        scale = self._row_scale(parameters, log_counts)
+        addend = None if bias is None else np.outer(scale, bias)
+        self.matmul(x * scale[:, None], parameters[self.name].array, logits, transpose_b=True, addend=addend)
+        logit_offset_forward(logits, log_counts[0], EXPERT_GAIN * parameters["counts_scale"].flat[0])
 
-    def add_counts(self, parameters, logits, log_counts):
-        """logits (N, V) += a · log_counts."""
+    def complete(self, parameters, logits, log_counts=None):
+        """Turn logits that are x·Uᵀ alone, as compiled decoding leaves them, into those of `forward`; in place."""
+        if self.bias is not None:
+            logits += parameters[self.bias].flat
         if log_counts is not None:
-            logit_offset_forward(logits, log_counts, parameters[self.scale].flat[0])
+            logits *= self._row_scale(parameters, log_counts)[:, None]
+            logit_offset_forward(logits, log_counts[0], EXPERT_GAIN * parameters["counts_scale"].flat[0])
+
+    def _row_scale(self, parameters, log_counts):
+        """The transformer's weight (N,): b in rows that have counts, else 1."""
+        scale = parameters["transformer_scale"].flat
+        return np.where(log_counts[1], EXPERT_GAIN * scale[0], 1).astype(scale.dtype)
 
     def backward(self, parameters, gradients, dlogits, x, dx, log_counts=None):
         """dx (N, d) = gradient of x, overwritten; dlogits (N, V)."""
         self.matmul(dlogits, parameters[self.name].array, dx)
-        self.matmul(dlogits, x, gradients[self.name].array, transpose_a=True, accumulate=True)
+        weight = gradients[self.name].array
+        if log_counts is None:
+            self.matmul(dlogits, x, weight, transpose_a=True, accumulate=True)
+            if self.bias is not None:
+                bias_backward(dlogits, gradients[self.bias].flat)
+            return
+        scale, rows = self._row_scale(parameters, log_counts), log_counts[1]
+        # forward: logits = scale · (x·Uᵀ + bias) + a · log_counts, so the gradient of b is the sum of dlogits · (x·Uᵀ + bias)
+        db = np.einsum("ij,ij->", dx[rows], x[rows], dtype=np.float64)
+        self.matmul(dlogits, x * scale[:, None], weight, transpose_a=True, accumulate=True)
         if self.bias is not None:
-            bias_backward(dlogits, gradients[self.bias].flat)
-        if log_counts is not None:
-            gradients[self.scale].flat[0] += logit_offset_backward(dlogits, log_counts)
+            gradients[self.bias].flat[:] += scale @ dlogits
+            db += float((dlogits[rows] @ parameters[self.bias].flat).sum())
+        gradients["transformer_scale"].flat[0] += EXPERT_GAIN * db
+        gradients["counts_scale"].flat[0] += EXPERT_GAIN * logit_offset_backward(dlogits, log_counts[0])
+        dx *= scale[:, None]
 
     def _chunks(self, workspace, rows):
         size = max(64, CHUNK_BYTES // (self.vocab_size * workspace.pool.dtype.itemsize))
@@ -63,7 +98,7 @@ class Unembedding:
         """Nats of every row's target (N,) float64, 0 where targets (N,) < 0; no gradients."""
         losses = workspace.take("losses", (x.shape[0],), np.float64)
         for start, stop, logits in self._chunks(workspace, x.shape[0]):
-            self.forward(parameters, x[start:stop], logits, None if log_counts is None else log_counts[start:stop])
+            self.forward(parameters, x[start:stop], logits, _rows(log_counts, start, stop))
             cross_entropy_forward(logits, targets[start:stop], losses[start:stop])
         return losses
 
@@ -71,8 +106,12 @@ class Unembedding:
         """The same, and dx (N, d) = scale · the gradient of the summed losses, overwritten; U's is added to."""
         losses = workspace.take("losses", (x.shape[0],), np.float64)
         for start, stop, logits in self._chunks(workspace, x.shape[0]):
-            offset = None if log_counts is None else log_counts[start:stop]
+            offset = _rows(log_counts, start, stop)
             self.forward(parameters, x[start:stop], logits, offset)
             cross_entropy_backward(logits, targets[start:stop], scale, losses[start:stop])
             self.backward(parameters, gradients, logits, x[start:stop], dx[start:stop], offset)
         return losses
+
+
+def _rows(log_counts, start, stop):
+    return None if log_counts is None else (log_counts[0][start:stop], log_counts[1][start:stop])

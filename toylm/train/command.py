@@ -106,6 +106,8 @@ def _start(args, settings, flags):
         check_free(args.out, args.overwrite)
     settings = settings.updated({"data": _absolute(settings.data)})
     prepared = prepare_text(settings, args.quiet)
+    if settings.counts is not None:
+        console.say(f"counting n-grams up to {settings.counts} tokens ...")
     parts = set_up(settings, prepared, model)
     report(settings, prepared, parts, console)
     if args.dry_run:

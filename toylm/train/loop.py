@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from ..checkpoint import TrainingState
 from ..errors import DivergedError, UsageError
+from ..fitters.counts_offset import counts_for
 from ..kernels.jit import compile_seconds
 from . import metrics
 from .console import display_path, duration
@@ -150,9 +151,11 @@ class Trainer:
         loss, share = 0.0, 1.0 / settings.grad_accum
         for part in range(settings.grad_accum):
             tokens, targets = self.batches.next()
+            seed = [settings.seed, state.step, part]
             loss += share * self.model.loss_and_gradients(
-                tokens, targets, scale=share, dropout=settings.dropout, dropout_seed=[settings.seed, state.step, part]
-            )
+                tokens, targets, scale=share, dropout=settings.dropout, dropout_seed=seed,
+                folds=counts_for(self.model, self.batches, settings.counts_share, seed),
+            )  # fmt: skip
         if not math.isfinite(loss):
             raise self._diverged(f"the loss is {loss}", learning_rate, state.step + 1)
         try:

@@ -79,6 +79,18 @@ class TrainSettings:
         None, "model", "heads of keys and values, shared in groups; none: n_heads", fixed=True, at_least=1)
     d_head: int | None = _setting(None, "model", "values per head; none: d_model / n_heads", fixed=True, at_least=1)
     tied: bool = _setting(True, "model", "the output matrix is the token embedding", fixed=True)
+    counts: int | None = _setting(
+        None, "model", "n-gram order of counts of the training text that are combined with the transformer, whose weight "
+        "starts at zero; none: no counts", fixed=True, at_least=1)
+    counts_folds: int = _setting(
+        8, "model", "parts of the training text; a window is trained with the counts of all parts but its own", fixed=True,
+        at_least=2)
+    counts_share: float = _setting(
+        0.5, "model", "share of the training windows that are predicted with the counts; the transformer predicts the others alone",
+        fixed=True, above=0, at_most=1)
+    start: str = _setting(
+        "random", "model", "unigram: an output bias of log token frequencies; bigram: embeddings from the log-PMI of neighbours as "
+        "well (needs tied false)", fixed=True, choices=("random", "unigram", "bigram"))
     precision: str = _setting(
         "float32", "model", "arithmetic of the kernels", fixed=True, choices=("float32", "float64", "bf16"))
 

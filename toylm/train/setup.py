@@ -43,6 +43,8 @@ def model_config(settings, vocab_size):
         n_kv_heads=settings.n_kv_heads,
         d_head=settings.d_head,
         tied=settings.tied,
+        counts=settings.counts is not None,
+        output_bias=settings.start != "random",
     )
 
 
@@ -116,6 +118,16 @@ def make_optimizer(settings, parameters):
     return optimizers.Adam(parameters, settings.learning_rate, betas=betas, eps=settings.eps, weight_decay=decay)
 
 
+def running_text(prepared, what):
+    """The training tokens as a TokenFile. Raises UsageError where they are the examples of a task."""
+    from ..data.token_file import TokenFile
+    from ..errors import UsageError
+
+    if not isinstance(prepared.train, TokenFile):
+        raise UsageError(f"{what} is counted on running text, and {prepared.name} is a synthetic task: leave it out")
+    return prepared.train
+
+
 def set_up(settings, prepared, model=None):
     """Model (a new one unless given), optimizer, batches and schedule. Raises ValueError if the settings do not fit."""
     if model is None:
@@ -123,6 +135,14 @@ def set_up(settings, prepared, model=None):
 
         config = model_config(settings, prepared.vocab_size)
         model = TransformerLM(config, seed=settings.seed, precision=settings.precision, threads=settings.threads)
+        if settings.start != "random":
+            from ..fitters.start import start_from_counts
+
+            start_from_counts(model, running_text(prepared, f"start {settings.start}").tokens, settings.start)
+    if settings.counts is not None:
+        from ..fitters.counts_offset import attach_counts
+
+        attach_counts(model, running_text(prepared, "counts"), settings.counts, settings.counts_folds)
     check_polish(settings, prepared, model.config)
     batches = prepared.batches(settings.batch_size, settings.context_length, settings.seed)
     return Parts(model, make_optimizer(settings, model.parameters), batches, Schedule(settings, batches.context_length))
@@ -136,6 +156,7 @@ def memory_bytes(parts, settings):
         "gradients": parts.model.gradients.flat.nbytes,
         "moments": sum(array.nbytes for array in parts.optimizer.state().values()),
         "activations": parts.model.workspace_bytes(settings.batch_size, settings.context_length),
+        "counts": parts.model.counts.nbytes if parts.model.counts is not None else 0,
     }
 
 
@@ -164,6 +185,8 @@ def report(settings, prepared, parts, console):
         f"{count(config.n_layers, 'layer')}, {count(config.n_heads, 'head')}, context {config.context_length}, "
         f"positions {config.positions}, {settings.precision}"
     )
+    if parts.model.counts is not None:
+        say(f"counts       {parts.model.counts}")
     memory = memory_bytes(parts, settings)
     kinds = ", ".join(f"{kind} {size(held)}" for kind, held in memory.items() if held)
     say(f"memory       {size(sum(memory.values()))}: {kinds}")

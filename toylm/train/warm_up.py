@@ -24,6 +24,7 @@ def load_kernels(settings, console):
     from ..kernels.jit import compile_seconds
 
     kinds = [*(str(getattr(settings, name)) for name in _KINDS), "0.5" if settings.dropout else "0"]
+    kinds.append(str(settings.counts is not None))
     began = time.perf_counter()
     marker = _marker(kinds)
     compiled = 0.0
@@ -40,7 +41,7 @@ def load_kernels(settings, console):
     return compiled
 
 
-def use_all_kernels(positions, precision, optimizer, norm, feed_forward, biases, dropout):
+def use_all_kernels(positions, precision, optimizer, norm, feed_forward, biases, dropout, counts):
     """One training step, one evaluation and one text of a model that is as small as they come."""
     import numpy as np
 
@@ -51,12 +52,20 @@ def use_all_kernels(positions, precision, optimizer, norm, feed_forward, biases,
 
     config = ModelConfig(
         vocab_size=16, d_model=8, d_ff=16, n_heads=2, n_layers=1, context_length=8, positions=positions, norm=norm,
-        feed_forward=feed_forward, biases=biases == "True",
+        feed_forward=feed_forward, biases=biases == "True", counts=counts == "True",
     )  # fmt: skip
     model = TransformerLM(config, seed=0, precision=precision)
     tokens = np.arange(16, dtype=np.int64).reshape(2, 8)
+    folds = None
+    if config.counts:
+        from ..data.token_file import TokenFile
+        from ..fitters.counts_offset import attach_counts
+
+        text = np.tile(np.arange(16, dtype=np.uint16), 8)
+        attach_counts(model, TokenFile(text, 16, 15), 3, 2)
+        folds = np.zeros(2, np.int64)
     stepper = make_optimizer(TrainSettings(optimizer=optimizer), model.parameters)
-    model.loss_and_gradients(tokens, tokens, scale=1.0, dropout=float(dropout))
+    model.loss_and_gradients(tokens, tokens, scale=1.0, dropout=float(dropout), folds=folds)
     stepper.step(model.gradients, learning_rate=1e-3, max_norm=1.0)
     model.loss(tokens, tokens)
     model.generate([0], 3, temperature=1.0, seed=0)

@@ -7,6 +7,8 @@
     documents, document_counts fingerprints of the documents, so that only what was counted can be removed
 """
 
+import json
+
 import numpy as np
 
 from ...errors import CheckpointError
@@ -66,3 +68,33 @@ def from_tensors(fields, tensors, where="the checkpoint"):
 def config_of(fields):
     """The CountsConfig in a dictionary that may hold more."""
     return CountsConfig(**{name: fields[name] for name in CountsConfig.__dataclass_fields__})
+
+
+# -- beside a transformer that they are part of ------------------------------------------------------------------------------
+
+TENSORS, FIELDS = "counts.safetensors", "counts.json"
+
+
+def save_beside(directory, model):
+    """Write the counts of a transformer into its checkpoint directory."""
+    from ...files import write_json
+    from ...interop.safetensors_files import save_tensors
+
+    save_tensors(directory / TENSORS, to_tensors(model))
+    write_json(directory / FIELDS, to_fields(model))
+
+
+def load_beside(directory):
+    """The counts of the transformer in a checkpoint directory. Raises FileNotFoundError or CheckpointError."""
+    from ...interop.safetensors_files import SafetensorsFile
+
+    for name in (TENSORS, FIELDS):
+        if not (directory / name).is_file():
+            raise FileNotFoundError(f"{directory} has no {name}: not a whole checkpoint")
+    try:
+        fields = json.loads((directory / FIELDS).read_text(encoding="utf-8"))
+        config_of(fields)
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{directory / FIELDS} is damaged: {error}") from None
+    opened = SafetensorsFile(directory / TENSORS)
+    return from_tensors(fields, {name: opened.read(name) for name in opened.names}, directory / TENSORS)

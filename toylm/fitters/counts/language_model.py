@@ -197,6 +197,11 @@ class CountsLM:
             parts = (folds + 1) * len(self.ngrams)
         return self._mixture(tokens, parts, out)
 
+    def next_log_probabilities(self, window):
+        """log p(next token | the ids of `window`) as float32 (1, V): the last row of `log_probabilities`, for decoding."""
+        window = self._tokens(window)
+        return self._mixture(window, np.zeros(len(window), np.int64), first=window.shape[1] - 1)
+
     def _mixture(self, tokens, parts, out=None, first=0, window=None, dtype=np.float32):
         T, V = tokens.shape[1], self.config.vocab_size
         shape = (len(tokens) * (T - first), V)
@@ -266,7 +271,7 @@ class CountsLM:
         rng, ids = np.random.default_rng(seed), prompt.tolist()
         for _ in range(max_tokens):
             window = np.array([ids[-self.config.context_length :]], np.int64)
-            logits = self._mixture(window, np.zeros(1, np.int64), first=window.shape[1] - 1)[0]
+            logits = self.next_log_probabilities(window)[0]
             token = sample_logits_row(logits, temperature, top_k, top_p, rng)
             if token in stop_ids:
                 return

@@ -1,0 +1,100 @@
+"""toylm compare: what its answers say of hand-made curves, and the command from end to end on a very small text."""
+
+import json
+import math
+
+import pytest
+
+from toylm.cli import run_verb
+from toylm.fitters.compare.answers import always_below, answers, loss_at, seconds_to_reach
+from toylm.fitters.compare.contest import Row
+from toylm.fitters.compare.pages import table
+
+FALLING = [(0.0, 6.0), (10.0, 4.0), (20.0, 3.0)]
+
+
+def test_reading_a_curve():
+    assert loss_at(FALLING, 15) == 4.0 and loss_at(FALLING, -1) is None and loss_at(FALLING, 99) == 3.0
+    assert seconds_to_reach(FALLING, 5.0) == pytest.approx(5)  # half of the way down to 4
+    assert seconds_to_reach(FALLING, 3.25) == pytest.approx(17.5)
+    assert seconds_to_reach(FALLING, 6.0) == 0 and seconds_to_reach(FALLING, 2.9) is None
+
+
+def test_always_below_names_the_first_second_where_it_is_not():
+    assert always_below([(1.0, 3.5), (12.0, 2.0)], FALLING) == (True, None)
+    assert always_below([(1.0, 3.5)], FALLING) == (False, 20.0)
+    assert always_below([(1.0, 5.0), (30.0, 1.0)], FALLING) == (False, 10.0)
+
+
+def row(name, loss, seconds, curve=None, **details):
+    return Row(name, "one-shot", seconds, 10, 40, loss, 1.0, curve or [(seconds, loss)], details)
+
+
+def test_answers_hold_the_figures():
+    rows = [
+        row("counts", 3.5, 0.1),
+        row("adam", 3.0, 20.0, FALLING, learning_rate=0.003, validation_loss_by_rate={"0.003": 3.1, "0.01": 3.4}),
+        row("counts + adam", 2.9, 20.0, [(0.2, 3.5), (9.0, 3.2), (20.0, 2.9)]),
+        row("ridge head, random features", 4.0, 1.0),
+        row("cross-entropy head, random features", 3.4, 1.0),
+    ]
+    said = "\n".join(answers(rows, 1))
+    assert "counts reach perplexity 33.12 in 0.10 s; tuned Adam needs 15 s for it (150 times as long)" in said
+    assert "counts + adam is below adam at every second of the run, and ends 9.5% lower in perplexity" in said
+    assert "the cross-entropy head is 0.60 nats below one-hot ridge" in said
+    assert "adam: learning rate 0.003, the best of (validation nats) 0.003 3.100, 0.01 3.400" in said
+    slow = answers([row("counts", 2.0, 0.5), rows[1]], 1)
+    assert "tuned Adam does not in 1 minutes (more than 120 times as long)" in slow[0]
+    assert table(rows).splitlines()[-1].startswith("| counts + adam | 20 s | 10 | 40 B | 2.9000 | 18.17 |")
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    from small_text import make_text
+
+    folder = tmp_path_factory.mktemp("compare")
+    (folder / "animals.txt").write_text(make_text(), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOYLM_CACHE", str(folder / "cache"))
+        small = ["--vocab-size", "300", "--d-model", "16", "--n-heads", "2", "--n-layers", "1", "--context-length", "16"]
+        flags = ["--minutes", "0.02", "--adam-rates", "0.01", "--sgd-rates", "0.1", "0.3", "--order", "3", "--folds", "2"]
+        assert run_verb("compare", [str(folder / "animals.txt"), *small, *flags, "--out", str(folder / "out"), "--quiet"]) == 0
+    return folder / "out"
+
+
+def test_the_command_writes_table_curves_samples_and_json(compared):
+    found = json.loads((compared / "compare.json").read_text(encoding="utf-8"))
+    rows = {row["name"]: row for row in found["rows"]}
+    assert {"counts", "bigram start", "adam", "sgd", "counts + adam", "ridge head, random features"} <= set(rows)
+    uniform = math.log(found["vocab_size"])
+    for name, result in rows.items():
+        assert 0 < result["loss"] < uniform + 0.5, name
+        assert result["perplexity"] == pytest.approx(math.exp(result["loss"]))
+        assert result["curve"][-1][1] == pytest.approx(result["loss"])
+        assert all(t0 <= t1 for (t0, _), (t1, _) in zip(result["curve"], result["curve"][1:]))
+    assert rows["counts"]["loss"] < rows["adam"]["loss"]  # a second is not enough for Adam
+    assert rows["counts + adam"]["curve"][0][1] == pytest.approx(rows["counts"]["loss"], abs=1e-4)  # starts as the counts
+    assert set(rows["sgd"]["details"]["validation_loss_by_rate"]) == {"0.1", "0.3"}
+    assert "| counts + adam |" in (compared / "table.md").read_text(encoding="utf-8")
+    assert "=== counts (perplexity" in (compared / "samples.txt").read_text(encoding="utf-8")
+    assert (compared / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "flags, sentence",
+    [
+        (["--only", "count"], "no contestant 'count'"),
+        (["--minutes", "0"], "minutes is 0; it must be above 0"),
+        (["--adam-rates", "-1"], "adam-rates has -1; learning rates are above 0"),
+        (["--order", "0"], "order is 0"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path, monkeypatch, capsys, flags, sentence):
+    from small_text import make_text
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TOYLM_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "animals.txt").write_text(make_text(), encoding="utf-8")
+    assert run_verb("compare", ["animals.txt", "--context-length", "16", "--vocab-size", "300", *flags]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error and error.count("\n") == 1 and "Traceback" not in error

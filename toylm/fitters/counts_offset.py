@@ -1,0 +1,47 @@
+"""Counts inside a transformer: log p = a · log p_counts + b · transformer, normalised; it starts as the counts.
+
+A transformer that is trained on top of counts must not see what the counts know of the very text it is trained on: they know
+that by heart, nothing would be left to learn, and on other text they know less. So the training text is cut in folds of whole
+documents, and a window of one fold is offered the counts of all others (cross-fitting; the idea of adding the n-gram's
+log-probabilities to neural logits is Li et al. 2022, arXiv 2210.14431). Evaluation and generation use all counts.
+
+Only a share of the windows is predicted with the counts; the others the transformer predicts alone. A transformer that is only
+ever asked for what the counts leave over learns that by heart on a small text, and is worse in the end than one that knows
+the language by itself.
+"""
+
+import numpy as np
+
+
+def attach_counts(model, text, order, folds):
+    """Give `model` (config.counts true) the counts of a TokenFile, cross-fitted in `folds`; returns the CountsLM.
+
+    Raises ValueError where the model has no place for them or another vocabulary, UsageError for a text of too few documents.
+    """
+    from .counts import CountsLM
+
+    c = model.config
+    if not c.counts:
+        raise ValueError("this model adds no counts to its logits: make it with counts=True in its ModelConfig")
+    if text.vocab_size > c.vocab_size:
+        raise ValueError(f"the text has {text.vocab_size} tokens and the model {c.vocab_size}; they do not belong together")
+    model.counts = CountsLM.fit(
+        text.tokens, c.vocab_size, text.end_id, order=order, folds=folds, context_length=c.context_length
+    )
+    return model.counts
+
+
+def counts_for(model, batches, share=0.5, seed=0):
+    """The `folds` of a training pass on the last of `batches`: (B,), or None where the model has no counts.
+
+    A window belongs to the fold of its first token, which is left out; counts without folds were made of another text, and
+    nothing is left out. Of B windows, round(share · B) are predicted with counts, drawn from seed (an integer or several).
+    """
+    from ..model.transformer import NO_COUNTS
+
+    if not model.config.counts:
+        return None
+    folds = model.counts.fold_of(batches.starts)
+    alone = np.random.default_rng(seed).permutation(len(folds))[round(share * len(folds)) :]
+    folds[alone] = NO_COUNTS
+    return folds
