@@ -12,6 +12,7 @@ import toylm
 from toylm.checkpoint import load_checkpoint
 from toylm.data.token_file import TokenFile
 from toylm.fitters.counts_offset import attach_counts, counts_for
+from toylm.fitters.expert_weights import fit_expert_weights
 from toylm.interop.safetensors_files import SafetensorsFile
 from toylm.model.transformer import NO_COUNTS
 
@@ -54,7 +55,8 @@ def test_the_held_out_loss_falls_from_that_of_the_counts(runs):
     records = [json.loads(line) for line in (folder / "whole/metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     losses = [r["held_out_loss"] for r in records if "held_out_loss" in r]
     model = load_checkpoint(folder / "whole").model
-    assert model.parameters["transformer_scale"].flat[0] > 0
+    a, b = model.unembedding.expert_weights(model.parameters)
+    assert a > 0 and b >= 0 and (a, b) != (1, 0)
     evaluated = json.loads(toylm("toylm.evaluate", "whole", "--json"))
     assert evaluated["loss"] == pytest.approx(min(losses), abs=1e-5)
     assert len(toylm("toylm.generate", "whole", "--prompt", "The cat", "--seed", "1", "--temperature", "0")) > 10
@@ -71,6 +73,29 @@ def test_a_saved_model_is_the_same_model(runs, tmp_path):
     (tmp_path / "copy" / "counts.json").unlink()
     with pytest.raises(FileNotFoundError, match="has no counts.json"):
         load_checkpoint(tmp_path / "copy")
+
+
+def test_expert_weights_are_where_the_loss_is_least():
+    rng = np.random.default_rng(0)
+    model, _ = _counted(rng.integers(0, 6, 400))
+    model = model.astype("float64")
+    model.parameters.flat[:] += 0.3 * rng.standard_normal(model.parameters.size)
+    tokens, targets = rng.integers(0, 6, (8, 4)), rng.integers(-1, 6, (8, 4))
+    before = model.loss(tokens, targets)
+    a, b, nats = fit_expert_weights(model, [(tokens[:4], targets[:4]), (tokens[4:], targets[4:])])
+    assert (a, b) == pytest.approx(model.unembedding.expert_weights(model.parameters))
+    assert nats == pytest.approx(model.loss(tokens, targets), rel=1e-6)
+    assert nats < before
+    for name in ("counts_scale", "transformer_scale"):
+        for step in (-1e-3, 1e-3):
+            weight = model.parameters[name].flat
+            if weight[0] + step < 0:
+                continue  # the weights are not negative
+            weight += step
+            assert model.loss(tokens, targets) >= nats - 1e-9
+            weight -= step
+    with pytest.raises(ValueError, match="no token to predict"):
+        fit_expert_weights(model, [(tokens, np.full_like(targets, -1))])
 
 
 def _counted(tokens):

@@ -1,13 +1,14 @@
-"""Counts inside a transformer: log p = a · log p_counts + b · transformer, normalised; it starts as the counts.
+"""Counts inside a transformer: log p = a · log p_counts + b · transformer, normalised; it starts as the counts, a = 1, b = 0.
 
 A transformer that is trained on top of counts must not see what the counts know of the very text it is trained on: they know
 that by heart, nothing would be left to learn, and on other text they know less. So the training text is cut in folds of whole
 documents, and a window of one fold is offered the counts of all others (cross-fitting; the idea of adding the n-gram's
 log-probabilities to neural logits is Li et al. 2022, arXiv 2210.14431). Evaluation and generation use all counts.
 
-Only a share of the windows is predicted with the counts; the others the transformer predicts alone. A transformer that is only
-ever asked for what the counts leave over learns that by heart on a small text, and is worse in the end than one that knows
-the language by itself.
+The weights a and b are fitted in closed form on the end of the training text, which the transformer is not trained on
+(expert_weights.py). Only a share of the windows is predicted with the counts; the others the transformer predicts alone. A
+transformer that is only ever asked for what the counts leave over learns that by heart on a small text, and is worse in the
+end than one that knows the language by itself.
 """
 
 import numpy as np
@@ -31,7 +32,7 @@ def attach_counts(model, text, order, folds):
     return model.counts
 
 
-def counts_for(model, batches, share=0.5, seed=0):
+def counts_for(model, batches, share=0.25, seed=0):
     """The `folds` of a training pass on the last of `batches`: (B,), or None where the model has no counts.
 
     A window belongs to the fold of its first token, which is left out; counts without folds were made of another text, and
@@ -45,3 +46,20 @@ def counts_for(model, batches, share=0.5, seed=0):
     alone = np.random.default_rng(seed).permutation(len(folds))[round(share * len(folds)) :]
     folds[alone] = NO_COUNTS
     return folds
+
+
+class Calibration:
+    """Re-fits the weights of counts and transformer on the end of the training text, which the transformer is not trained on.
+
+    text: the whole training text, a TokenFile; windows: those of its end. `__call__(model)` sets the weights and returns the loss
+    there, in nats; the counts of the fold that holds this text are left out.
+    """
+
+    def __init__(self, text, windows):
+        self.text, self.windows = text, windows
+
+    def __call__(self, model):
+        from .expert_weights import fit_expert_weights
+
+        fold = int(model.counts.fold_of(np.array([len(self.text) - 1]))[0])
+        return fit_expert_weights(model, self.windows, fold)[2]

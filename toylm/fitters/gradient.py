@@ -7,10 +7,12 @@ import numpy as np
 
 from ..errors import DivergedError, UsageError
 from ..kernels.jit import compile_seconds
-from .counts_offset import counts_for
+from .counts_offset import Calibration, counts_for
+from .expert_weights import zero_expert_gradients
 from .fitter import Fitter, Outcome, refuse_counts
 from .parts import KINDS
 
+_CALIBRATE_SECONDS = 2.0  # at least so much time between two fits of the weights of counts and transformer
 _RATES = {"sgd": 0.1, "adam": 3e-3}
 
 
@@ -44,7 +46,7 @@ class GradientFitter(Fitter):
 
     def __init__(self, part, name="adam", steps=None, seconds=None, learning_rate=None, batch_size=None, warmup=0.05,
                  final_learning_rate=0.1, weight_decay=0.0, momentum=0.9, betas=(0.9, 0.95), clip=1.0,
-                 evaluate_every=None, dropout=0.0, whole_text=False, counts_share=0.5):  # fmt: skip
+                 evaluate_every=None, dropout=0.0, whole_text=False, counts_share=0.25):  # fmt: skip
         self.name = name
         super().__init__(part)
         if steps is not None and seconds is not None:
@@ -79,7 +81,11 @@ class GradientFitter(Fitter):
         names = parameter_names(model, self.part)
         kept = None if self.part.kind == "all" else _others(model, names)
         before = model.parameters.flat.copy()
-        optimizer, batches = self._optimizer(model.parameters), data.training_batches(self.batch_size, self.whole_text)
+        # Where there are counts, the validation part decides how much they weigh.
+        whole = self.whole_text and not model.config.counts
+        optimizer, batches = self._optimizer(model.parameters), data.training_batches(self.batch_size, whole)
+        calibrate = Calibration(data.train, data.validation_batches()) if model.config.counts else None
+        calibrated = 0.0
         total = self.steps or self.seconds
         rates = (total, self.warmup * total, self.learning_rate, self.final_learning_rate * self.learning_rate)
         done, step, spent, curve, due, losses = 0.0, 0, 0.0, [], self.evaluate_every, []
@@ -94,6 +100,8 @@ class GradientFitter(Fitter):
             losses.append(model.loss_and_gradients(tokens, targets, dropout=self.dropout, dropout_seed=seed, folds=folds))
             for start, stop in kept or ():
                 model.gradients.flat[start:stop] = 0
+            if calibrate:
+                zero_expert_gradients(model)
             try:
                 if not math.isfinite(losses[-1]):
                     raise DivergedError(f"the loss is {losses[-1]}")
@@ -108,6 +116,11 @@ class GradientFitter(Fitter):
             step += 1
             spent += time.perf_counter() - began - (compile_seconds() - compiled)
             done = step if self.steps else spent
+            if calibrate and (spent - calibrated >= max(_CALIBRATE_SECONDS, spent / 20) or done >= total):
+                began, compiled = time.perf_counter(), compile_seconds()
+                validation_loss = calibrate(model)
+                spent += time.perf_counter() - began - (compile_seconds() - compiled)
+                calibrated = spent
             if due is not None and (spent >= due or done >= total):
                 curve.append((spent, data.evaluate(model).loss))
                 due = spent + max(self.evaluate_every, spent / 20)
@@ -118,6 +131,9 @@ class GradientFitter(Fitter):
             "steps": step, "tokens": step * batches.batch_size * data.context_length, "learning_rate": self.learning_rate,
             "epochs": batches.epochs, "last_training_loss": float(np.mean(losses[-20:])),
         }  # fmt: skip
+        if calibrate:
+            weights = model.unembedding.expert_weights(model.parameters)
+            details |= {"validation_loss": validation_loss, "counts_weight": weights[0], "transformer_weight": weights[1]}
         if curve:
             details["curve"] = curve
         return Outcome(tuple(names), f"{step} steps", details=details, seconds=spent)

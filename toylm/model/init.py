@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .unembedding import EXPERT_GAIN
+from .unembedding import EXPERT_WEIGHTS
 
 EMBEDDING_STD = 0.02  # small, because tied logits of norm sqrt(d) vectors must start near 0 for the loss to start at ln V
 
@@ -21,8 +21,8 @@ def initialise(parameters, config, seed):
     for name in sorted(parameters.names):  # an order that does not depend on the buffer's
         mat = parameters[name]
         role = name.rpartition(".")[2]
-        if name in ("counts_scale", "transformer_scale"):
-            mat.flat[:] = (name == "counts_scale") / EXPERT_GAIN
+        if name in EXPERT_WEIGHTS:
+            mat.flat[:] = name == "counts_scale"
         elif mat.nrows == 1 and role.endswith("gamma"):
             mat.flat[:] = 1
         elif role.startswith("b_") or role.endswith("_beta"):

@@ -1,14 +1,9 @@
 """The unembedding, logits = x·Uᵀ with U the token embedding or a matrix of its own, and the cross-entropy behind it.
 
 Where the configuration says so, a bias is added to the logits, or the transformer is combined with a counts model
-(toylm.fitters.counts): logits = b · x·Uᵀ + a · log p_counts, a product of experts with the two trained weights a, which starts
-at 1, and b, which starts at 0. `log_counts` below are (log-probabilities (N, V), rows (N,) bool that have them), None for none.
-
-The weights are a = 8 · counts_scale and b = 8 · transformer_scale: Adam moves every number by about the learning rate a step,
-and two numbers that go all the way from 0 to 1 while the transformer learns have to be quicker than a matrix's.
-
-Training never holds all (N, V) logits: rows are taken in chunks that stay in the cache, and logits, loss, and the gradients
-of both factors are done with before the next chunk.
+(toylm.fitters.counts): logits = b · x·Uᵀ + a · log p_counts, a product of experts whose two weights are parameters: a,
+counts_scale, starts at 1, and b, transformer_scale, at 0. `log_counts` below are (log-probabilities (N, V), rows (N,) bool that
+have them), None for none.
 """
 
 import numpy as np
@@ -17,7 +12,7 @@ from ..kernels.bias import bias_backward
 from ..kernels.cross_entropy import cross_entropy_backward, cross_entropy_forward
 from ..kernels.logit_offset import logit_offset_backward, logit_offset_forward
 
-EXPERT_GAIN = 8  # of the parameters counts_scale and transformer_scale
+EXPERT_WEIGHTS = ("counts_scale", "transformer_scale")
 CHUNK_BYTES = 4 * 2**20
 
 
@@ -34,7 +29,7 @@ class Unembedding:
     @staticmethod
     def expert_weights(parameters):
         """(a, b), the weights of the counts and of the transformer."""
-        return tuple(float(EXPERT_GAIN * parameters[name].flat[0]) for name in ("counts_scale", "transformer_scale"))
+        return tuple(float(parameters[name].flat[0]) for name in EXPERT_WEIGHTS)
 
     def layout(self):
         entries = [] if self.tied else [(self.name, self.vocab_size, self.d)]
@@ -52,7 +47,7 @@ class Unembedding:
         scale = self._row_scale(parameters, log_counts)
         addend = None if bias is None else np.outer(scale, bias)
         self.matmul(x * scale[:, None], parameters[self.name].array, logits, transpose_b=True, addend=addend)
-        logit_offset_forward(logits, log_counts[0], EXPERT_GAIN * parameters["counts_scale"].flat[0])
+        logit_offset_forward(logits, log_counts[0], parameters["counts_scale"].flat[0])
 
     def complete(self, parameters, logits, log_counts=None):
         """Turn logits that are x·Uᵀ alone, as compiled decoding leaves them, into those of `forward`; in place."""
@@ -60,12 +55,12 @@ class Unembedding:
             logits += parameters[self.bias].flat
         if log_counts is not None:
             logits *= self._row_scale(parameters, log_counts)[:, None]
-            logit_offset_forward(logits, log_counts[0], EXPERT_GAIN * parameters["counts_scale"].flat[0])
+            logit_offset_forward(logits, log_counts[0], parameters["counts_scale"].flat[0])
 
     def _row_scale(self, parameters, log_counts):
         """The transformer's weight (N,): b in rows that have counts, else 1."""
         scale = parameters["transformer_scale"].flat
-        return np.where(log_counts[1], EXPERT_GAIN * scale[0], 1).astype(scale.dtype)
+        return np.where(log_counts[1], scale[0], 1).astype(scale.dtype)
 
     def backward(self, parameters, gradients, dlogits, x, dx, log_counts=None):
         """dx (N, d) = gradient of x, overwritten; dlogits (N, V)."""
@@ -83,8 +78,8 @@ class Unembedding:
         if self.bias is not None:
             gradients[self.bias].flat[:] += scale @ dlogits
             db += float((dlogits[rows] @ parameters[self.bias].flat).sum())
-        gradients["transformer_scale"].flat[0] += EXPERT_GAIN * db
-        gradients["counts_scale"].flat[0] += EXPERT_GAIN * logit_offset_backward(dlogits, log_counts[0])
+        gradients["transformer_scale"].flat[0] += db
+        gradients["counts_scale"].flat[0] += logit_offset_backward(dlogits, log_counts[0])
         dx *= scale[:, None]
 
     def _chunks(self, workspace, rows):

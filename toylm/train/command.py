@@ -213,7 +213,7 @@ def _train(settings, parts, prepared, run_folder, console, training):
     compiled = load_kernels(settings, console)
     with StopRequest() as stop:
         trainer = Trainer(settings, parts.model, parts.optimizer, prepared.tokenizer, parts.batches, prepared.held_out,
-                          run_folder, console, stop, compiled)  # fmt: skip
+                          run_folder, console, stop, compiled, parts.calibration)  # fmt: skip
         if training is not None:
             trainer.load(training)
         console.say(f"run          {display_path(path)}\n")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from ..checkpoint import TrainingState
 from ..errors import DivergedError, UsageError
 from ..fitters.counts_offset import counts_for
+from ..fitters.expert_weights import zero_expert_gradients
 from ..kernels.jit import compile_seconds
 from . import metrics
 from .console import display_path, duration
@@ -49,12 +50,14 @@ class Trainer:
     """Trains `model` as the TrainSettings say, in a locked RunFolder.
 
     batches: a Batches; held_out: a TokenFile; tokenizer: a Tokenizer; stop: a StopRequest; console: a Console; compiled: the
-    seconds that compiling kernels took before.
+    seconds that compiling kernels took before; calibration: what sets the weight of counts before an evaluation, or None.
     `run()` returns the LoopState at the end. Raises DivergedError, and UsageError when a file cannot be written; the
     message of either names the last good checkpoint.
     """
 
-    def __init__(self, settings, model, optimizer, tokenizer, batches, held_out, run, console, stop, compiled=0.0):
+    def __init__(self, settings, model, optimizer, tokenizer, batches, held_out, run, console, stop, compiled=0.0,
+                 calibration=None):  # fmt: skip
+        self.calibration = calibration
         self.settings, self.model, self.optimizer, self.tokenizer = settings, model, optimizer, tokenizer
         self.batches, self.held_out, self.run_folder, self.console, self.stop = batches, held_out, run, console, stop
         self.schedule = Schedule(settings, batches.context_length)
@@ -156,6 +159,8 @@ class Trainer:
                 tokens, targets, scale=share, dropout=settings.dropout, dropout_seed=seed,
                 folds=counts_for(self.model, self.batches, settings.counts_share, seed),
             )  # fmt: skip
+        if self.calibration is not None:
+            zero_expert_gradients(self.model)
         if not math.isfinite(loss):
             raise self._diverged(f"the loss is {loss}", learning_rate, state.step + 1)
         try:
@@ -226,6 +231,10 @@ class Trainer:
         """Evaluate on held-out text; returns whether it is the best so far."""
         state, settings = self.state, self.settings
         windows = self.held_out.windows(settings.context_length, settings.batch_size, settings.eval_tokens)
+        if self.calibration is not None:
+            self.calibration(self.model)
+            counts, transformer = self.model.unembedding.expert_weights(self.model.parameters)
+            self._append(step=state.step, counts_weight=counts, transformer_weight=transformer)
         result = evaluate(self.model, windows)
         if not math.isfinite(result.loss):
             raise self._diverged(f"the held-out loss is {result.loss}", self.learning_rate)

@@ -86,7 +86,7 @@ class TrainSettings:
         8, "model", "parts of the training text; a window is trained with the counts of all parts but its own", fixed=True,
         at_least=2)
     counts_share: float = _setting(
-        0.5, "model", "share of the training windows that are predicted with the counts; the transformer predicts the others alone",
+        0.25, "model", "share of the training windows that are predicted with the counts, the others by the transformer alone",
         fixed=True, above=0, at_most=1)
     start: str = _setting(
         "random", "model", "unigram: an output bias of log token frequencies; bigram: embeddings from the log-PMI of neighbours as "

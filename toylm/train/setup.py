@@ -17,6 +17,7 @@ class Parts(NamedTuple):
     optimizer: object
     batches: object
     schedule: Schedule
+    calibration: object = None  # where there are counts: what sets their weight (toylm.fitters.counts_offset.Calibration)
 
 
 def check_settings(settings):
@@ -139,13 +140,19 @@ def set_up(settings, prepared, model=None):
             from ..fitters.start import start_from_counts
 
             start_from_counts(model, running_text(prepared, f"start {settings.start}").tokens, settings.start)
+    batches, calibration = prepared.batches(settings.batch_size, settings.context_length, settings.seed), None
     if settings.counts is not None:
-        from ..fitters.counts_offset import attach_counts
+        from ..data.batches import Batches
+        from ..fitters.counts_offset import Calibration, attach_counts
+        from ..fitters.data import FitData
 
         attach_counts(model, running_text(prepared, "counts"), settings.counts, settings.counts_folds)
+        text = FitData(prepared.train, prepared.held_out, None, settings.context_length, settings.batch_size)
+        batches = Batches(text.fitting, settings.batch_size, settings.context_length, settings.seed)
+        calibration = Calibration(prepared.train, text.validation_batches())
     check_polish(settings, prepared, model.config)
-    batches = prepared.batches(settings.batch_size, settings.context_length, settings.seed)
-    return Parts(model, make_optimizer(settings, model.parameters), batches, Schedule(settings, batches.context_length))
+    schedule = Schedule(settings, batches.context_length)
+    return Parts(model, make_optimizer(settings, model.parameters), batches, schedule, calibration)
 
 
 def memory_bytes(parts, settings):

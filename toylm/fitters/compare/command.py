@@ -19,7 +19,8 @@ CONTESTANTS = {
     "counts": "counts", "bigram": "bigram_start", "heads": "feature_heads", "sgd": "sgd", "adam": "adam",
     "combination": "combination", "polish": "polish",
 }  # fmt: skip
-_SHAPE = ("context_length", "d_model", "n_layers", "n_heads", "batch_size", "dropout", "weight_decay", "order", "folds", "seed")
+_SHAPE = ("context_length", "d_model", "n_layers", "n_heads", "batch_size", "dropout", "weight_decay", "order", "folds",
+          "counts_share", "seed")  # fmt: skip
 
 
 def build_parser(parser):
@@ -58,6 +59,7 @@ _HELP = {
     "weight_decay": "of Adam",
     "order": "longest n-gram of the counts",
     "folds": "parts of the text for cross-fitting the counts under Adam",
+    "counts_share": "share of the combination's training windows that see the counts",
     "seed": "of weights, batches and samples",
 }
 

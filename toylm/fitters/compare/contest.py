@@ -28,6 +28,7 @@ class Settings:
     weight_decay: float = 0.1
     order: int = 6
     folds: int = 8
+    counts_share: float = 0.25  # of the windows that the combination is trained with counts on
     seed: int = 0
     sweep: float = 0.1  # share of `minutes` that each learning rate is tried for
     adam_rates: tuple = (1e-3, 3e-3, 1e-2)
@@ -148,8 +149,9 @@ class Contest:
 
     def _gradient_fitter(self, method, rate, seconds, **more):
         s = self.settings
+        decay = s.weight_decay if method == "adam" else 0.0
         return make_fitter("all", method, seconds=seconds, learning_rate=rate, dropout=s.dropout, batch_size=s.batch_size,
-                           weight_decay=s.weight_decay if method == "adam" else 0.0, **more)  # fmt: skip
+                           counts_share=s.counts_share, weight_decay=decay, **more)  # fmt: skip
 
     def _descend(self, name, method, rates, start, kind="gradient descent"):
         s, tried = self.settings, {}
@@ -158,8 +160,9 @@ class Contest:
             model, _ = start()
             self.say(f"{name}: learning rate {rate:g} for {s.sweep * seconds:.0f} s ...")
             try:
-                self._gradient_fitter(method, rate, s.sweep * seconds).fit(model, self.data, self.progress)
-                tried[rate] = self.data.validate(model)
+                report = self._gradient_fitter(method, rate, s.sweep * seconds).fit(model, self.data, self.progress)
+                # A model with counts is measured with those of the validation text left out, by the fitter itself.
+                tried[rate] = report.details.get("validation_loss") or self.data.validation_loss(model)
             except DivergedError:
                 tried[rate] = math.inf
             self.say(f"{name}: learning rate {rate:g} has {tried[rate]:.4f} nats/token on validation text")
