@@ -14,12 +14,14 @@ end than one that knows the language by itself.
 import numpy as np
 
 
-def attach_counts(model, text, order, folds):
+def attach_counts(model, text, order, folds, tokenizer=None):
     """Give `model` (config.counts true) the counts of a TokenFile, cross-fitted in `folds`; returns the CountsLM.
 
+    tokenizer: the text's, for the counts' view of whole words; None for n-grams of tokens alone.
     Raises ValueError where the model has no place for them or another vocabulary, UsageError for a text of too few documents.
     """
     from .counts import CountsLM
+    from .counts.views import word_symbols
 
     c = model.config
     if not c.counts:
@@ -27,8 +29,9 @@ def attach_counts(model, text, order, folds):
     if text.vocab_size > c.vocab_size:
         raise ValueError(f"the text has {text.vocab_size} tokens and the model {c.vocab_size}; they do not belong together")
     model.counts = CountsLM.fit(
-        text.tokens, c.vocab_size, text.end_id, order=order, folds=folds, context_length=c.context_length
-    )
+        text.tokens, c.vocab_size, text.end_id, order=order, folds=folds, context_length=c.context_length,
+        words=None if tokenizer is None else word_symbols(tokenizer),
+    )  # fmt: skip
     return model.counts
 
 

@@ -146,7 +146,7 @@ def set_up(settings, prepared, model=None):
         from ..fitters.counts_offset import Calibration, attach_counts
         from ..fitters.data import FitData
 
-        attach_counts(model, running_text(prepared, "counts"), settings.counts, settings.counts_folds)
+        attach_counts(model, running_text(prepared, "counts"), settings.counts, settings.counts_folds, prepared.tokenizer)
         text = FitData(prepared.train, prepared.held_out, None, settings.context_length, settings.batch_size)
         batches = Batches(text.fitting, settings.batch_size, settings.context_length, settings.seed)
         calibration = Calibration(prepared.train, text.validation_batches())

@@ -85,11 +85,15 @@ class Contest:
     def counts(self):
         """Kneser-Ney counts with the induction head: no gradient, no transformer."""
         from ..counts import CountsLM
+        from ..counts.views import word_symbols
         from ..fitter import Clock
 
         s, train = self.settings, self.data.train
         clock = Clock()
-        counts = CountsLM.fit(train.tokens, train.vocab_size, train.end_id, order=s.order, context_length=s.context_length)
+        words = None if self.data.tokenizer is None else word_symbols(self.data.tokenizer)
+        counts = CountsLM.fit(
+            train.tokens, train.vocab_size, train.end_id, order=s.order, context_length=s.context_length, words=words
+        )
         self._add("counts", "one-shot", counts, clock.seconds(), counts.n_parameters, counts.nbytes, {"order": s.order})
 
     def bigram_start(self):
@@ -134,7 +138,7 @@ class Contest:
         def start():
             model = self._model(tied=False, output_bias=True, counts=True)
             clock = Clock()
-            attach_counts(model, self.data.train, self.settings.order, self.settings.folds)
+            attach_counts(model, self.data.train, self.settings.order, self.settings.folds, self.data.tokenizer)
             start_from_counts(model, self.data.train.tokens, "bigram")
             return model, clock.seconds()
 
