@@ -123,11 +123,11 @@ class Contest:
 
     def adam(self):
         """Adam on the transformer, at the best of the learning rates tried."""
-        self._descend("adam", "adam", self.settings.adam_rates, lambda: (self._model(), 0.0))
+        self._descend("adam", "adam", self.settings.adam_rates, lambda: (self._model(), [], 0.0))
 
     def sgd(self):
         """SGD with momentum, likewise."""
-        self._descend("sgd", "sgd", self.settings.sgd_rates, lambda: (self._model(), 0.0))
+        self._descend("sgd", "sgd", self.settings.sgd_rates, lambda: (self._model(), [], 0.0))
 
     def combination(self):
         """Counts combined with a transformer whose embeddings start from log-PMI, then Adam on all of it."""
@@ -135,12 +135,16 @@ class Contest:
         from ..fitter import Clock
         from ..start import start_from_counts
 
+        counts = self._row("counts") if any(row.name == "counts" for row in self.rows) else None
+
         def start():
             model = self._model(tied=False, output_bias=True, counts=True)
             clock = Clock()
             attach_counts(model, self.data.train, self.settings.order, self.settings.folds, self.data.tokenizer)
             start_from_counts(model, self.data.train.tokens, "bigram")
-            return model, clock.seconds()
+            # Until the folds are counted, the counts are the model.
+            early = [(counts.seconds, counts.loss)] if counts else []
+            return model, early, clock.seconds()
 
         self._descend("counts + adam", "adam", self.settings.adam_rates, start, kind="both")
 
@@ -161,7 +165,7 @@ class Contest:
         s, tried = self.settings, {}
         seconds = 60 * s.minutes
         for rate in rates if len(rates) > 1 else ():
-            model, _ = start()
+            model, _, _ = start()
             self.say(f"{name}: learning rate {rate:g} for {s.sweep * seconds:.0f} s ...")
             try:
                 report = self._gradient_fitter(method, rate, s.sweep * seconds).fit(model, self.data, self.progress)
@@ -171,11 +175,11 @@ class Contest:
                 tried[rate] = math.inf
             self.say(f"{name}: learning rate {rate:g} has {tried[rate]:.4f} nats/token on validation text")
         best = min(tried, key=tried.get) if tried else rates[0]
-        model, before = start()
+        model, early, before = start()
         self.say(f"{name}: learning rate {best:g} for {seconds:.0f} s ...")
         fitter = self._gradient_fitter(method, best, seconds, evaluate_every=s.evaluate_every, whole_text=True)
         report = fitter.fit(model, self.data, self.progress)
-        curve = [(before + t, loss) for t, loss in report.details.pop("curve")]
+        curve = early + [(before + t, loss) for t, loss in report.details.pop("curve")]
         n_bytes = model.parameters.flat.nbytes + (model.counts.nbytes if model.counts is not None else 0)
         parameters = model.n_parameters + (model.counts.n_parameters if model.counts is not None else 0)
         by_rate = {f"{rate:g}": loss for rate, loss in tried.items()}
@@ -197,8 +201,8 @@ class Contest:
             loss, bits = result.loss, result.bits_per_byte
         else:
             loss, bits = report.loss_after, report.bits_per_byte_after
-        # A head that is measured beside the model has no model that could write.
-        sample = self._sample(model) if report is None or report.model_changed else ""
+        has_model = report is None or report.model_changed
+        sample = self._sample(model) if has_model else "(measured beside the model, which cannot write with it)"
         row = Row(name, kind, seconds, int(parameters), int(n_bytes), loss, bits, curve or [(seconds, loss)], details or {}, sample)
         self.rows.append(row)
         self.say(f"{name}: held-out {loss:.4f} nats/token, perplexity {row.perplexity:,.2f}, after {seconds:.2f} s")

@@ -46,6 +46,7 @@ def draw_curves(path, rows, title):
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         shown = [row for row in rows if math.isfinite(row.perplexity)]
+        latest = max((row.curve[-1][0] for row in shown), default=1)
         for row in shown:
             colour = colours[row.kind][used[row.kind] % len(colours[row.kind])]
             used[row.kind] += 1
@@ -54,7 +55,9 @@ def draw_curves(path, rows, title):
                 axes.plot(*zip(*points), color=colour, linewidth=1.8, label=row.name)
             else:
                 axes.plot(*zip(*points), "o", color=colour, markersize=6, zorder=4)
-                axes.annotate(row.name, points[0], xytext=(7, 3), textcoords="offset points", color=colour, fontsize=8.5)
+                late = points[0][0] > latest / 30  # no room to the right
+                axes.annotate(row.name, points[0], xytext=(-7 if late else 7, 3), textcoords="offset points", color=colour,
+                              fontsize=8.5, ha="right" if late else "left")  # fmt: skip
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -65,7 +68,7 @@ def draw_curves(path, rows, title):
         axes.set_title(f"{title}: gradient descent, one-shot fits, and both", loc="left", fontsize=11)
         axes.grid(color="#dddddd", linewidth=0.7, which="both")
         if any(len(row.curve) > 1 for row in shown):
-            axes.legend(frameon=False)
+            axes.legend(frameon=False, loc="best")
         with atomic_writer(path) as file:
             figure.savefig(file, format="png")
     return True
