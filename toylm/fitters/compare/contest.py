@@ -84,17 +84,23 @@ class Contest:
 
     def counts(self):
         """Kneser-Ney counts with the induction head: no gradient, no transformer."""
-        from ..counts import CountsLM
-        from ..counts.views import word_symbols
         from ..fitter import Clock
 
-        s, train = self.settings, self.data.train
         clock = Clock()
-        words = None if self.data.tokenizer is None else word_symbols(self.data.tokenizer)
-        counts = CountsLM.fit(
-            train.tokens, train.vocab_size, train.end_id, order=s.order, context_length=s.context_length, words=words
+        counts = self.count(self.data.train.tokens)
+        details = {"order": self.settings.order}
+        self._add("counts", "one-shot", counts, clock.seconds(), counts.n_parameters, counts.nbytes, details)
+
+    def count(self, tokens):
+        """A CountsLM of `tokens`."""
+        from ..counts import CountsLM
+        from ..counts.views import word_symbols
+
+        s, train, tokenizer = self.settings, self.data.train, self.data.tokenizer
+        words = None if tokenizer is None else word_symbols(tokenizer)
+        return CountsLM.fit(
+            tokens, train.vocab_size, train.end_id, order=s.order, context_length=s.context_length, words=words
         )
-        self._add("counts", "one-shot", counts, clock.seconds(), counts.n_parameters, counts.nbytes, {"order": s.order})
 
     def bigram_start(self):
         """A transformer whose embeddings are the singular vectors of the log-PMI matrix, before any step."""
@@ -142,9 +148,10 @@ class Contest:
             clock = Clock()
             attach_counts(model, self.data.train, self.settings.order, self.settings.folds, self.data.tokenizer)
             start_from_counts(model, self.data.train.tokens, "bigram")
+            seconds = clock.seconds()
             # Until the folds are counted, the counts are the model.
-            early = [(counts.seconds, counts.loss)] if counts else []
-            return model, early, clock.seconds()
+            early = [(counts.seconds, counts.loss)] if counts and counts.seconds < seconds else []
+            return model, early, seconds
 
         self._descend("counts + adam", "adam", self.settings.adam_rates, start, kind="both")
 
