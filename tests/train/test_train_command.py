@@ -92,6 +92,16 @@ def test_the_report_before_and_after(train, capsys, monkeypatch, tmp_path):
     assert capsys.readouterr().out == ""
 
 
+def test_precision_auto_is_decided_and_told_at_the_start(train, capsys, monkeypatch):
+    from toylm.kernels import matmul_bf16
+
+    monkeypatch.setattr(matmul_bf16, "supported", lambda: False)
+    assert train("--steps", "5", "--dry-run", "--precision", "auto") == 0
+    assert "float32" in capsys.readouterr().out
+    assert train("--steps", "5", "--dry-run", "--precision", "bf16") == 2
+    assert "precision bf16 needs a CPU with AVX512_BF16" in capsys.readouterr().err
+
+
 def test_dry_run_leaves_nothing(train, tmp_path, capsys):
     assert train("--steps", "5", "--dry-run", "--out", "runs/x") == 0
     assert "memory" in capsys.readouterr().out

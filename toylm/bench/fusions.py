@@ -55,6 +55,71 @@ def residual_as_addend(shape, rng):
                   between.nbytes, lambda: out)  # fmt: skip
 
 
+def norm_with_projection(shape, rng):
+    """h = norm(x) and h·w, block of rows by block of rows, or one after the other over all rows."""
+    import numpy as np
+
+    from ..kernels.matmul import matmul
+    from ..kernels.norm_projection import RMS, norm_projection
+    from ..kernels.rmsnorm import rmsnorm_forward
+
+    N, d, _, _ = _shape_sizes(shape)
+    x, w, gamma = (rng.standard_normal(s, np.float32) for s in ((N, d), (d, 3 * d), d))
+    h, rstd, y = np.empty((N, d), np.float32), np.empty(N, np.float32), np.empty((N, 3 * d), np.float32)
+
+    def apart():
+        rmsnorm_forward(x, gamma, 1e-5, h, rstd)
+        matmul(h, w, y)
+
+    return Fusion(f"norm and projection ({N}, {d}) x ({d}, {3 * d})",
+                  lambda: norm_projection((RMS, gamma, gamma, 1e-5), x, h, rstd, w, y), apart, 0, lambda: y)  # fmt: skip
+
+
+def feed_forward_forward(shape, rng):
+    """Both products of the feed-forward part with its activation between, a block of rows at a time, or one by one."""
+    import numpy as np
+
+    from ..kernels import feed_forward
+    from ..kernels.gelu import gelu_forward
+    from ..kernels.matmul import matmul
+
+    N, d, ff, _ = _shape_sizes(shape)
+    x, w1, w2 = (rng.standard_normal(s, np.float32) / np.float32(8) for s in ((N, d), (d, ff), (ff, d)))
+    pre, hidden, out = (np.empty(s, np.float32) for s in ((N, ff), (N, ff), (N, d)))
+
+    def apart():
+        matmul(x, w1, pre)
+        gelu_forward(pre.reshape(-1), hidden.reshape(-1))
+        matmul(hidden, w2, out, addend=x)
+
+    return Fusion(f"feed-forward in one dispatch ({N}, {d}) x {ff}",
+                  lambda: feed_forward.feed_forward_forward("gelu", x, w1, w2, pre, out, x), apart, hidden.nbytes,
+                  lambda: out)  # fmt: skip
+
+
+def feed_forward_backward(shape, rng):
+    """dh from dout through both matrices, the hidden values computed again on the way, or operation by operation."""
+    import numpy as np
+
+    from ..kernels import feed_forward
+    from ..kernels.gelu import gelu_backward, gelu_forward
+    from ..kernels.matmul import matmul
+
+    N, d, ff, _ = _shape_sizes(shape)
+    dout, pre, w1, w2 = (rng.standard_normal(s, np.float32) / np.float32(8) for s in ((N, d), (N, ff), (d, ff), (ff, d)))
+    hidden, dpre, dh = (np.empty(s, np.float32) for s in ((N, ff), (N, ff), (N, d)))
+
+    def apart():
+        gelu_forward(pre.reshape(-1), hidden.reshape(-1))
+        matmul(dout, w2, dpre, transpose_b=True)
+        gelu_backward(dpre.reshape(-1), pre.reshape(-1))
+        matmul(dpre, w1, dh, transpose_b=True)
+
+    return Fusion(f"its gradient of the input ({N}, {d}) x {ff}",
+                  lambda: feed_forward.feed_forward_backward("gelu", dout, pre, w1, w2, hidden, dpre, dh), apart, 0,
+                  lambda: dh)  # fmt: skip
+
+
 def cross_entropy_in_chunks(shape, rng):
     """Logits, losses and both gradients, chunk by chunk in the cache, or operation by operation over all (N, V) logits."""
     import numpy as np
@@ -173,8 +238,8 @@ def gelu_by_sigmoid(shape, rng):
 
 
 FUSIONS = (
-    residual_as_addend, cross_entropy_in_chunks, loss_with_gradient, _attention(128), _attention(1024), clipping_in_adam,
-    gelu_by_sigmoid,
+    residual_as_addend, norm_with_projection, feed_forward_forward, feed_forward_backward, cross_entropy_in_chunks,
+    loss_with_gradient, _attention(128), _attention(1024), clipping_in_adam, gelu_by_sigmoid,
 )  # fmt: skip
 
 

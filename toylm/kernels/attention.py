@@ -21,7 +21,7 @@ from .jit import jit, parallel
 from .matmul import pack_panel, tiles_of_panel
 from .memory import address, scratch
 from .rows import rows_of
-from .simd import MR, cast, item_size, load, maximum, panel_width, store
+from .simd import MR, VECTOR_BYTES, cast, item_size, load, maximum, panel_width, store
 
 QUERIES = 4 * MR  # rows of scores at a time
 
@@ -44,18 +44,74 @@ def _multiply(zero, a, lda, a_transposed, panels, panel_depth, c, ldc, rows, n, 
         tiles_of_panel(zero, a, lda, a_transposed, panel, nr, c, ldc, d, ldc, np.int64(0), rows, first, min(nr, n - first), k)
 
 
+# Rows of scores are short and end anywhere. Loops over them go by whole blocks of NR, a number that the compiler knows: what is
+# left over after the vectors would else be computed value by value, and take longer than all of them.
+
+
 @jit
 def _exponentials(zero, row, n, width, scale):
-    """row[:n] = exp(scale · row - its maximum), zero up to `width`. Returns (that maximum, the sum)."""
+    """row[:n] = exp(scale · row - its maximum), zero up to `width` rounded up to whole blocks. Returns (maximum, sum)."""
+    nr = panel_width(zero)
     peak = scale * maximum(zero, row, n)
     total = zero
-    for j in range(n):
-        e = exp(scale * load(zero, row, j) - peak)
-        store(e, row, j)
-        total += e
-    for j in range(n, width):
-        store(zero, row, j)
+    for first in range(0, n, nr):
+        block, left = row + first * item_size(zero), n - first
+        for j in range(nr):
+            e = exp(scale * load(zero, block, j) - peak)
+            e = e if j < left else zero
+            store(e, block, j)
+            total += e
+    _zero_blocks(zero, row, (n + nr - 1) // nr * nr, width)
     return peak, total
+
+
+@jit
+def _zero_blocks(zero, row, start, stop):
+    """Zeros from `start`, where a block begins, to `stop` rounded up."""
+    for first in range(start, stop, panel_width(zero)):
+        for j in range(panel_width(zero)):
+            store(zero, row + first * item_size(zero), j)
+
+
+@jit
+def _score_gradients(zero, row, drow, n, width, scale, log_sum, inner):
+    """row = p = exp(scale · row - log_sum), drow = p · (drow - inner) · scale, both zero from n to `width` rounded up."""
+    nr = panel_width(zero)
+    for first in range(0, n, nr):
+        block, dblock, left = row + first * item_size(zero), drow + first * item_size(zero), n - first
+        for j in range(nr):
+            p = exp(scale * load(zero, block, j) - log_sum)
+            p = p if j < left else zero
+            d = load(zero, dblock, j) if j < left else zero
+            store(p, block, j)
+            store(p * (d - inner) * scale, dblock, j)
+    _zero_blocks(zero, row, (n + nr - 1) // nr * nr, width)
+    _zero_blocks(zero, drow, (n + nr - 1) // nr * nr, width)
+
+
+@jit
+def _scale(zero, x, n, factor):
+    """x[:n] *= factor."""
+    lanes = np.int64(VECTOR_BYTES) // item_size(zero)
+    whole = n // lanes * lanes
+    for first in range(0, whole, lanes):
+        for j in range(lanes):
+            store(load(zero, x + first * item_size(zero), j) * factor, x + first * item_size(zero), j)
+    for j in range(whole, n):
+        store(load(zero, x, j) * factor, x, j)
+
+
+@jit
+def _dot(zero, x, y, n):
+    """The inner product of n values."""
+    lanes, total = np.int64(VECTOR_BYTES) // item_size(zero), zero
+    whole = n // lanes * lanes
+    for first in range(0, whole, lanes):
+        for j in range(lanes):
+            total += load(zero, x + first * item_size(zero), j) * load(zero, y + first * item_size(zero), j)
+    for j in range(whole, n):
+        total += load(zero, x, j) * load(zero, y, j)
+    return total
 
 
 @jit
@@ -64,7 +120,8 @@ def _head_forward(zero, q, k, v, ldq, z, ldz, log_sums, ld_log, probabilities, T
     width = (T + nr - 1) // nr * nr
     keys = scratch
     values = keys + width * h * size
-    scores = values + (h + nr) * T * size
+    inverses = values + (h + nr) * T * size
+    scores = inverses + QUERIES * 8
     scale = cast(zero, 1.0 / math.sqrt(h))
     one = cast(zero, 1)
     _pack_all(zero, k, ldq, True, T, h, keys)
@@ -78,14 +135,16 @@ def _head_forward(zero, q, k, v, ldq, z, ldz, log_sums, ld_log, probabilities, T
             peak, total = _exponentials(zero, row, start + i + 1, stop, scale)
             store(peak + np.log(total), log_sums, (start + i) * ld_log)
             inverse = one / total
-            for j in range(start + i + 1):
-                store(load(zero, row, j) * inverse, row, j)
+            store(inverse, inverses, i)
             if probabilities != 0:
                 for j in range(stop):
-                    store(load(zero, row, j), probabilities, (start + i) * T + j)
+                    store(load(zero, row, j) * inverse, probabilities, (start + i) * T + j)
                 for j in range(stop, T):
                     store(zero, probabilities, (start + i) * T + j)
-        _multiply(zero, scores, width, False, values, T, z + start * ldz * size, ldz, rows, h, stop, False)
+        out = z + start * ldz * size
+        _multiply(zero, scores, width, False, values, T, out, ldz, rows, h, stop, False)
+        for i in range(rows):  # h values a row are fewer than its scores
+            _scale(zero, out + i * ldz * size, h, load(zero, inverses, i))
 
 
 @jit
@@ -115,16 +174,9 @@ def _head_backward(zero, q, k, v, ldq, z, dz, ldz, log_sums, ld_log, dq, dk, dv,
             n = start + i + 1
             row, drow = scores + i * width * size, dscores + i * width * size
             log_sum = load(zero, log_sums, (start + i) * ld_log)
-            inner = zero  # sum_j dp_j p_j = dz · z
-            for j in range(h):
-                inner += load(zero, dz_here, i * ldz + j) * load(zero, z, (start + i) * ldz + j)
-            for j in range(n):
-                p = exp(scale * load(zero, row, j) - log_sum)
-                store(p, row, j)
-                store(p * (load(zero, drow, j) - inner) * scale, drow, j)
-            for j in range(n, stop):
-                store(zero, row, j)
-                store(zero, drow, j)
+            # sum_j dp_j p_j = dz · z
+            inner = _dot(zero, dz_here + i * ldz * size, z + (start + i) * ldz * size, h)
+            _score_gradients(zero, row, drow, n, stop, scale, log_sum, inner)
         _multiply(zero, dscores, width, False, keys, T, dq + start * ldq * size, ldq, rows, h, stop, False)
         _pack_all(zero, q_here, ldq, False, h, rows, block_panels)
         _multiply(zero, dscores, width, True, block_panels, rows, dk, ldq, stop, h, rows, True)
@@ -173,7 +225,7 @@ def _backward(zero, q, out, dout, logs, dq, B, T, H, K, h, scratch, scratch_byte
 def _thread_scratch(T, h, item):
     """(address, bytes a thread) of scratch: packed k and v, and QUERIES rows of scores (twice in the backward pass)."""
     width = T + 64
-    elements = 3 * width * (h + 64) + QUERIES * (h + 64) + 2 * QUERIES * width
+    elements = 3 * width * (h + 64) + QUERIES * (h + 66) + 2 * QUERIES * width
     size = -(-elements * item // 64) * 64
     return scratch.address("attention", size * numba.get_num_threads()), size
 

@@ -9,37 +9,51 @@ import numpy as np
 from numba import prange
 
 from .fastmath import exp
-from .jit import parallel
+from .jit import jit, parallel
 from .rows import rows_of
+from .simd import cast
 
 C = math.sqrt(2.0 / math.pi)
 K = 0.044715
 
 
+@jit
+def gelu_value(zero, v):
+    """gelu(v), in the dtype of `zero`."""
+    c2, k, one = cast(zero, -2.0 * C), cast(zero, K), cast(zero, 1)
+    return v / (one + exp(c2 * (v + k * v * v * v)))
+
+
+@jit
+def gelu_value_and_slope(zero, v):
+    """gelu(v) = v s and gelu'(v) = s + v s (1 - s) · 2 du/dv, with s = sigmoid(2u)."""
+    c2, k, one = cast(zero, -2.0 * C), cast(zero, K), cast(zero, 1)
+    slope, slope_k = cast(zero, 2.0 * C), cast(zero, 6.0 * C * K)
+    s = one / (one + exp(c2 * (v + k * v * v * v)))
+    value = v * s
+    return value, s + value * (one - s) * (slope + slope_k * v * v)
+
+
 @parallel
 def gelu_forward(x, y, threads):
     """y = gelu(x); x, y: (n,)."""
-    c2, k, one = x.dtype.type(-2.0 * C), x.dtype.type(K), x.dtype.type(1)
+    zero = x.dtype.type(0)
     for t in prange(threads):
         start, stop = rows_of(x.shape[0], threads, t)
         xs, ys = x[start:stop], y[start:stop]
         for i in range(xs.shape[0]):
-            v = xs[i]
-            ys[i] = v / (one + exp(c2 * (v + k * v * v * v)))
+            ys[i] = gelu_value(zero, xs[i])
 
 
 @parallel
 def gelu_backward(dy, x, threads):
-    """dy becomes dx = dy · gelu'(x), gelu' = s + x s (1 - s) · 2 du/dx with s = sigmoid(2u); dy, x: (n,)."""
-    c2, k, one = x.dtype.type(-2.0 * C), x.dtype.type(K), x.dtype.type(1)
-    slope, slope_k = x.dtype.type(2.0 * C), x.dtype.type(6.0 * C * K)
+    """dy becomes dx = dy · gelu'(x); dy, x: (n,)."""
+    zero = x.dtype.type(0)
     for t in prange(threads):
         start, stop = rows_of(x.shape[0], threads, t)
         xs, dys = x[start:stop], dy[start:stop]
         for i in range(xs.shape[0]):
-            v = xs[i]
-            s = one / (one + exp(c2 * (v + k * v * v * v)))
-            dys[i] *= s + v * s * (one - s) * (slope + slope_k * v * v)
+            dys[i] *= gelu_value_and_slope(zero, xs[i])[1]
 
 
 def gelu_reference(x):

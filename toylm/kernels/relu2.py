@@ -3,8 +3,16 @@
 import numpy as np
 from numba import prange
 
-from .jit import parallel
+from .jit import jit, parallel
 from .rows import rows_of
+from .simd import cast
+
+
+@jit
+def relu2_value_and_slope(zero, v):
+    """max(v, 0)² and its derivative 2 max(v, 0), in the dtype of `zero`."""
+    positive = v if v > zero else zero
+    return v * positive, cast(zero, 2) * positive
 
 
 @parallel
@@ -15,18 +23,18 @@ def relu2_forward(x, y, threads):
         start, stop = rows_of(x.shape[0], threads, t)
         xs, ys = x[start:stop], y[start:stop]
         for i in range(xs.shape[0]):
-            ys[i] = xs[i] * (xs[i] if xs[i] > zero else zero)
+            ys[i] = relu2_value_and_slope(zero, xs[i])[0]
 
 
 @parallel
 def relu2_backward(dy, x, threads):
     """dy becomes dx = dy · 2 max(x, 0); dy, x: (n,)."""
-    zero, two = x.dtype.type(0), x.dtype.type(2)
+    zero = x.dtype.type(0)
     for t in prange(threads):
         start, stop = rows_of(x.shape[0], threads, t)
         xs, dys = x[start:stop], dy[start:stop]
         for i in range(xs.shape[0]):
-            dys[i] *= two * (xs[i] if xs[i] > zero else zero)
+            dys[i] *= relu2_value_and_slope(zero, xs[i])[1]
 
 
 def relu2_reference(x):

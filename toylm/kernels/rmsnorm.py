@@ -7,21 +7,25 @@ from .jit import jit, parallel
 from .rows import rows_of
 
 
+@jit
+def rmsnorm_row(x, gamma, eps, y):
+    """y (d,) = the norm of x (d,); returns 1 / r."""
+    d, total = x.shape[0], x.dtype.type(0)
+    for j in range(d):
+        total += x[j] * x[j]
+    scale = x.dtype.type(1) / np.sqrt(total / x.dtype.type(d) + x.dtype.type(eps))
+    for j in range(d):
+        y[j] = x[j] * scale * gamma[j]
+    return scale
+
+
 @parallel
 def rmsnorm_forward(x, gamma, eps, y, rstd, threads):
     """x, y: (N, d); gamma: (d,); rstd: (N,) receives 1 / r, which the backward pass needs."""
-    d = x.shape[1]
-    one = x.dtype.type(1)
     for t in prange(threads):
         start, stop = rows_of(x.shape[0], threads, t)
         for i in range(start, stop):
-            total = x.dtype.type(0)
-            for j in range(d):
-                total += x[i, j] * x[i, j]
-            scale = one / np.sqrt(total / x.dtype.type(d) + x.dtype.type(eps))
-            for j in range(d):
-                y[i, j] = x[i, j] * scale * gamma[j]
-            rstd[i] = scale
+            rstd[i] = rmsnorm_row(x[i], gamma, eps, y[i])
 
 
 @parallel

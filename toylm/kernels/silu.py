@@ -4,31 +4,45 @@ import numpy as np
 from numba import prange
 
 from .fastmath import exp
-from .jit import parallel
+from .jit import jit, parallel
 from .rows import rows_of
+from .simd import cast
+
+
+@jit
+def silu_value(zero, v):
+    """silu(v), in the dtype of `zero`."""
+    return v / (cast(zero, 1) + exp(-v))
+
+
+@jit
+def silu_value_and_slope(zero, v):
+    """silu(v) = v s and its derivative s + v s (1 - s), with s = sigmoid(v)."""
+    one = cast(zero, 1)
+    s = one / (one + exp(-v))
+    return v * s, s + v * s * (one - s)
 
 
 @parallel
 def silu_forward(x, y, threads):
     """y = silu(x); x, y: (n,)."""
-    one = x.dtype.type(1)
+    zero = x.dtype.type(0)
     for t in prange(threads):
         start, stop = rows_of(x.shape[0], threads, t)
         xs, ys = x[start:stop], y[start:stop]
         for i in range(xs.shape[0]):
-            ys[i] = xs[i] / (one + exp(-xs[i]))
+            ys[i] = silu_value(zero, xs[i])
 
 
 @parallel
 def silu_backward(dy, x, threads):
-    """dy becomes dx = dy · (s + x s (1 - s)) with s = sigmoid(x); dy, x: (n,)."""
-    one = x.dtype.type(1)
+    """dy becomes dx = dy · silu'(x); dy, x: (n,)."""
+    zero = x.dtype.type(0)
     for t in prange(threads):
         start, stop = rows_of(x.shape[0], threads, t)
         xs, dys = x[start:stop], dy[start:stop]
         for i in range(xs.shape[0]):
-            s = one / (one + exp(-xs[i]))
-            dys[i] *= s + xs[i] * s * (one - s)
+            dys[i] *= silu_value_and_slope(zero, xs[i])[1]
 
 
 def silu_reference(x):

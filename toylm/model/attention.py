@@ -26,9 +26,15 @@ class Attention:
         if self.rope:
             rope_forward(qkv, self.cos, self.sin, length, 0, c.n_heads + c.n_kv_heads, c.d_head, direction)
 
-    def forward(self, parameters, h, residual, a, out):
-        """out (N, d) = residual + attention(h) · w_o; qkv, log_sums and head_outputs are kept in `a` (BlockActivations)."""
-        self.qkv.forward(parameters, h, a.qkv)
+    def forward(self, parameters, h, residual, a, out, norm=None):
+        """out (N, d) = residual + attention(h) · w_o; qkv, log_sums and head_outputs are kept in `a` (BlockActivations).
+
+        norm: the NormOf that h is still to be written by, None where h is given.
+        """
+        if norm is None:
+            self.qkv.forward(parameters, h, a.qkv)
+        else:
+            self.qkv.forward_normed(parameters, norm, h, a.qkv)
         self._turn(a.qkv, a.length, 1)
         attention_forward(a.qkv, a.head_outputs, a.log_sums, a.length, self.config.n_heads)
         self.output.forward(parameters, a.head_outputs, out, residual)

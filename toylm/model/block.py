@@ -2,11 +2,9 @@
 
 from .attention import Attention
 from .feed_forward import FeedForward
-from .gated_feed_forward import GatedFeedForward
-from .norm import LayerNorm, RMSNorm
+from .norm import LayerNorm, NormOf, RMSNorm
 
 NORMS = {"rms": RMSNorm, "layer": LayerNorm}
-FEED_FORWARDS = {"gelu": FeedForward, "relu2": FeedForward, "silu": FeedForward, "swiglu": GatedFeedForward}
 
 
 class Block:
@@ -18,7 +16,7 @@ class Block:
         self.norm1 = norm(config, f"{prefix}norm1")
         self.attention = Attention(config, prefix, precision)
         self.norm2 = norm(config, f"{prefix}norm2")
-        self.feed_forward = FEED_FORWARDS[config.feed_forward](config, prefix, precision)
+        self.feed_forward = FeedForward(config, prefix, precision)
 
     def layout(self):
         parts = (self.norm1, self.attention, self.norm2, self.feed_forward)
@@ -29,19 +27,19 @@ class Block:
 
         dropout: the pass's Dropout, or None for none.
         """
-        self.norm1.forward(parameters, a.residual_in, a.norm1, a.rstd1)
-        self._join(self.attention, parameters, a.norm1, a.residual_in, a, a.residual_mid, dropout, 2 * self.index + 1)
-        self.norm2.forward(parameters, a.residual_mid, a.norm2, a.rstd2)
-        self._join(self.feed_forward, parameters, a.norm2, a.residual_mid, a, a.residual_out, dropout, 2 * self.index + 2)
+        norm1 = NormOf(self.norm1, a.residual_in, a.rstd1)
+        self._join(self.attention, parameters, norm1, a.norm1, a, a.residual_mid, dropout, 2 * self.index + 1)
+        norm2 = NormOf(self.norm2, a.residual_mid, a.rstd2)
+        self._join(self.feed_forward, parameters, norm2, a.norm2, a, a.residual_out, dropout, 2 * self.index + 2)
 
-    def _join(self, part, parameters, h, residual, a, out, dropout, place):
-        """out = residual + part(h)."""
+    def _join(self, part, parameters, norm, h, a, out, dropout, place):
+        """out = x + part(norm(x)), with x the input of `norm`."""
         if dropout is None:
-            part.forward(parameters, h, residual, a, out)
+            part.forward(parameters, h, norm.x, a, out, norm)
         else:
             branch = dropout.branch(out.shape)
-            part.forward(parameters, h, None, a, branch)
-            dropout.forward(place, branch, residual, out)
+            part.forward(parameters, h, None, a, branch, norm)
+            dropout.forward(place, branch, norm.x, out)
 
     def backward(self, parameters, gradients, workspace, a, dstream, dropout=None):
         """dstream (N, d): gradient of residual_out on entry, of residual_in on return. The residual add hands it to both

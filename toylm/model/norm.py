@@ -3,7 +3,26 @@
 import numba
 
 from ..kernels.layernorm import layernorm_backward, layernorm_forward
+from ..kernels.norm_projection import LAYER, RMS
 from ..kernels.rmsnorm import add_parts, rmsnorm_backward, rmsnorm_forward
+
+
+class NormOf:
+    """The norm of x (N, d) as a step that is still to be taken: a part may take it inside a kernel of its own.
+
+    Whoever takes it writes h (N, d) and rstd (N,), which the backward pass reads.
+    """
+
+    def __init__(self, norm, x, rstd):
+        self.norm, self.x, self.rstd = norm, x, rstd
+
+    def take(self, parameters, h):
+        """h = norm(x), in a pass of its own."""
+        self.norm.forward(parameters, self.x, h, self.rstd)
+
+    def arguments(self, parameters):
+        """(kind, gamma, beta, eps), as kernels want them."""
+        return self.norm.arguments(parameters)
 
 
 class RMSNorm:
@@ -14,6 +33,11 @@ class RMSNorm:
 
     def layout(self):
         return [(self.gamma, 1, self.d)]
+
+    def arguments(self, parameters):
+        """(kind, gamma, beta, eps); beta is not read."""
+        gamma = parameters[self.gamma].flat
+        return RMS, gamma, gamma, self.eps
 
     def forward(self, parameters, x, h, rstd):
         """x (N, d) -> h (N, d); rstd (N,) is kept for the backward pass."""
@@ -34,6 +58,10 @@ class LayerNorm:
 
     def layout(self):
         return [(self.gamma, 1, self.d), (self.beta, 1, self.d)]
+
+    def arguments(self, parameters):
+        """(kind, gamma, beta, eps)."""
+        return LAYER, parameters[self.gamma].flat, parameters[self.beta].flat, self.eps
 
     def forward(self, parameters, x, h, rstd):
         """x (N, d) -> h (N, d); rstd (N,) is kept for the backward pass."""

@@ -21,6 +21,27 @@ class Precision:
     dtype: np.dtype
     matmul: Any
 
+    @property
+    def bf16(self):
+        """Whether what enters a multiplication is rounded to bf16."""
+        return self.name == "bf16"
+
+    @property
+    def fused(self):
+        """Whether products may be part of a larger kernel: they may not where NumPy's BLAS computes them."""
+        from ..kernels.matmul import matmul_mode
+
+        return self.bf16 or matmul_mode() == "numba"
+
+
+def resolve(name):
+    """The name of a precision, with "auto" replaced by what it is on this CPU: bf16 where that is multiplied, else float32."""
+    if name != "auto":
+        return name
+    from ..kernels import matmul_bf16
+
+    return "bf16" if matmul_bf16.supported() else "float32"
+
 
 def precision_of(name):
     """The Precision called `name`; "auto" is bf16 where the CPU multiplies it, else float32.
@@ -32,8 +53,7 @@ def precision_of(name):
 
     if name not in NAMES:
         raise ValueError(f"precision is {name!r}{nearest(name, NAMES)}")
-    if name == "auto":
-        name = "bf16" if matmul_bf16.supported() else "float32"
+    name = resolve(name)
     if name == "bf16":
         if not matmul_bf16.supported():
             raise ValueError("precision bf16 needs a CPU with AVX512_BF16, which this one lacks; use float32")

@@ -262,7 +262,7 @@ class TransformerLM:
         """Bytes of activations and gradient buffers that training on (batch, length) tokens takes."""
         c, N = self.config, batch * length
         block = N * (4 * c.d_model + c.d_qkv + c.d_q + c.d_ff_in + 2 + c.n_heads)
-        backward = N * (3 * c.d_model + c.d_q + c.d_qkv + 2 * c.d_ff + (c.d_ff_in if c.d_ff_in > c.d_ff else 0))
+        backward = N * (3 * c.d_model + c.d_q + c.d_qkv + c.d_ff + c.d_ff_in)
         chunk = min(max(64, CHUNK_BYTES // (c.vocab_size * self.dtype.itemsize)), N) * c.vocab_size
         return self.dtype.itemsize * (c.n_layers * block + backward + 2 * N * c.d_model + chunk) + 8 * N
 

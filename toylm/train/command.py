@@ -94,11 +94,14 @@ def run(args):
 
 
 def _start(args, settings, flags):
+    from ..model.precision import resolve
     from .run_folder import RunFolder, check_free, default_path
     from .setup import check_settings, load_start, prepare_text, report, set_up
 
     console = Console(quiet=args.quiet)
     name, model = _run_name(args, settings), None
+    # Decided once: a run that is resumed on another machine keeps its arithmetic.
+    settings = settings.updated({"precision": resolve(settings.precision)})
     if settings.start_from is not None:
         settings, model = load_start(settings, flags)
     check_settings(settings)

@@ -92,7 +92,8 @@ class TrainSettings:
         "random", "model", "unigram: an output bias of log token frequencies; bigram: embeddings from the log-PMI of neighbours as "
         "well (needs tied false)", fixed=True, choices=("random", "unigram", "bigram"))
     precision: str = _setting(
-        "float32", "model", "arithmetic of the kernels", fixed=True, choices=("float32", "float64", "bf16"))
+        "float32", "model", "arithmetic of the kernels; auto: bf16 where the CPU multiplies it, else float32",
+        fixed=True, choices=("float32", "float64", "bf16", "auto"))
 
     # -- optimization
     optimizer: str = _setting(

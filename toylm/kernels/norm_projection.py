@@ -1,0 +1,60 @@
+"""A norm and the projection of its rows in one region: h = norm(x), y = h·W (+ D).
+
+A thread norms as many rows as stay in its second-level cache, multiplies them, and goes on: the product reads its rows where
+the norm has just written them. The rows are kept, because the backward pass needs them.
+"""
+
+import numba
+import numpy as np
+from numba import prange
+
+from .jit import jit, parallel
+from .layernorm import layernorm_row
+from .matmul import A_BLOCK_BYTES, share
+from .matmul_bf16 import SCRATCH_BYTES
+from .memory import address, scratch
+from .operands import BF16, product_of_rows
+from .rmsnorm import rmsnorm_row
+from .simd import MR, item_size
+
+NONE, RMS, LAYER = 0, 1, 2
+
+
+@jit
+def norm_rows(kind, x, gamma, beta, eps, h, rstd, start, stop):
+    """h[start:stop] and rstd[start:stop] of the norm `kind`; nothing for NONE, whose h is there already."""
+    if kind == RMS:
+        for i in range(start, stop):
+            rstd[i] = rmsnorm_row(x[i], gamma, eps, h[i])
+    elif kind == LAYER:
+        for i in range(start, stop):
+            rstd[i] = layernorm_row(x[i], gamma, beta, eps, h[i])
+
+
+@parallel
+def _forward(zero, operand, kind, x, gamma, beta, eps, h, rstd, w, y, d, ldd, m, n, k, memory, threads):
+    block = max(np.int64(A_BLOCK_BYTES) // (k * item_size(zero)), np.int64(8 * MR)) // MR * MR
+    for t in prange(threads):
+        row_start, row_stop = share(m, threads, np.int64(t), np.int64(MR))
+        a = np.int64(h.ctypes.data)
+        for start in range(row_start, row_stop, block):
+            stop = min(start + block, row_stop)
+            norm_rows(kind, x, gamma, beta, eps, h, rstd, start, stop)
+            product_of_rows(zero, operand, a, k, w, n, y, n, d, ldd, start, stop, n, k, memory + np.int64(t) * SCRATCH_BYTES)
+
+
+def norm_projection(norm, x, h, rstd, w, y, bias=None, bf16=False):
+    """h (N, k), rstd (N,) = norm of x (N, k); y (N, n) = h·w (+ bias). w: (k, n), C-contiguous; bias: (n,) or None.
+
+    norm: (RMS or LAYER, gamma (k,), beta (k,), eps). bf16: round what enters the product. Overwrites h, rstd and y.
+    """
+    kind, gamma, beta, eps = norm
+    (m, k), n, threads = x.shape, w.shape[1], numba.get_num_threads()
+    zero, memory = x.dtype.type(0), scratch.address("pairs", threads * SCRATCH_BYTES)
+    _forward(zero, BF16 if bf16 else zero, kind, x, gamma, beta, eps, h, rstd, address(w), address(y),
+             0 if bias is None else address(bias), 0, m, n, k, memory)  # fmt: skip
+
+
+def norm_projection_reference(normed, w, bias=None):
+    """y of rows that a norm's own reference has normed."""
+    return normed @ w + (0 if bias is None else bias)
