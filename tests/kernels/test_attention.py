@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from toylm.kernels import matmul_bf16
 from toylm.kernels.attention import (
     attention_backward,
     attention_backward_reference,
@@ -69,3 +70,21 @@ def test_no_position_sees_a_later_one():
     attention_forward(changed, z2, logs, 60, 2)
     np.testing.assert_array_equal(z[:40], z2[:40])
     assert (z[40:] != z2[40:]).any(axis=1).all()
+
+
+@pytest.mark.skipif(not matmul_bf16.supported(), reason="this CPU has no bf16 products")
+@pytest.mark.parametrize("T, H, K, h", [(1, 1, 1, 8), (50, 2, 2, 7), (131, 4, 2, 32)])
+def test_bf16_stays_within_its_rounding(T, H, K, h):
+    rng = np.random.default_rng(T)
+    qkv, dz = (rng.standard_normal((2 * T, n * h)).astype(np.float32) for n in (H + 2 * K, H))
+    z, logs, dqkv = np.empty((2 * T, H * h), np.float32), np.empty((2 * T, H), np.float32), np.empty_like(qkv)
+    attention_forward(qkv, z, logs, T, H, bf16=True)
+    attention_backward(qkv, z, dz, logs, dqkv, T, H, bf16=True)
+    expected, _ = attention_reference(qkv.astype(float), T, H, K)
+    dexpected = attention_backward_reference(qkv.astype(float), dz.astype(float), T, H, K)
+    for actual, exact in ((z, expected), (dqkv, dexpected)):
+        error = np.linalg.norm(actual - exact) / np.linalg.norm(exact)
+        assert error < 0.01  # a value is rounded to 2^-9 of itself, and errors of many add up as their root
+    plain = np.empty_like(z)
+    attention_forward(qkv, plain, logs, T, H)
+    assert (z != plain).any()

@@ -18,8 +18,8 @@ from numba import prange
 
 from .fastmath import exp
 from .jit import jit, parallel
-from .matmul import pack_panel, tiles_of_panel
 from .memory import address, scratch
+from .operands import BF16, multiply_rows, multiply_transposed, pack_matrix, pack_rows, steps_of
 from .rows import rows_of
 from .simd import MR, VECTOR_BYTES, cast, item_size, load, maximum, panel_width, store
 
@@ -27,21 +27,10 @@ QUERIES = 4 * MR  # rows of scores at a time
 
 
 @jit
-def _pack_all(zero, b, ldb, transposed, n, k, panels):
-    """All panels of B, one behind the other: (ceil(n / NR), k, NR)."""
-    nr = panel_width(zero)
-    for first in range(0, n, nr):
-        pack_panel(zero, b, ldb, transposed, first, min(nr, n - first), k, nr, panels + first * k * item_size(zero))
-
-
-@jit
-def _multiply(zero, a, lda, a_transposed, panels, panel_depth, c, ldc, rows, n, k, accumulate):
-    """C[rows, n] (+)= op(A)[rows, k] · the first k rows of B, whose packed panels are `panel_depth` deep."""
-    nr = panel_width(zero)
-    d = c if accumulate else np.int64(0)
-    for first in range(0, n, nr):
-        panel = panels + first * panel_depth * item_size(zero)
-        tiles_of_panel(zero, a, lda, a_transposed, panel, nr, c, ldc, d, ldc, np.int64(0), rows, first, min(nr, n - first), k)
+def _multiply(zero, operand, a, lda, packed, panels, panel_depth, c, ldc, rows, n, k):
+    """C[rows, n] = A[rows, k] · the first k rows of B, whose packed panels hold `panel_depth` rows."""
+    pack_rows(zero, operand, a, lda, rows, k, packed)
+    multiply_rows(zero, operand, a, lda, packed, panels, steps_of(operand, panel_depth), c, ldc, np.int64(0), ldc, rows, n, k)
 
 
 # Rows of scores are short and end anywhere. Loops over them go by whole blocks of NR, a number that the compiler knows: what is
@@ -115,21 +104,22 @@ def _dot(zero, x, y, n):
 
 
 @jit
-def _head_forward(zero, q, k, v, ldq, z, ldz, log_sums, ld_log, probabilities, T, h, scratch):
+def _head_forward(zero, operand, q, k, v, ldq, z, ldz, log_sums, ld_log, probabilities, T, h, scratch):
     size, nr = item_size(zero), panel_width(zero)
     width = (T + nr - 1) // nr * nr
     keys = scratch
     values = keys + width * h * size
     inverses = values + (h + nr) * T * size
     scores = inverses + QUERIES * 8
+    packed = scores + QUERIES * width * size
     scale = cast(zero, 1.0 / math.sqrt(h))
     one = cast(zero, 1)
-    _pack_all(zero, k, ldq, True, T, h, keys)
-    _pack_all(zero, v, ldq, False, h, T, values)
+    pack_matrix(zero, operand, k, ldq, T > 0, T, h, keys)
+    pack_matrix(zero, operand, v, ldq, T < 0, h, T, values)
     for start in range(0, T, QUERIES):
         stop = min(start + QUERIES, T)
         rows = stop - start
-        _multiply(zero, q + start * ldq * size, ldq, False, keys, h, scores, width, rows, stop, h, False)
+        _multiply(zero, operand, q + start * ldq * size, ldq, packed, keys, h, scores, width, rows, stop, h)
         for i in range(rows):
             row = scores + i * width * size
             peak, total = _exponentials(zero, row, start + i + 1, stop, scale)
@@ -142,13 +132,13 @@ def _head_forward(zero, q, k, v, ldq, z, ldz, log_sums, ld_log, probabilities, T
                 for j in range(stop, T):
                     store(zero, probabilities, (start + i) * T + j)
         out = z + start * ldz * size
-        _multiply(zero, scores, width, False, values, T, out, ldz, rows, h, stop, False)
+        _multiply(zero, operand, scores, width, packed, values, T, out, ldz, rows, h, stop)
         for i in range(rows):  # h values a row are fewer than its scores
             _scale(zero, out + i * ldz * size, h, load(zero, inverses, i))
 
 
 @jit
-def _head_backward(zero, q, k, v, ldq, z, dz, ldz, log_sums, ld_log, dq, dk, dv, T, h, scratch):
+def _head_backward(zero, operand, q, k, v, ldq, z, dz, ldz, log_sums, ld_log, dq, dk, dv, T, h, scratch):
     """dq = the gradient of q; dk and dv += those of k and v."""
     size, nr = item_size(zero), panel_width(zero)
     width = (T + nr - 1) // nr * nr
@@ -158,18 +148,19 @@ def _head_backward(zero, q, k, v, ldq, z, dz, ldz, log_sums, ld_log, dq, dk, dv,
     block_panels = keys + (h + nr) * T * size
     scores = block_panels + (h + nr) * QUERIES * size
     dscores = scores + QUERIES * width * size
+    packed = dscores + QUERIES * width * size
     scale = cast(zero, 1.0 / math.sqrt(h))
-    _pack_all(zero, k, ldq, True, T, h, keys_t)
-    _pack_all(zero, v, ldq, True, T, h, values_t)
-    _pack_all(zero, k, ldq, False, h, T, keys)
+    pack_matrix(zero, operand, k, ldq, T > 0, T, h, keys_t)
+    pack_matrix(zero, operand, v, ldq, T > 0, T, h, values_t)
+    pack_matrix(zero, operand, k, ldq, T < 0, h, T, keys)
     for start in range(0, T, QUERIES):
         stop = min(start + QUERIES, T)
         rows = stop - start
         q_here, dz_here = q + start * ldq * size, dz + start * ldz * size
         # forward again: scores = q·kᵀ, then p = exp(scale · scores - log sum)
-        _multiply(zero, q_here, ldq, False, keys_t, h, scores, width, rows, stop, h, False)
+        _multiply(zero, operand, q_here, ldq, packed, keys_t, h, scores, width, rows, stop, h)
         # z = p·v, so dp = dz·vᵀ
-        _multiply(zero, dz_here, ldz, False, values_t, h, dscores, width, rows, stop, h, False)
+        _multiply(zero, operand, dz_here, ldz, packed, values_t, h, dscores, width, rows, stop, h)
         for i in range(rows):
             n = start + i + 1
             row, drow = scores + i * width * size, dscores + i * width * size
@@ -177,15 +168,15 @@ def _head_backward(zero, q, k, v, ldq, z, dz, ldz, log_sums, ld_log, dq, dk, dv,
             # sum_j dp_j p_j = dz · z
             inner = _dot(zero, dz_here + i * ldz * size, z + (start + i) * ldz * size, h)
             _score_gradients(zero, row, drow, n, stop, scale, log_sum, inner)
-        _multiply(zero, dscores, width, False, keys, T, dq + start * ldq * size, ldq, rows, h, stop, False)
-        _pack_all(zero, q_here, ldq, False, h, rows, block_panels)
-        _multiply(zero, dscores, width, True, block_panels, rows, dk, ldq, stop, h, rows, True)
-        _pack_all(zero, dz_here, ldz, False, h, rows, block_panels)
-        _multiply(zero, scores, width, True, block_panels, rows, dv, ldq, stop, h, rows, True)
+        _multiply(zero, operand, dscores, width, packed, keys, T, dq + start * ldq * size, ldq, rows, h, stop)
+        pack_matrix(zero, operand, q_here, ldq, T < 0, h, rows, block_panels)
+        multiply_transposed(zero, operand, dscores, width, packed, block_panels, steps_of(operand, rows), dk, ldq, stop, h, rows)
+        pack_matrix(zero, operand, dz_here, ldz, T < 0, h, rows, block_panels)
+        multiply_transposed(zero, operand, scores, width, packed, block_panels, steps_of(operand, rows), dv, ldq, stop, h, rows)
 
 
 @parallel
-def _forward(zero, q, out, logs, probabilities, B, T, H, K, h, scratch, scratch_bytes, threads):
+def _forward(zero, operand, q, out, logs, probabilities, B, T, H, K, h, scratch, scratch_bytes, threads):
     size = item_size(zero)
     ldq, ldz = (H + 2 * K) * h, H * h
     for t in prange(threads):
@@ -195,13 +186,13 @@ def _forward(zero, q, out, logs, probabilities, B, T, H, K, h, scratch, scratch_
             shared = head // (H // K)
             at = q + row * ldq * size
             p = probabilities + pair * T * T * size if probabilities != 0 else np.int64(0)
-            _head_forward(zero, at + head * h * size, at + (H + shared) * h * size, at + (H + K + shared) * h * size, ldq,
+            _head_forward(zero, operand, at + head * h * size, at + (H + shared) * h * size, at + (H + K + shared) * h * size, ldq,
                           out + (row * ldz + head * h) * size, ldz, logs + (row * H + head) * size, H, p, T, h,
                           scratch + np.int64(t) * scratch_bytes)
 
 
 @parallel
-def _backward(zero, q, out, dout, logs, dq, B, T, H, K, h, scratch, scratch_bytes, threads):
+def _backward(zero, operand, q, out, dout, logs, dq, B, T, H, K, h, scratch, scratch_bytes, threads):
     size = item_size(zero)
     ldq, ldz, group = (H + 2 * K) * h, H * h, H // K
     for t in prange(threads):
@@ -217,7 +208,7 @@ def _backward(zero, q, out, dout, logs, dq, B, T, H, K, h, scratch, scratch_byte
                     store(zero, dq + v_at, i * ldq + j)
             for head in range(shared * group, (shared + 1) * group):
                 q_at, z_at = at + head * h * size, (row * ldz + head * h) * size
-                _head_backward(zero, q + q_at, q + k_at, q + v_at, ldq, out + z_at, dout + z_at, ldz,
+                _head_backward(zero, operand, q + q_at, q + k_at, q + v_at, ldq, out + z_at, dout + z_at, ldz,
                                logs + (row * H + head) * size, H, dq + q_at, dq + k_at, dq + v_at, T, h,
                                scratch + np.int64(t) * scratch_bytes)
 
@@ -225,7 +216,7 @@ def _backward(zero, q, out, dout, logs, dq, B, T, H, K, h, scratch, scratch_byte
 def _thread_scratch(T, h, item):
     """(address, bytes a thread) of scratch: packed k and v, and QUERIES rows of scores (twice in the backward pass)."""
     width = T + 64
-    elements = 3 * width * (h + 64) + QUERIES * (h + 66) + 2 * QUERIES * width
+    elements = 3 * width * (h + 64) + QUERIES * (2 * h + 66) + 3 * QUERIES * width
     size = -(-elements * item // 64) * 64
     return scratch.address("attention", size * numba.get_num_threads()), size
 
@@ -236,24 +227,27 @@ def _sizes(qkv, z, T, H):
     return qkv.shape[0] // T, (qkv.shape[1] // h - H) // 2, h
 
 
-def attention_forward(qkv, z, log_sums, T, H, probabilities=None):
+def attention_forward(qkv, z, log_sums, T, H, probabilities=None, bf16=False):
     """z = attention of the fused projections qkv; log_sums receives log sum exp of every row of scores.
 
     qkv: (B·T, (H + 2K)·h), z: (B·T, H·h), log_sums: (B·T, H); C-contiguous, one dtype. K, the number of key-value heads, divides
-    H. probabilities: (B, H, T, T) to store the attention matrices, or None. Overwrites z, log_sums and probabilities.
+    H. probabilities: (B, H, T, T) to store the attention matrices, or None. bf16: round what enters products; softmax and sums
+    stay float32. Overwrites z, log_sums and probabilities.
     """
     B, K, h = _sizes(qkv, z, T, H)
     memory, size = _thread_scratch(T, h, qkv.itemsize)
     store_at = 0 if probabilities is None else address(probabilities)
-    _forward(qkv.dtype.type(0), address(qkv), address(z), address(log_sums), store_at, B, T, H, K, h, memory, size)
+    zero = qkv.dtype.type(0)
+    _forward(zero, BF16 if bf16 else zero, address(qkv), address(z), address(log_sums), store_at, B, T, H, K, h, memory, size)
 
 
-def attention_backward(qkv, z, dz, log_sums, dqkv, T, H):
+def attention_backward(qkv, z, dz, log_sums, dqkv, T, H, bf16=False):
     """dqkv = gradient of the fused projections, from dz (B·T, H·h); overwrites dqkv (B·T, (H + 2K)·h)."""
     B, K, h = _sizes(qkv, z, T, H)
     memory, size = _thread_scratch(T, h, qkv.itemsize)
-    _backward(qkv.dtype.type(0), address(qkv), address(z), address(dz), address(log_sums), address(dqkv), B, T, H, K, h,
-              memory, size)  # fmt: skip
+    zero = qkv.dtype.type(0)
+    _backward(zero, BF16 if bf16 else zero, address(qkv), address(z), address(dz), address(log_sums), address(dqkv), B, T, H, K,
+              h, memory, size)  # fmt: skip
 
 
 def _split(qkv, T, H, K):

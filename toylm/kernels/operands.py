@@ -7,6 +7,8 @@ round: one value along k, or one pair.
 
 Packed panels of B: (ceil(n / NR), steps, NR), so that columns from `first`, a multiple of NR, start at first · steps elements
 and step p of a panel at p · NR.
+
+Comparisons of sizes with 0 stand for False and True: Numba would compile what is called once more for a literal.
 """
 
 import numpy as np
@@ -91,12 +93,12 @@ def _tiles_of(zero, operand, a, lda, packed, steps, p, panel, c, ldc, d, ldd, ro
     if operand == types.uint16:
 
         def multiply(zero, operand, a, lda, packed, steps, p, panel, c, ldc, d, ldd, rows, first, columns, deep):
-            _tiles(zero, packed + p * 4, steps, False, panel, panel_width(zero), c, ldc, d, ldd, rows, first, columns, deep)
+            _tiles(zero, packed + p * 4, steps, deep < 0, panel, panel_width(zero), c, ldc, d, ldd, rows, first, columns, deep)
 
     else:
 
         def multiply(zero, operand, a, lda, packed, steps, p, panel, c, ldc, d, ldd, rows, first, columns, deep):
-            tiles_of_panel(zero, a + p * item_size(zero), lda, False, panel, panel_width(zero), c, ldc, d, ldd, np.int64(0),
+            tiles_of_panel(zero, a + p * item_size(zero), lda, deep < 0, panel, panel_width(zero), c, ldc, d, ldd, np.int64(0),
                            rows, first, columns, deep)  # fmt: skip
 
     return multiply
@@ -111,7 +113,7 @@ def _product_of_rows(zero, operand, a, lda, b, ldb, c, ldc, d, ldd, row_start, r
     multiply_here = _product if operand == types.uint16 else product
 
     def multiply(zero, operand, a, lda, b, ldb, c, ldc, d, ldd, row_start, row_stop, n, k, memory):
-        multiply_here(zero, a, lda, False, b, ldb, False, c, ldc, d, ldd, row_start, row_stop, np.int64(0), n, k, memory)
+        multiply_here(zero, a, lda, k < 0, b, ldb, k < 0, c, ldc, d, ldd, row_start, row_stop, np.int64(0), n, k, memory)
 
     return multiply
 
@@ -128,6 +130,42 @@ def multiply_rows(zero, operand, a, lda, packed, panels, panel_steps, c, ldc, d,
             panel = panels + (first * panel_steps + p * nr) * size
             tiles(zero, operand, a, lda, packed, steps, p, panel, c, ldc, d_here, ldd_here, rows, first, min(nr, n - first),
                   deep)  # fmt: skip
+
+
+def multiply_transposed(zero, operand, a, lda, packed, panels, panel_steps, c, ldc, m, n, k):
+    """C[:m, :n] += Aᵀ · B, with A (k, m), at most KC steps deep, and the panels of B. `packed`: room for (k steps, m + NR)."""
+
+
+@overload(multiply_transposed)
+def _multiply_transposed(zero, operand, a, lda, packed, panels, panel_steps, c, ldc, m, n, k):
+    if operand == types.uint16:
+
+        def multiply(zero, operand, a, lda, packed, panels, panel_steps, c, ldc, m, n, k):
+            nr, steps = panel_width(zero), (k + 1) // 2
+            stride = (m + nr - 1) // nr * nr
+            _pack_interleaved(zero, a, lda, np.int64(0), m, k, packed, stride)
+            for first in range(0, n, nr):
+                _tiles(zero, packed, stride, k > 0, panels + first * panel_steps * 4, nr, c, ldc, c, ldc, m, first,
+                       min(nr, n - first), steps)  # fmt: skip
+
+    else:
+
+        def multiply(zero, operand, a, lda, packed, panels, panel_steps, c, ldc, m, n, k):
+            nr = panel_width(zero)
+            for first in range(0, n, nr):
+                tiles_of_panel(zero, a, lda, k > 0, panels + first * panel_steps * item_size(zero), nr, c, ldc, c, ldc,
+                               np.int64(0), m, first, min(nr, n - first), k)  # fmt: skip
+
+    return multiply
+
+
+@jit
+def pack_matrix(zero, operand, b, ldb, transposed, n, k, panels):
+    """All panels of op(B) (k, n), on one thread."""
+    nr, steps = panel_width(zero), steps_of(operand, k)
+    for first in range(0, n, nr):
+        pack_columns(zero, operand, b, ldb, transposed, first, min(nr, n - first), k,
+                     panels + first * steps * item_size(zero))  # fmt: skip
 
 
 @parallel

@@ -11,7 +11,7 @@ class Attention:
     """
 
     def __init__(self, config, prefix, precision):
-        self.config = config
+        self.config, self.precision = config, precision
         self.qkv = Linear(config, prefix, "qkv", config.d_model, config.d_qkv, precision)
         self.output = Linear(config, prefix, "o", config.d_q, config.d_model, precision)
         self.rope = config.positions == "rope"
@@ -36,7 +36,7 @@ class Attention:
         else:
             self.qkv.forward_normed(parameters, norm, h, a.qkv)
         self._turn(a.qkv, a.length, 1)
-        attention_forward(a.qkv, a.head_outputs, a.log_sums, a.length, self.config.n_heads)
+        attention_forward(a.qkv, a.head_outputs, a.log_sums, a.length, self.config.n_heads, bf16=self.precision.bf16)
         self.output.forward(parameters, a.head_outputs, out, residual)
 
     def backward(self, parameters, gradients, workspace, dout, h, a, dh):
@@ -46,7 +46,7 @@ class Attention:
         # forward: out = residual + z·w_o
         self.output.backward(parameters, gradients, dout, a.head_outputs, dz)
         # forward: z = heads of softmax(q·kᵀ / sqrt(h))·v
-        attention_backward(a.qkv, a.head_outputs, dz, a.log_sums, dqkv, a.length, self.config.n_heads)
+        attention_backward(a.qkv, a.head_outputs, dz, a.log_sums, dqkv, a.length, self.config.n_heads, self.precision.bf16)
         self._turn(dqkv, a.length, -1)
         # forward: qkv = h·w_qkv
         self.qkv.backward(parameters, gradients, dqkv, h, dh)

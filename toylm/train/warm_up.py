@@ -41,8 +41,39 @@ def load_kernels(settings, console):
     return compiled
 
 
-def use_all_kernels(positions, precision, optimizer, norm, feed_forward, biases, dropout, counts):
+def use_all_kernels(*kinds):
     """One training step, one evaluation and one text of a model that is as small as they come."""
+    model, tokens, step, passes = _smallest(*kinds)
+    model.loss_and_gradients(tokens, tokens, scale=1.0, **passes)
+    step()
+    _use_forward(model, tokens)
+
+
+def _use_forward(model, tokens):
+    """The kernels of evaluation and of text."""
+    model.loss(tokens, tokens)
+    model.generate([0], 3, temperature=1.0, seed=0)
+
+
+def _use_backward(model, tokens, step, dropout, folds):
+    """The kernels of a training step without most of the forward ones: the activations are whatever is in memory."""
+    import numpy as np
+
+    from ..model.dropout import Dropout
+
+    masks = Dropout(dropout, 0, 1, model.workspace) if dropout else None
+    a = model.workspace.activations(*tokens.shape)
+    a.tokens, dnorm = tokens, np.zeros_like(a.final_norm)
+    model.unembedding.losses_and_gradients(
+        model.parameters, model.gradients, model.workspace, dnorm, tokens.reshape(-1), 1.0, dnorm.copy(),
+        model.log_counts(tokens, folds),
+    )  # fmt: skip
+    model._backward_from_norm(a, dnorm, masks)
+    step()
+
+
+def _smallest(positions, precision, optimizer, norm, feed_forward, biases, dropout, counts):
+    """(model, tokens, function that takes an optimizer step, dropout and folds of a training pass) of these kinds."""
     import numpy as np
 
     from ..config import ModelConfig
@@ -55,7 +86,6 @@ def use_all_kernels(positions, precision, optimizer, norm, feed_forward, biases,
         feed_forward=feed_forward, biases=biases == "True", counts=counts == "True",
     )  # fmt: skip
     model = TransformerLM(config, seed=0, precision=precision)
-    tokens = np.arange(16, dtype=np.int64).reshape(2, 8)
     folds = None
     if config.counts:
         from ..data.token_file import TokenFile
@@ -65,10 +95,11 @@ def use_all_kernels(positions, precision, optimizer, norm, feed_forward, biases,
         attach_counts(model, TokenFile(text, 16, 15), 3, 2)
         folds = np.zeros(2, np.int64)
     stepper = make_optimizer(TrainSettings(optimizer=optimizer), model.parameters)
-    model.loss_and_gradients(tokens, tokens, scale=1.0, dropout=float(dropout), folds=folds)
-    stepper.step(model.gradients, learning_rate=1e-3, max_norm=1.0)
-    model.loss(tokens, tokens)
-    model.generate([0], 3, temperature=1.0, seed=0)
+
+    def step():
+        stepper.step(model.gradients, learning_rate=1e-3, max_norm=1.0)
+
+    return model, np.arange(16, dtype=np.int64).reshape(2, 8), step, {"dropout": float(dropout), "folds": folds}
 
 
 def _marker(kinds):
@@ -94,16 +125,41 @@ def _touch(marker):
 
 
 def _compile_apart(kinds):
-    """Compile in a child process; whether it succeeded (if not, this process compiles for itself)."""
+    """Compile in child processes; whether all succeeded (if not, this process compiles for itself).
+
+    Two at a time, one for each half of the kernels; a third goes through all of them for what the halves may have missed.
+    """
     root = str(Path(__file__).absolute().parents[2])
-    path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-    command = [sys.executable, "-m", "toylm.train.warm_up", *kinds]
-    done = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": path}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, check=False,
-    )  # fmt: skip
-    return done.returncode == 0
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])}
+    for parts in (("forward", "backward"), ("all",)):
+        children = [
+            subprocess.Popen(
+                [sys.executable, "-m", "toylm.train.warm_up", part, *kinds], stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment,
+            )
+            for part in parts
+        ]  # fmt: skip
+        try:
+            failed = [child.wait() for child in children]
+        except BaseException:  # Ctrl-C
+            for child in children:
+                child.kill()
+            raise
+        if any(failed):
+            return False
+    return True
+
+
+def main(part, *kinds):
+    """What a child process does."""
+    if part == "all":
+        return use_all_kernels(*kinds)
+    model, tokens, step, passes = _smallest(*kinds)
+    if part == "forward":
+        _use_forward(model, tokens)
+    else:
+        _use_backward(model, tokens, step, **passes)
 
 
 if __name__ == "__main__":
-    use_all_kernels(*sys.argv[1:])
+    main(*sys.argv[1:])
