@@ -47,6 +47,20 @@ def share(total, parts, part, unit):
 
 
 @jit
+def split_by_rows(m, n, nr, threads):
+    """Whether threads had better share the rows of C than its columns: whose thread has less to do, in cycles a step along k.
+
+    Tiles count whole, also at the edges. A thread that shares rows packs all of B and reads its part of A, one that shares
+    columns packs its part of B and reads all of A.
+    """
+    tile_rows, panels = (m + MR - 1) // MR, (n + nr - 1) // nr
+    rows, columns = (tile_rows + threads - 1) // threads, (panels + threads - 1) // threads
+    by_rows = 2 * MR * rows * panels + 8 * panels + (MR * rows + n) // 2
+    by_columns = 2 * MR * tile_rows * columns + 8 * columns + (m + nr * columns) // 2
+    return by_rows * 100 <= by_columns * 102
+
+
+@jit
 def pack_panel(zero, b, ldb, transposed, first, columns, k, nr, panel):
     """panel[p, c] = B[p, first + c] (B[first + c, p] where transposed), c < nr; zero from `columns` on. panel: (k, nr)."""
     size = item_size(zero)
@@ -128,8 +142,7 @@ def product(zero, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, d, ldd, ro
 @jit(parallel=True)
 def _parallel_product(zero, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, d, ldd, m, n, k, scratch, threads):
     nr = panel_width(zero)
-    # Rows are shared where they are many (a thread then packs all of B); else columns (a thread packs only its own).
-    by_rows = m // MR >= 4 * threads or m // MR >= n // nr
+    by_rows = split_by_rows(m, n, nr, threads)
     for t in prange(threads):
         part = np.int64(t)
         panel = scratch + part * KC * nr * item_size(zero)

@@ -10,7 +10,7 @@ import numpy as np
 from numba import prange
 
 from .jit import jit
-from .matmul import A_BLOCK_BYTES, check_product, share
+from .matmul import A_BLOCK_BYTES, check_product, share, split_by_rows
 from .memory import address, scratch
 from .pairs import WIDTH, pair, pair_along, pair_rows, transpose_pairs
 from .simd import (
@@ -150,7 +150,7 @@ def _product(zero, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, d, ldd, r
 @jit(parallel=True)
 def _parallel_product(zero, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, d, ldd, m, n, k, memory, threads):
     nr = panel_width(zero)
-    by_rows = m // MR >= 4 * threads or m // MR >= n // nr
+    by_rows = split_by_rows(m, n, nr, threads)
     for t in prange(threads):
         part = np.int64(t)
         row_start, row_stop, column_start, column_stop = np.int64(0), m, np.int64(0), n

@@ -56,13 +56,15 @@ def _use_forward(model, tokens):
 
 
 def _use_backward(model, tokens, step, dropout, folds):
-    """The kernels of a training step without most of the forward ones: the activations are whatever is in memory."""
+    """The kernels of a training step without most of the forward ones: the activations are zeros."""
     import numpy as np
 
     from ..model.dropout import Dropout
 
     masks = Dropout(dropout, 0, 1, model.workspace) if dropout else None
     a = model.workspace.activations(*tokens.shape)
+    for buffer in model.workspace.pool.buffers.values():
+        buffer.fill(0)
     a.tokens, dnorm = tokens, np.zeros_like(a.final_norm)
     model.unembedding.losses_and_gradients(
         model.parameters, model.gradients, model.workspace, dnorm, tokens.reshape(-1), 1.0, dnorm.copy(),
