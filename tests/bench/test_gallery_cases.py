@@ -58,6 +58,8 @@ SIZES = {"N": 6, "d": 4, "ff": 8, "V": 10, "T": 3, "B": 2, "H": 2, "L": 2, "P": 
 # Counted by hand for the sizes above: operations, bytes.
 COUNTED = {
     "product A·B": (2 * 6 * 4 * 8, 4 * (24 + 32 + 48)),
+    "norm + projection": (4 * 24 + 2 * 6 * 4 * 12, 4 * (24 + 24 + 48 + 72)),
+    "feed-forward": (2 * 2 * 6 * 4 * 8 + 8 * 48, 4 * (24 + 32 + 32 + 48 + 24)),
     "residual add": (24, 4 * 3 * 24),
     "GELU": (8 * 48, 4 * 2 * 48),
     "GELU backward": (17 * 48, 4 * 3 * 48),

@@ -22,9 +22,9 @@ LEARNING_RATE, BETA1, BETA2, EPS, WEIGHT_DECAY, MOMENTUM, STEP, FACTOR = 1e-3, 0
 
 @dataclass(frozen=True)
 class Kernel:
-    """One operation. kind: "product", "attention", "row", "element" or "token"; bound: "copy" or "peak", the roof it is held
-    against; flops, nbytes: functions of the sizes; inputs: function of (sizes, generator) returning a dictionary; restored:
-    names of inputs that the operation overwrites.
+    """One operation. kind: "product", "fused" (products and what is between them), "attention", "row", "element" or "token";
+    bound: "copy" or "peak", the roof it is held against; flops, nbytes: functions of the sizes; inputs: function of (sizes,
+    generator) returning a dictionary; restored: names of inputs that the operation overwrites.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Kernel:
 
     @property
     def bound(self):
-        return "peak" if self.kind in ("product", "attention") else "copy"
+        return "peak" if self.kind in ("product", "fused", "attention") else "copy"
 
     def make(self, sizes, seed=0):
         """The inputs as attributes of an object, the same in every process; sizes under `.s`."""
@@ -84,6 +84,19 @@ def _norm_backward(s, rng):
     x = _norm(s, rng)
     rstd = (1 / np.sqrt((x["x"] ** 2).mean(axis=1) + 1e-5)).astype(F)
     return x | {"rstd": rstd, "dy": _normal(rng, s.N, s.d), "dx": np.zeros((s.N, s.d), F)}
+
+
+def _norm_projection(s, rng):
+    return _norm(s, rng) | {"w": _normal(rng, s.d, 3 * s.d) * F(s.d**-0.5)}
+
+
+def _feed_forward(s, rng):
+    w1, w2 = _normal(rng, s.d, s.ff) * F(s.d**-0.5), _normal(rng, s.ff, s.d) * F(s.ff**-0.5)
+    return {"h": _normal(rng, s.N, s.d), "w1": w1, "w2": w2}
+
+
+def _feed_forward_backward(s, rng):
+    return _feed_forward(s, rng) | {"dout": _normal(rng, s.N, s.d)}
 
 
 def _gelu(s, rng):
@@ -162,6 +175,15 @@ _KERNELS = [
            lambda s: 4 * (4 * s.N * s.d + s.N * s.H), _attention),
     Kernel("attention backward", "attention", "backward", lambda s: 4 * s.N * s.d * (s.T + 1),
            lambda s: 4 * (8 * s.N * s.d + s.N * s.H), _attention_backward),
+    # 4 a value of the norm, then the product
+    Kernel("norm + projection", "fused", "forward", lambda s: 4 * s.N * s.d + 6 * s.N * s.d**2,
+           lambda s: 4 * (2 * s.N * s.d + 3 * s.d**2 + 3 * s.N * s.d), _norm_projection),
+    # two products and GELU's 8; h, both matrices, pre, out
+    Kernel("feed-forward", "fused", "forward", lambda s: 4 * s.N * s.d * s.ff + 8 * s.N * s.ff,
+           lambda s: 4 * (2 * s.N * s.d + 2 * s.d * s.ff + s.N * s.ff), _feed_forward),
+    # two products, GELU's 8 and the 17 of its backward pass; dout, both matrices, pre, hidden, dpre, dh
+    Kernel("feed-forward backward", "fused", "backward", lambda s: 4 * s.N * s.d * s.ff + 25 * s.N * s.ff,
+           lambda s: 4 * (2 * s.N * s.d + 2 * s.d * s.ff + 3 * s.N * s.ff), _feed_forward_backward),
     # max, -, exp, sum, ·
     Kernel("softmax", "row", "forward", lambda s: 5 * s.N * s.H * s.T, lambda s: 8 * s.N * s.H * s.T, _softmax_rows),
     # dy · y, sum; -, ·, +
@@ -245,8 +267,8 @@ def cases_of(preset, presets, memory_bytes):
     chunk = here | {"N": min(here["N"], max(64, CHUNK_BYTES // (4 * here["V"])))}
     for kernel in _KERNELS[3:]:
         cases.append(Case(kernel.name, preset, _sizes(chunk if "entropy" in kernel.name else here)))
-    for kernel in _KERNELS[5:] if memory_bytes else ():
-        if kernel.kind != "token":
+    for kernel in _KERNELS if memory_bytes else ():
+        if kernel.kind in ("row", "element"):
             scale = -(-memory_bytes // int(Case(kernel.name, "", _sizes(here)).nbytes))
             cases.append(Case(kernel.name, "memory", _sizes(here | {x: here[x] * scale for x in ("N", "B", "P")})))
     return cases

@@ -57,6 +57,40 @@ def prepare_with(f):
         dgamma = np.zeros(x.s.d, F)
         return bind(f.rmsnorm_backward, (x.dy, x.x, x.gamma, NORM_EPS, x.dx, dgamma), (x.dx, dgamma))
 
+    def norm_projection(x):
+        h, y = np.empty_like(x.x), np.empty((x.s.N, 3 * x.s.d), F)
+
+        def call():
+            f.rmsnorm(x.x, x.gamma, NORM_EPS, h)
+            f.product(h, x.w, y)
+            return (y,)
+
+        return call
+
+    def feed_forward(x):
+        pre, hidden, out = np.empty((x.s.N, x.s.ff), F), np.empty((x.s.N, x.s.ff), F), np.empty_like(x.h)
+
+        def call():
+            f.product(x.h, x.w1, pre)
+            f.gelu(pre.reshape(-1), hidden.reshape(-1))
+            f.product(hidden, x.w2, out)
+            return (out,)
+
+        return pre, call
+
+    def feed_forward_backward(x):
+        pre, forward = feed_forward(x)
+        forward()
+        dpre, dh = np.empty_like(pre), np.empty_like(x.h)
+
+        def call():
+            f.product_b_transposed(x.dout, x.w2, dpre)
+            f.gelu_backward(dpre.reshape(-1), pre.reshape(-1))
+            f.product_b_transposed(dpre, x.w1, dh)
+            return (dh,)
+
+        return call
+
     def rope(x):
         from ..kernels.rope import rope_tables
 
@@ -107,6 +141,9 @@ def prepare_with(f):
         "product Aᵀ·B": product_a_transposed,
         "attention": lambda x: attended(x)[1],
         "attention backward": attention_backward,
+        "norm + projection": norm_projection,
+        "feed-forward": lambda x: feed_forward(x)[1],
+        "feed-forward backward": feed_forward_backward,
         "softmax": like_x(f.softmax),
         "softmax backward": lambda x: bind(f.softmax_backward, (x.dy, x.y, x.dx), (x.dx,)),
         "RMSNorm": rmsnorm,

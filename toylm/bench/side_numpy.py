@@ -8,6 +8,7 @@ from ..kernels import (
     attention,
     cross_entropy,
     embedding,
+    feed_forward,
     gelu,
     optimizer,
     residual,
@@ -17,6 +18,7 @@ from ..kernels import (
 )
 from .cases import BETA1, BETA2, EPS, FACTOR, LEARNING_RATE, MOMENTUM, STEP, WEIGHT_DECAY
 from .decode_parts import DecodeByParts
+from .side_toylm import NORM_EPS
 
 
 def _one(f):
@@ -57,6 +59,11 @@ def _decode(x):
     return lambda: (parts.token(x.token, len(x.prompt)),)
 
 
+def _feed_forward_backward(x):
+    pre = x.h @ x.w1
+    return lambda: (gelu.gelu_backward_reference(x.dout @ x.w2.T, pre) @ x.w1.T,)
+
+
 def _adam(x):
     return optimizer.adam_reference(
         x.p, x.g, x.m, x.v, x.s.P, LEARNING_RATE, BETA1, BETA2, EPS, WEIGHT_DECAY, STEP, FACTOR
@@ -69,6 +76,9 @@ PREPARE = {
     "product Aᵀ·B": _one(lambda x: x.a.T @ x.b),
     "attention": _one(lambda x: attention.attention_reference(x.qkv, x.s.T, x.s.H)[0]),
     "attention backward": _one(lambda x: attention.attention_backward_reference(x.qkv, x.dz, x.s.T, x.s.H)),
+    "norm + projection": _one(lambda x: rmsnorm.rmsnorm_reference(x.x, x.gamma, NORM_EPS) @ x.w),
+    "feed-forward": _one(lambda x: feed_forward.feed_forward_reference("gelu", x.h, x.w1, x.w2)[2]),
+    "feed-forward backward": _feed_forward_backward,
     "softmax": _one(lambda x: softmax.softmax_reference(x.x)),
     "softmax backward": _one(lambda x: x.dx + softmax.softmax_backward_reference(x.dy, x.y)),
     "RMSNorm": _one(lambda x: rmsnorm.rmsnorm_reference(x.x, x.gamma)),

@@ -60,6 +60,21 @@ def _attention_backward(x):
     return _backward(_attend(qkv, x.s), (qkv,), _tensor(x.dz))
 
 
+def _norm_projection(x):
+    t, gamma, w = _tensor(x.x), _tensor(x.gamma), _tensor(x.w)
+    return lambda: (F.rms_norm(t, (x.s.d,), gamma, NORM_EPS) @ w,)
+
+
+def _feed_forward(x):
+    h, w1, w2 = _tensor(x.h), _tensor(x.w1), _tensor(x.w2)
+    return lambda: (F.gelu(h @ w1, approximate="tanh") @ w2,)
+
+
+def _feed_forward_backward(x):
+    h, w1, w2 = _leaf(x.h), _tensor(x.w1), _tensor(x.w2)
+    return _backward(F.gelu(h @ w1, approximate="tanh") @ w2, (h,), _tensor(x.dout))
+
+
 def _softmax(x):
     t = _tensor(x.x)
     return lambda: (torch.softmax(t, -1),)
@@ -206,6 +221,9 @@ PREPARE = {
     "product Aᵀ·B": _product_a_transposed,
     "attention": _attention,
     "attention backward": _attention_backward,
+    "norm + projection": _norm_projection,
+    "feed-forward": _feed_forward,
+    "feed-forward backward": _feed_forward_backward,
     "softmax": _softmax,
     "softmax backward": _softmax_backward,
     "RMSNorm": _rmsnorm,

@@ -7,8 +7,10 @@ from ..kernels import (
     attention,
     cross_entropy,
     embedding,
+    feed_forward,
     gelu,
     matmul,
+    norm_projection,
     optimizer,
     residual,
     rmsnorm,
@@ -59,6 +61,24 @@ def _rmsnorm_backward(x):
         return x.dx, dgamma
 
     return call
+
+
+def _norm_projection(x):
+    h, rstd, y = np.empty_like(x.x), np.empty(x.s.N, np.float32), np.empty((x.s.N, 3 * x.s.d), np.float32)
+    norm = (norm_projection.RMS, x.gamma, x.gamma, NORM_EPS)
+    return bind(norm_projection.norm_projection, (norm, x.x, h, rstd, x.w, y), (y,))
+
+
+def _feed_forward(x):
+    pre, out = np.empty((x.s.N, x.s.ff), np.float32), np.empty_like(x.h)
+    return pre, bind(feed_forward.feed_forward_forward, ("gelu", x.h, x.w1, x.w2, pre, out), (out,))
+
+
+def _feed_forward_backward(x):
+    pre, forward = _feed_forward(x)
+    forward()
+    hidden, dpre, dh = np.empty_like(pre), np.empty_like(pre), np.empty_like(x.h)
+    return bind(feed_forward.feed_forward_backward, ("gelu", x.dout, pre, x.w1, x.w2, hidden, dpre, dh), (dh,))
 
 
 def _gelu(x):
@@ -146,6 +166,9 @@ PREPARE = {
     "product Aᵀ·B": _product(True, False),
     "attention": lambda x: _attended(x)[2],
     "attention backward": _attention_backward,
+    "norm + projection": _norm_projection,
+    "feed-forward": lambda x: _feed_forward(x)[1],
+    "feed-forward backward": _feed_forward_backward,
     "softmax": _softmax,
     "softmax backward": lambda x: bind(softmax.softmax_backward, (x.dy, x.y, x.dx), (x.dx,)),
     "RMSNorm": _rmsnorm,
