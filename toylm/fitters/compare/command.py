@@ -4,8 +4,8 @@
   toylm compare stories --minutes 1 --only counts adam   two of them, quickly
 
 Contestants: counts (Kneser-Ney with an induction head), bigram (embeddings from log-PMI, no step), heads (closed-form heads
-on random features), sgd, adam (the learning rate is chosen among --adam-rates on training text), combination (counts as an
-offset of the logits, then Adam), polish (a cross-entropy head on Adam's model). Each long run takes --minutes; the learning
+on random features), adam (the learning rate is chosen among --adam-rates on training text), combination (counts and a
+transformer as two experts, then Adam), polish (a cross-entropy head on Adam's model), sgd. Each long run takes --minutes; the learning
 rates are tried before, for a tenth of that each. Writes a table, the curves, samples and JSON into --out.
 """
 
@@ -16,8 +16,8 @@ from pathlib import Path
 from ...errors import UsageError, nearest
 
 CONTESTANTS = {
-    "counts": "counts", "bigram": "bigram_start", "heads": "feature_heads", "sgd": "sgd", "adam": "adam",
-    "combination": "combination", "polish": "polish",
+    "counts": "counts", "bigram": "bigram_start", "heads": "feature_heads", "adam": "adam", "combination": "combination",
+    "polish": "polish", "sgd": "sgd",
 }  # fmt: skip
 _SHAPE = ("context_length", "d_model", "n_layers", "n_heads", "batch_size", "dropout", "weight_decay", "order", "folds",
           "counts_share", "seed")  # fmt: skip
