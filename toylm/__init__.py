@@ -9,31 +9,21 @@
 Importing toylm is instant: numba, scipy and matplotlib are loaded only when something needs them.
 """
 
-import importlib
+from .lazy import lazy
 
 __version__ = "0.1.0"
 
 # Public name -> the module that defines it; resolved at first use (PEP 562).
 _HOMES = {
-    "Mat": "toylm.mat",
-    "Parameters": "toylm.parameters",
-    "ModelConfig": "toylm.config",
-    "TransformerLM": "toylm.model.transformer",
-    "SGD": "toylm.optimizers",
-    "Adam": "toylm.optimizers",
-    "AdamW": "toylm.optimizers",
+    "Mat": "mat",
+    "Parameters": "parameters",
+    "ModelConfig": "config",
+    "TransformerLM": "model.transformer",
+    "SGD": "optimizers",
+    "Adam": "optimizers",
+    "AdamW": "optimizers",
 }
 
 __all__ = ["__version__", *_HOMES]
 
-
-def __getattr__(name):
-    if name in _HOMES:
-        value = getattr(importlib.import_module(_HOMES[name]), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'toylm' has no attribute {name!r}")
-
-
-def __dir__():
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__, _HOMES)

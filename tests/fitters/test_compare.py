@@ -49,16 +49,11 @@ def test_answers_hold_the_figures():
 
 
 @pytest.fixture(scope="module")
-def compared(tmp_path_factory):
-    from small_text import make_text
-
+def compared(tmp_path_factory, stories):
     folder = tmp_path_factory.mktemp("compare")
-    (folder / "animals.txt").write_text(make_text(), encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TOYLM_CACHE", str(folder / "cache"))
-        small = ["--vocab-size", "300", "--d-model", "16", "--n-heads", "2", "--n-layers", "1", "--context-length", "16"]
-        flags = ["--minutes", "0.02", "--adam-rates", "0.01", "--sgd-rates", "0.1", "0.3", "--order", "3", "--folds", "2"]
-        assert run_verb("compare", [str(folder / "animals.txt"), *small, *flags, "--out", str(folder / "out"), "--quiet"]) == 0
+    small = ["--vocab-size", "300", "--d-model", "16", "--n-heads", "2", "--n-layers", "1", "--context-length", "16"]
+    flags = ["--minutes", "0.02", "--adam-rates", "0.01", "--sgd-rates", "0.1", "0.3", "--order", "3", "--folds", "2"]
+    assert run_verb("compare", [str(stories), *small, *flags, "--out", str(folder / "out"), "--quiet"]) == 0
     return folder / "out"
 
 
@@ -89,12 +84,8 @@ def test_the_command_writes_table_curves_samples_and_json(compared):
         (["--order", "0"], "order is 0"),
     ],
 )
-def test_mistakes_are_one_line(tmp_path, monkeypatch, capsys, flags, sentence):
-    from small_text import make_text
-
+def test_mistakes_are_one_line(stories, tmp_path, monkeypatch, capsys, flags, sentence):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TOYLM_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "animals.txt").write_text(make_text(), encoding="utf-8")
-    assert run_verb("compare", ["animals.txt", "--context-length", "16", "--vocab-size", "300", *flags]) == 2
+    assert run_verb("compare", [str(stories), "--context-length", "16", "--vocab-size", "300", *flags]) == 2
     error = capsys.readouterr().err
     assert sentence in error and error.count("\n") == 1 and "Traceback" not in error

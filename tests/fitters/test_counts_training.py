@@ -6,7 +6,6 @@ import sys
 
 import numpy as np
 import pytest
-from small_text import make_text
 
 import toylm
 from toylm.checkpoint import load_checkpoint
@@ -25,17 +24,16 @@ FLAGS = [
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(tmp_path_factory, stories):
     """A run of 20 steps, and one of 10 that was resumed for ten more; each process loads its kernels."""
     folder = tmp_path_factory.mktemp("counts")
-    (folder / "animals.txt").write_text(make_text(), encoding="utf-8")
 
     def toylm(*arguments):
         done = subprocess.run([sys.executable, "-m", *arguments], cwd=folder, capture_output=True, text=True, encoding="utf-8")
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    start = ["toylm.train", "--data", "animals.txt", *FLAGS]
+    start = ["toylm.train", "--data", str(stories), *FLAGS]
     toylm(*start, "--steps", "20", "--out", "whole")
     toylm(*start, "--steps", "20", "--out", "half")
     toylm("toylm.train", "--resume", "half/step-000010", "--quiet")

@@ -8,7 +8,7 @@
 `toylm fit -h` lists what can be fitted with what. Importing this package loads no scipy and no numba.
 """
 
-import importlib
+from ..lazy import lazy
 
 # Public name -> the module that defines it; resolved at first use (PEP 562).
 _HOMES = {
@@ -23,14 +23,4 @@ _HOMES = {
 
 __all__ = sorted(_HOMES)
 
-
-def __getattr__(name):
-    if name in _HOMES:
-        value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__():
-    return __all__
+__getattr__, __dir__ = lazy(__name__, _HOMES)

@@ -5,8 +5,8 @@
 
 Contestants: counts (Kneser-Ney with an induction head), bigram (embeddings from log-PMI, no step), heads (closed-form heads
 on random features), adam (the learning rate is chosen among --adam-rates on training text), combination (counts and a
-transformer as two experts, then Adam), polish (a cross-entropy head on Adam's model), sgd. Each long run takes --minutes; the learning
-rates are tried before, for a tenth of that each. Writes a table, the curves, samples and JSON into --out.
+transformer as two experts, then Adam), polish (a cross-entropy head on Adam's model), sgd. Each long run takes --minutes; the
+learning rates are tried before, for a tenth of that each. Writes a table, the curves, samples and JSON into --out.
 """
 
 import sys

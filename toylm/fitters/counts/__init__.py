@@ -5,16 +5,10 @@
     >>> model.loss(window, targets)
 """
 
-import importlib
+from ...lazy import lazy
 
 _HOMES = {"CountsLM": "language_model", "CountsConfig": "config"}  # resolved at first use (PEP 562)
 
 __all__ = sorted(_HOMES)
 
-
-def __getattr__(name):
-    if name in _HOMES:
-        value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = lazy(__name__, _HOMES)
