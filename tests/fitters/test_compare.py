@@ -67,7 +67,7 @@ def test_the_command_writes_table_curves_samples_and_json(compared):
         assert result["perplexity"] == pytest.approx(math.exp(result["loss"]))
         assert result["curve"][-1][1] == pytest.approx(result["loss"])
         assert all(t0 <= t1 for (t0, _), (t1, _) in zip(result["curve"], result["curve"][1:]))
-    assert rows["counts"]["loss"] < rows["adam"]["loss"]  # a second is not enough for Adam
+    assert rows["cross-entropy head, random features"]["loss"] < rows["ridge head, random features"]["loss"]
     assert rows["counts + adam"]["curve"][0][1] == pytest.approx(rows["counts"]["loss"], abs=1e-4)  # starts as the counts
     assert set(rows["sgd"]["details"]["validation_loss_by_rate"]) == {"0.1", "0.3"}
     assert "| counts + adam |" in (compared / "table.md").read_text(encoding="utf-8")

@@ -107,13 +107,16 @@ def run(args):
                 f"{counted['held_out']['tokens']:,} held out, vocabulary {prepared.vocab_size:,}")  # fmt: skip
 
     def keep(contest):
-        pages.write_all(out, about, contest.rows, answers(contest.rows, args.minutes))
+        pages.write_pages(out, about, contest.rows, answers(contest.rows, args.minutes))
 
     with Bar(args.quiet) as progress:
         contest = Contest(data, settings, console.say, progress, keep, args.prompt)
         warm_up(contest)
-        for name in chosen:
-            getattr(contest, CONTESTANTS[name])()
+        try:
+            for name in chosen:
+                getattr(contest, CONTESTANTS[name])()
+        finally:  # also after Ctrl-C: what is known is kept
+            pages.draw_curves(out / "curves.png", contest.rows, prepared.name)
     print(f"\n{pages.table(contest.rows)}\n")
     for sentence in answers(contest.rows, args.minutes):
         print(f"- {sentence}")

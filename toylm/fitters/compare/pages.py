@@ -20,14 +20,13 @@ def table(rows):
     return "\n".join(lines)
 
 
-def write_all(folder, about, rows, said):
-    """Write the files into `folder`. about: JSON-able facts of the run; said: the sentences of `answers`."""
+def write_pages(folder, about, rows, said):
+    """Write table, samples and JSON into `folder`. about: JSON-able facts of the run; said: the sentences of `answers`."""
     write_json(folder / "compare.json", {**about, "rows": [row.to_dict() for row in rows], "answers": said})
     sentences = "\n".join(f"- {sentence}" for sentence in said)
     write_text(folder / "table.md", f"{table(rows)}\n\n{sentences}\n")
     samples = [f"=== {row.name} (perplexity {row.perplexity:.2f}, {row.seconds:.2f} s) ===\n{row.sample}\n" for row in rows]
     write_text(folder / "samples.txt", "\n".join(samples))
-    draw_curves(folder / "curves.png", rows, about["text"])
 
 
 def draw_curves(path, rows, title):
