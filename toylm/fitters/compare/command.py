@@ -2,6 +2,7 @@
 
   toylm compare tinystories.txt --minutes 7              everything below, on your text
   toylm compare stories --minutes 1 --only counts adam   two of them, quickly
+  toylm compare stories --minutes 1 --only sgd           one more, into the same table
 
 Contestants: counts (Kneser-Ney with an induction head), bigram (embeddings from log-PMI, no step), heads (closed-form heads
 on random features), adam (the learning rate is chosen among --adam-rates on training text), combination (counts and a
@@ -97,7 +98,8 @@ def run(args):
         "held_out": counted["held_out"],
         "vocab_size": prepared.vocab_size,
         "minutes": args.minutes,
-        "settings": vars(settings),
+        "shape": {name: getattr(settings, name) for name in _SHAPE},
+        "rates": {"adam": settings.adam_rates, "sgd": settings.sgd_rates},
         "machine": cpu_name(),
         "threads": threads,
         "versions": versions(),
@@ -110,7 +112,8 @@ def run(args):
         pages.write_pages(out, about, contest.rows, answers(contest.rows, args.minutes))
 
     with Bar(args.quiet) as progress:
-        contest = Contest(data, settings, console.say, progress, keep, args.prompt)
+        rows = pages.read_rows(out, about) if args.only else ()
+        contest = Contest(data, settings, console.say, progress, keep, args.prompt, rows)
         warm_up(contest)
         try:
             for name in chosen:

@@ -67,18 +67,24 @@ class Row:
         """All of it, JSON-able."""
         return {**asdict(self), "perplexity": self.perplexity}
 
+    @classmethod
+    def from_dict(cls, fields):
+        """The inverse of `to_dict`."""
+        return cls(**{name: fields[name] for name in cls.__dataclass_fields__})
+
 
 class Contest:
     """Runs contestants on a FitData and collects their rows.
 
     say: a callable for a line of progress; progress: a fitter's `progress`. After each row `on_row(self)` is called, so that
-    what is known can be kept. Models of finished contestants are in `models`, by name.
+    what is known can be kept. Models of finished contestants are in `models`, by name. rows: what an earlier contest on the same
+    text found; a contestant that runs again replaces its own.
     """
 
-    def __init__(self, data, settings, say=print, progress=None, on_row=None, prompt=""):
+    def __init__(self, data, settings, say=print, progress=None, on_row=None, prompt="", rows=()):
         self.data, self.settings, self.say, self.progress = data, settings, say, progress
         self.on_row, self.prompt = on_row or (lambda contest: None), prompt
-        self.rows, self.models = [], {}
+        self.rows, self.models = list(rows), {}
 
     # -- contestants -----------------------------------------------------------------------------------------------------
 
@@ -141,7 +147,7 @@ class Contest:
         from ..fitter import Clock
         from ..start import start_from_counts
 
-        counts = self._row("counts") if any(row.name == "counts" for row in self.rows) else None
+        counts = self._row("counts")
 
         def start():
             model = self._model(tied=False, output_bias=True, counts=True)
@@ -153,7 +159,11 @@ class Contest:
             early = [(counts.seconds, counts.loss)] if counts and counts.seconds < seconds else []
             return model, early, seconds
 
-        self._descend("counts + adam", "adam", self.settings.adam_rates, start, kind="both")
+        # At Adam's own best rate, where it has been found: what the transformer adds to the counts in the short trials is too
+        # little to tell rates apart.
+        adam = self._row("adam")
+        rates = (adam.details["learning_rate"],) if adam else self.settings.adam_rates
+        self._descend("counts + adam", "adam", rates, start, kind="both")
 
     # -- how -------------------------------------------------------------------------------------------------------------
 
@@ -195,7 +205,7 @@ class Contest:
         self._add(name, kind, model, before + report.seconds, parameters, n_bytes, details, curve, report)
 
     def _row(self, name):
-        return next(row for row in self.rows if row.name == name)
+        return next((row for row in self.rows if row.name == name), None)
 
     def _add_report(self, name, model, report, after=None):
         seconds = report.seconds + (after.seconds if after else 0)
@@ -211,7 +221,7 @@ class Contest:
         has_model = report is None or report.model_changed
         sample = self._sample(model) if has_model else "(measured beside the model, which cannot write with it)"
         row = Row(name, kind, seconds, int(parameters), int(n_bytes), loss, bits, curve or [(seconds, loss)], details or {}, sample)
-        self.rows.append(row)
+        self.rows = [old for old in self.rows if old.name != name] + [row]
         self.say(f"{name}: held-out {loss:.4f} nats/token, perplexity {row.perplexity:,.2f}, after {seconds:.2f} s")
         self.on_row(self)
 

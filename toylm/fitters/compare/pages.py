@@ -1,9 +1,12 @@
 """A contest's files: table.md, compare.json, samples.txt, curves.png."""
 
+import json
 import math
 
 from ...files import atomic_writer, write_json, write_text
+from .contest import Row
 
+_SAME = ("text", "train", "held_out", "vocab_size", "minutes", "shape")  # what rows of one table have in common
 COLUMNS = ("", "fit", "values", "bytes", "nats/token", "perplexity", "bits/byte")
 
 
@@ -27,6 +30,17 @@ def write_pages(folder, about, rows, said):
     write_text(folder / "table.md", f"{table(rows)}\n\n{sentences}\n")
     samples = [f"=== {row.name} (perplexity {row.perplexity:.2f}, {row.seconds:.2f} s) ===\n{row.sample}\n" for row in rows]
     write_text(folder / "samples.txt", "\n".join(samples))
+
+
+def read_rows(folder, about):
+    """The rows that an earlier run left in `folder`, [] where there are none or they are of another text or other settings."""
+    try:
+        found = json.loads((folder / "compare.json").read_text(encoding="utf-8"))
+        if all(found[name] == json.loads(json.dumps(about[name])) for name in _SAME):
+            return [Row.from_dict(row) for row in found["rows"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # absent, or of another version: everything is run again
+    return []
 
 
 def draw_curves(path, rows, title):
