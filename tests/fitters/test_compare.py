@@ -7,7 +7,7 @@ import pytest
 
 from toylm.cli import run_verb
 from toylm.fitters.compare.answers import always_below, answers, loss_at, seconds_to_reach
-from toylm.fitters.compare.contest import Row
+from toylm.fitters.compare.contest import Contest, Row, Settings
 from toylm.fitters.compare.pages import table
 
 FALLING = [(0.0, 6.0), (10.0, 4.0), (20.0, 3.0)]
@@ -54,7 +54,7 @@ def compared(tmp_path_factory, stories):
     small = ["--vocab-size", "300", "--d-model", "16", "--n-heads", "2", "--n-layers", "1", "--context-length", "16"]
     flags = ["--minutes", "0.02", "--adam-rates", "0.01", "--sgd-rates", "0.1", "0.3", "--order", "3", "--folds", "2"]
     common = [str(stories), *small, *flags, "--out", str(folder / "out"), "--quiet"]
-    assert run_verb("compare", [*common, "--only", "counts", "bigram", "heads", "adam", "combination"]) == 0
+    assert run_verb("compare", [*common, "--only", "counts", "bigram", "adam", "combination"]) == 0
     assert run_verb("compare", [*common, "--only", "sgd"]) == 0  # one more, into the same table
     return folder / "out"
 
@@ -62,19 +62,37 @@ def compared(tmp_path_factory, stories):
 def test_the_command_writes_table_curves_samples_and_json(compared):
     found = json.loads((compared / "compare.json").read_text(encoding="utf-8"))
     rows = {row["name"]: row for row in found["rows"]}
-    assert {"counts", "bigram start", "adam", "sgd", "counts + adam", "ridge head, random features"} <= set(rows)
+    assert {"counts", "bigram start", "adam", "sgd", "counts + adam"} == set(rows)
     uniform = math.log(found["vocab_size"])
     for name, result in rows.items():
         assert 0 < result["loss"] < uniform + 0.5, name
         assert result["perplexity"] == pytest.approx(math.exp(result["loss"]))
         assert result["curve"][-1][1] == pytest.approx(result["loss"])
         assert all(t0 <= t1 for (t0, _), (t1, _) in zip(result["curve"], result["curve"][1:]))
-    assert rows["cross-entropy head, random features"]["loss"] < rows["ridge head, random features"]["loss"]
     assert rows["counts + adam"]["curve"][0][1] == pytest.approx(rows["counts"]["loss"], abs=1e-4)  # starts as the counts
     assert set(rows["sgd"]["details"]["validation_loss_by_rate"]) == {"0.1", "0.3"}
     assert "| counts + adam |" in (compared / "table.md").read_text(encoding="utf-8")
     assert "=== counts (perplexity" in (compared / "samples.txt").read_text(encoding="utf-8")
     assert (compared / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_heads_on_random_features_and_on_what_adam_learned():
+    from small_fits import small_data
+
+    kept = []
+    settings = Settings(minutes=0.01, d_model=16, n_layers=1, n_heads=2, context_length=16, batch_size=4, adam_rates=(0.01,))
+    contest = Contest(small_data(), settings, lambda line: None, on_row=lambda contest: kept.append(len(contest.rows)))
+    contest.feature_heads(("ridge", "cross-entropy"))
+    contest.polish()  # nothing yet to polish
+    contest.adam()
+    contest.polish()
+    rows = {row.name: row for row in contest.rows}
+    assert kept == [1, 2, 3, 4]
+    assert rows["cross-entropy head, random features"].loss < rows["ridge head, random features"].loss
+    assert rows["adam, then a cross-entropy head"].seconds > rows["adam"].seconds
+    assert contest.models["adam"].config.tied  # the polished model is another one
+    contest.feature_heads(("ridge",))
+    assert len(contest.rows) == 4  # it replaced its own
 
 
 @pytest.mark.parametrize(
