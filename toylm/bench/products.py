@@ -22,12 +22,15 @@ def shapes_of(shape):
     yield "logits d weight", shape.vocab_size, rows, d, True, False
 
 
-PAUSE = 0.1  # seconds after BLAS's turn, whose threads go on spinning for a while: they would hold ours up
+PAUSE = 0.03  # seconds before a turn: the other side's threads go on spinning for a while
+WORK = 2e9  # operations of a turn, after as many that are not counted: they wake the threads and fill the caches
 
 
 def _time(f, flops):
-    f()
-    repeat = max(1, int(2e8 / flops))
+    time.sleep(PAUSE)
+    repeat = max(1, int(WORK / flops))
+    for _ in range(repeat):
+        f()
     start = time.perf_counter()
     for _ in range(repeat):
         f()
@@ -49,7 +52,6 @@ def run_products(args):
             out, flops = np.empty((m, n), np.float32), 2.0 * m * k * n
             ours, theirs = [], []
             for _ in range(9):
-                time.sleep(PAUSE)
                 ours.append(_time(lambda: matmul(a, b, out, ta, tb), flops))  # noqa: B023
                 theirs.append(_time(lambda: _blas(a, b, out, ta, tb, None), flops))  # noqa: B023
             ratio = statistics.median(y / x for x, y in zip(ours, theirs))
