@@ -22,12 +22,12 @@ def shapes_of(shape):
     yield "logits d weight", shape.vocab_size, rows, d, True, False
 
 
-PAUSE = 0.2  # seconds before our turn: OpenBLAS's threads go on spinning for a tenth of a second, which would halve ours
-ROUNDS = 5
+PAUSE = 0.03  # seconds before a turn: the other side's threads go on spinning for a while
 WORK = 2e9  # operations of a turn, after as many that are not counted: they wake the threads and fill the caches
 
 
 def _time(f, flops):
+    time.sleep(PAUSE)
     repeat = max(1, int(WORK / flops))
     for _ in range(repeat):
         f()
@@ -38,7 +38,7 @@ def _time(f, flops):
 
 
 def run_products(args):
-    """Print a line a shape and the geometric mean a preset; the two sides take turns, medians of ROUNDS."""
+    """Print a line a shape and the geometric mean a preset; the two sides take turns, medians of 9."""
     from ..kernels.matmul import _blas, matmul
     from ..threads import set_threads
 
@@ -51,8 +51,7 @@ def run_products(args):
             b = rng.standard_normal((n, k) if tb else (k, n), np.float32)
             out, flops = np.empty((m, n), np.float32), 2.0 * m * k * n
             ours, theirs = [], []
-            for _ in range(ROUNDS):
-                time.sleep(PAUSE)
+            for _ in range(9):
                 ours.append(_time(lambda: matmul(a, b, out, ta, tb), flops))  # noqa: B023
                 theirs.append(_time(lambda: _blas(a, b, out, ta, tb, None), flops))  # noqa: B023
             ratio = statistics.median(y / x for x, y in zip(ours, theirs))
