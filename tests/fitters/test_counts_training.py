@@ -10,7 +10,9 @@ import pytest
 import toylm
 from toylm.checkpoint import load_checkpoint
 from toylm.data.token_file import TokenFile
-from toylm.fitters.counts_offset import attach_counts, counts_for
+from toylm.errors import UsageError
+from toylm.fitters import FitData
+from toylm.fitters.counts_offset import Calibration, attach_counts, counts_for
 from toylm.fitters.expert_weights import fit_expert_weights
 from toylm.interop.safetensors_files import SafetensorsFile
 from toylm.model.transformer import NO_COUNTS
@@ -125,6 +127,16 @@ def test_a_training_window_is_offered_the_counts_without_its_own_documents():
     alone.counts.weights, alone.counts.length_weights = model.counts.weights, model.counts.length_weights
     expected = alone.counts.log_probabilities(row)
     np.testing.assert_allclose(model.log_counts(row, np.array([0]))[0], expected, atol=1e-6)
+
+
+def test_text_that_sets_the_weights_must_be_left_out_whole():
+    tokens = np.array([0, 1, 2, 5, 0, 1, 3, 5] * 20)
+    model, text = _counted(tokens)
+    data = FitData(text, text, context_length=4, batch_size=4, validation=0.2)
+    assert Calibration(model, data).fold == 2  # the last of three holds a third of the text
+    attach_counts(model, text, 3, 10)
+    with pytest.raises(UsageError, match="the counts have 10 folds, the last of which is shorter than the 32 tokens"):
+        Calibration(model, data)
 
 
 def test_counts_of_another_vocabulary_or_none_are_refused():

@@ -13,6 +13,8 @@ end than one that knows the language by itself.
 
 import numpy as np
 
+from ..errors import UsageError
+
 
 def attach_counts(model, text, order, folds, tokenizer=None):
     """Give `model` (config.counts true) the counts of a TokenFile, cross-fitted in `folds`; returns the CountsLM.
@@ -54,15 +56,22 @@ def counts_for(model, batches, share=0.25, seed=0):
 class Calibration:
     """Re-fits the weights of counts and transformer on the end of the training text, which the transformer is not trained on.
 
-    text: the whole training text, a TokenFile; windows: those of its end. `__call__(model)` sets the weights and returns the loss
-    there, in nats; the counts of the fold that holds this text are left out.
+    model: one with cross-fitted counts; data: the FitData whose training text was counted, and whose validation part this reads.
+    `__call__(model)` sets the weights and returns the loss there, in nats; the counts of the fold that holds this text are left
+    out. Raises UsageError where that text is not all in one fold: the counts would know some of it by heart.
     """
 
-    def __init__(self, text, windows):
-        self.text, self.windows = text, windows
+    def __init__(self, model, data):
+        ends = np.array([len(data.fitting), len(data.train) - 1])
+        first, last = (int(fold) for fold in model.counts.fold_of(ends))
+        if first != last:
+            raise UsageError(
+                f"the counts have {len(model.counts.fold_starts)} folds, the last of which is shorter than the "
+                f"{len(data.validation):,} tokens at the end of the text that decide how much the counts weigh; choose fewer"
+            )
+        self.fold, self.windows = last, data.validation_batches()
 
     def __call__(self, model):
         from .expert_weights import fit_expert_weights
 
-        fold = int(model.counts.fold_of(np.array([len(self.text) - 1]))[0])
-        return fit_expert_weights(model, self.windows, fold)[2]
+        return fit_expert_weights(model, self.windows, self.fold)[2]

@@ -84,7 +84,7 @@ class GradientFitter(Fitter):
         # Where there are counts, the validation part decides how much they weigh.
         whole = self.whole_text and not model.config.counts
         optimizer, batches = self._optimizer(model.parameters), data.training_batches(self.batch_size, whole)
-        calibrate = Calibration(data.train, data.validation_batches()) if model.config.counts else None
+        calibrate = Calibration(model, data) if model.config.counts else None
         calibrated = 0.0
         total = self.steps or self.seconds
         rates = (total, self.warmup * total, self.learning_rate, self.final_learning_rate * self.learning_rate)

@@ -149,7 +149,7 @@ def set_up(settings, prepared, model=None):
         attach_counts(model, running_text(prepared, "counts"), settings.counts, settings.counts_folds, prepared.tokenizer)
         text = FitData(prepared.train, prepared.held_out, None, settings.context_length, settings.batch_size)
         batches = Batches(text.fitting, settings.batch_size, settings.context_length, settings.seed)
-        calibration = Calibration(prepared.train, text.validation_batches())
+        calibration = Calibration(model, text)
     check_polish(settings, prepared, model.config)
     schedule = Schedule(settings, batches.context_length)
     return Parts(model, make_optimizer(settings, model.parameters), batches, schedule, calibration)
