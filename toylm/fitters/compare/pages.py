@@ -68,9 +68,9 @@ def draw_curves(path, rows, title):
                 axes.plot(*zip(*points), color=colour, linewidth=1.8, label=row.name)
             else:
                 axes.plot(*zip(*points), "o", color=colour, markersize=6, zorder=4)
-                late = points[0][0] > latest / 30  # no room to the right
+                late = points[0][0] > latest / 8  # no room to the right
                 axes.annotate(row.name, points[0], xytext=(-7 if late else 7, 3), textcoords="offset points", color=colour,
-                              fontsize=8.5, ha="right" if late else "left")  # fmt: skip
+                              fontsize=8, ha="right" if late else "left")  # fmt: skip
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
