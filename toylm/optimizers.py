@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from .errors import DivergedError
+from .kernels.placement import on_own_core
 
 
 class _Optimizer:
@@ -24,6 +25,7 @@ class _Optimizer:
         self.parameters, self.learning_rate, self.weight_decay = parameters, learning_rate, weight_decay
         self.step_count = 0
 
+    @on_own_core
     def step(self, gradients, learning_rate=None, max_norm=None):
         """Update the parameters in place; returns the Euclidean norm of the gradient before clipping.
 

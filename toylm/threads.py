@@ -4,6 +4,8 @@ import contextlib
 import functools
 import os
 
+from .kernels.placement import cores, spread
+
 _chosen = None
 _blas_limits = None
 
@@ -11,20 +13,9 @@ _blas_limits = None
 def physical_cores():
     """Number of physical cores that this process may run on (hyper-threads are not counted), at least 1."""
     try:
-        allowed = os.sched_getaffinity(0)
+        return max(1, len(cores()))
     except AttributeError:  # macOS, Windows
         return max(1, _physical_from_count(os.cpu_count() or 1))
-    cores = set()
-    for cpu in allowed:
-        base = f"/sys/devices/system/cpu/cpu{cpu}/topology/"
-        try:
-            with open(base + "physical_package_id", encoding="ascii") as f:
-                package = f.read().strip()
-            with open(base + "core_id", encoding="ascii") as f:
-                cores.add((package, f.read().strip()))
-        except OSError:
-            return max(1, len(allowed))
-    return max(1, len(cores))
 
 
 def _physical_from_count(logical):
@@ -45,13 +36,15 @@ def set_threads(threads=None):
         threads = min(physical_cores(), limit)
     if threads < 1 or threads > limit:
         raise ValueError(f"threads is {threads}; this machine offers 1 to {limit}")
-    import numba
     import threadpoolctl
+
+    from .kernels.jit import numba  # which tells the threads how to wait, before they start
 
     # A parallel region must find its threads launched; Numba fixes their number at its first launch.
     threads = min(threads, numba.config.NUMBA_NUM_THREADS)
     numba.set_num_threads(threads)
     _blas_limits = threadpoolctl.threadpool_limits(threads, user_api="blas")
+    spread(threads)
     _chosen = threads
     return threads
 

@@ -22,12 +22,23 @@ def shapes_of(shape):
     yield "logits d weight", shape.vocab_size, rows, d, True, False
 
 
-PAUSE = 0.03  # seconds before a turn: the other side's threads go on spinning for a while
 WORK = 2e9  # operations of a turn, after as many that are not counted: they wake the threads and fill the caches
+LONGEST_REST = 1.0  # seconds
+
+
+def _rest():
+    """Sleep until no thread of this process works: those of OpenBLAS go on spinning for some 0.1 s after a product, on the core
+    that the other side's threads want, which then run at half their speed or less."""
+    start = time.perf_counter()
+    while time.perf_counter() - start < LONGEST_REST:
+        before = time.process_time()
+        time.sleep(0.01)
+        if time.process_time() - before < 0.001:
+            return
 
 
 def _time(f, flops):
-    time.sleep(PAUSE)
+    _rest()
     repeat = max(1, int(WORK / flops))
     for _ in range(repeat):
         f()

@@ -10,7 +10,7 @@ import numpy as np
 from numba import prange, types
 from numba.extending import intrinsic
 
-from ..kernels.jit import jit
+from ..kernels.jit import jit, parallel
 from .tiles import (
     I64,
     PANEL,
@@ -205,8 +205,8 @@ def _part(X, Y, shift_x, shift_y, first, last, Z, M, of_y, dp, R, S, inverse, pr
             ahead = _products(z + dp * 8, z + j * 8, ldz, m + (dp * ldm + j) * 8, ldm, k + 1, rows, ahead, reach)
 
 
-@jit(parallel=True)
-def _all_parts(X, Y, shift_x, shift_y, Z, M, of_y, dp, R, S, inverse, precondition, reach, counter):
+@parallel
+def _all_parts(X, Y, shift_x, shift_y, Z, M, of_y, dp, R, S, inverse, precondition, reach, counter, threads):
     n, parts = X.shape[0], M.shape[0]
     size = (n + parts - 1) // parts
     for t in prange(Z.shape[0]):
@@ -279,8 +279,8 @@ def _sketch_chunk(X, shift, first, last, offset, S):
                 S[row, c] += sign * (X[i, c] - shift[c])
 
 
-@jit(parallel=True)
-def _sketch_chunks(X, shift, offset, S):
+@parallel
+def _sketch_chunks(X, shift, offset, S, threads):
     n, parts = X.shape[0], S.shape[0]
     size = (n + parts - 1) // parts
     for t in prange(parts):

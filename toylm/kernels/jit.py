@@ -17,10 +17,12 @@ from pathlib import Path
 # wants a core: measured with one core busy, a training step then takes two to seven times as long. Read by OpenMP when
 # Numba starts its threads; whoever sets either variable keeps their choice.
 if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 
 import numba  # noqa: E402
 from numba.core import config, event  # noqa: E402
+
+from .placement import on_own_core  # noqa: E402
 
 # Not full fastmath: `nnan` and `ninf` would let the compiler delete checks for NaN and infinity.
 FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
@@ -57,30 +59,32 @@ def _our_cache_directory():
         config.CACHE_DIR = theirs
 
 
-def jit(function=None, *, parallel=False, inline="never"):
+def jit(function=None, *, inline="never", parallel=False):
     """Compile at the first call, keep the result on disk, release the GIL."""
     if function is None:
-        return lambda f: jit(f, parallel=parallel, inline=inline)
-    options = {"nogil": True, "fastmath": FASTMATH, "error_model": "numpy", "inline": inline}
+        return lambda f: jit(f, inline=inline)
+    options = {"nogil": True, "fastmath": FASTMATH, "error_model": "numpy", "inline": inline, "parallel": parallel}
     with _our_cache_directory():
         try:
-            return numba.njit(cache=True, parallel=parallel, **options)(function)
+            return numba.njit(cache=True, **options)(function)
         except RuntimeError:  # no folder can be written: compile in every process
-            return numba.njit(parallel=parallel, **options)(function)
+            return numba.njit(**options)(function)
 
 
 def parallel(function):
-    """Compile a kernel whose `prange(threads)` runs in threads. Its last parameter, `threads`, is filled in here.
+    """Compile a kernel whose `prange` runs in threads. Its last parameter, `threads`, is filled in here.
 
-    Asking Numba for the number of threads inside compiled code would make the code impossible to keep on disk.
+    Asking Numba for the number of threads inside compiled code would make the code impossible to keep on disk. To choose the
+    number, call `.with_threads`, with all parameters.
     """
     kernel = jit(function, parallel=True)
+    with_threads = on_own_core(kernel)
 
     @functools.wraps(function)
     def call(*arguments):
-        return kernel(*arguments, numba.get_num_threads())
+        return with_threads(*arguments, numba.get_num_threads())
 
-    call.kernel = kernel
+    call.kernel, call.with_threads = kernel, with_threads
     return call
 
 

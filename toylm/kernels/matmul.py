@@ -15,12 +15,13 @@ import numpy as np
 from numba import prange
 
 from . import simd
-from .jit import jit
+from .jit import jit, parallel
 from .memory import address, scratch
 from .simd import (
     MR,
     NR_F32,
     VECTOR_BYTES,
+    copy_vector,
     copy_vectors,
     edge_tile_by_column,
     edge_tile_by_row,
@@ -34,7 +35,11 @@ from .simd import (
 )
 
 KC = 256  # depth of a panel: KC · NR values of B (32 KiB) stay in the first-level cache
+PANEL_BYTES = KC * NR_F32 * 4  # of either dtype
 A_BLOCK_BYTES = 512 * 1024  # rows of A that are swept again for every panel stay in the second-level cache
+SCRATCH_BYTES = PANEL_BYTES + A_BLOCK_BYTES + 4096  # a panel of B, a block of A and what pack_columns writes beyond it
+
+PART, MOST_PARTS, SMALL = 512, 8, 2**17  # of a deep product: depth of a part, parts, elements of C
 
 
 @jit
@@ -93,11 +98,11 @@ def pack_panel(zero, b, ldb, transposed, first, columns, k, nr, panel):
 
 
 @jit
-def tiles_of_panel(zero, a, lda, a_transposed, panel, nr, c, ldc, d, ldd, row_start, row_stop, first, columns, k):
+def tiles_of_panel(zero, a, lda, step, a_transposed, panel, nr, c, ldc, d, ldd, row_start, row_stop, first, columns, k):
     """C[row_start:row_stop, first:first+columns] = D + A[row_start:row_stop, :k] · panel, tile by tile.
 
-    `a` is the address of A's first row (of its first column where transposed), `c` and `d` those of C[0, 0] and D[0, 0];
-    no D where `d` is 0; D may be C.
+    `a` is the address of A's first row (of its first column where transposed), from which row i is i · step elements away, `c`
+    and `d` are those of C[0, 0] and D[0, 0]; no D where `d` is 0; D may be C.
     """
     size = item_size(zero)
     for i in range(row_start, row_stop, MR):
@@ -106,23 +111,45 @@ def tiles_of_panel(zero, a, lda, a_transposed, panel, nr, c, ldc, d, ldd, row_st
         addend = d + (i * ldd + first) * size if d != 0 else d
         if rows >= MR and columns == nr:
             if a_transposed:
-                tile_by_column(zero, a + i * size, lda, panel, nr, target, ldc, k, addend, ldd)
+                tile_by_column(zero, a + i * step * size, lda, panel, nr, target, ldc, k, addend, ldd)
             else:
-                tile_by_row(zero, a + i * lda * size, lda, panel, nr, target, ldc, k, addend, ldd)
+                tile_by_row(zero, a + i * step * size, lda, panel, nr, target, ldc, k, addend, ldd)
         else:
             rows = min(rows, MR)
             if a_transposed:
-                edge_tile_by_column(zero, a + i * size, lda, panel, nr, target, ldc, k, addend, ldd, rows, columns)
+                edge_tile_by_column(zero, a + i * step * size, lda, panel, nr, target, ldc, k, addend, ldd, rows, columns)
             else:
-                edge_tile_by_row(zero, a + i * lda * size, lda, panel, nr, target, ldc, k, addend, ldd, rows, columns)
+                edge_tile_by_row(zero, a + i * step * size, lda, panel, nr, target, ldc, k, addend, ldd, rows, columns)
+
+
+@jit
+def pack_columns(zero, a, lda, rows, k, packed):
+    """A (k, rows), tile by tile: element (p, i) of the tile from column c at packed[c · k + p · MR + i]; the last tile may be
+    narrower. Walking along a column of A instead would take a cache line, often of one and the same cache set, a step."""
+    size = item_size(zero)
+    width = np.int64(VECTOR_BYTES) // size
+    span = (MR + width - 1) // width * width  # copied in whole vectors: what is too much, the next step writes over
+    for start in range(0, k, np.int64(8)):
+        for c in range(0, rows, MR):
+            source, target = a + c * size, packed + c * k * size
+            stop, last = min(start + 8, k), min(start + 8, k - 1)  # the last step of a tile borders on the next tile
+            if c + span > rows:
+                last = start
+            for p in range(start, last):
+                for j in range(0, MR, width):
+                    copy_vector(zero, source + (p * lda + j) * size, target + (p * MR + j) * size)
+            for p in range(last, stop):
+                for i in range(min(np.int64(MR), rows - c)):
+                    store(load(zero, source, p * lda + i), target, p * MR + i)
 
 
 @jit
 def product(zero, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, d, ldd, row_start, row_stop, column_start,
             column_stop, k, panel):
-    """One thread's block of C = D + op(A)·op(B). `panel`: address of KC · NR elements of scratch."""
+    """One thread's block of C = D + op(A)·op(B). `panel`: address of PANEL_BYTES of scratch, SCRATCH_BYTES if A is transposed."""
     size = item_size(zero)
     nr = panel_width(zero)
+    packed = panel + np.int64(PANEL_BYTES)
     depth = min(k, np.int64(KC))
     block = max(np.int64(A_BLOCK_BYTES) // (depth * size), np.int64(8 * MR)) // MR * MR
     for block_start in range(row_start, row_stop, block):
@@ -131,21 +158,25 @@ def product(zero, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, d, ldd, ro
             deep = min(np.int64(KC), k - p)
             d_here, ldd_here = (d, ldd) if p == 0 else (c, ldc)
             a_here = a + (p * lda if a_transposed else p) * size
+            lda_here, step = lda, lda
+            if a_transposed:
+                pack_columns(zero, a_here + block_start * size, lda, block_stop - block_start, deep, packed)
+                a_here, lda_here, step = packed - block_start * deep * size, np.int64(MR), deep
             b_here = b + (p if b_transposed else p * ldb) * size
             for first in range(column_start, column_stop, nr):
                 columns = min(nr, column_stop - first)
                 pack_panel(zero, b_here, ldb, b_transposed, first, columns, deep, nr, panel)
-                tiles_of_panel(zero, a_here, lda, a_transposed, panel, nr, c, ldc, d_here, ldd_here, block_start, block_stop,
-                               first, columns, deep)
+                tiles_of_panel(zero, a_here, lda_here, step, a_transposed, panel, nr, c, ldc, d_here, ldd_here, block_start,
+                               block_stop, first, columns, deep)
 
 
-@jit(parallel=True)
+@parallel
 def _parallel_product(zero, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, d, ldd, m, n, k, scratch, threads):
     nr = panel_width(zero)
     by_rows = split_by_rows(m, n, nr, threads)
     for t in prange(threads):
         part = np.int64(t)
-        panel = scratch + part * KC * nr * item_size(zero)
+        panel = scratch + part * SCRATCH_BYTES
         row_start, row_stop, column_start, column_stop = np.int64(0), m, np.int64(0), n
         if by_rows:
             row_start, row_stop = share(m, threads, part, np.int64(MR))
@@ -155,9 +186,50 @@ def _parallel_product(zero, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, 
                 column_stop, k, panel)
 
 
-def panel_scratch(threads):
-    """Address of one panel a thread (KC · NR elements; the same number of bytes for either dtype)."""
-    return scratch.address("panels", threads * KC * NR_F32 * 4 + 4096)
+@jit
+def add_parts(zero, sums, parts, c, ldc, d, ldd, row_start, row_stop, m, n):
+    """C = D + the sum of the `parts` matrices (m, n) that follow each other from `sums`, rows row_start to row_stop."""
+    size = item_size(zero)
+    for i in range(row_start, row_stop):
+        row, source = c + i * ldc * size, sums + i * n * size
+        if d != 0:
+            for j in range(n):
+                store(load(zero, d + i * ldd * size, j) + load(zero, source, j), row, j)
+        else:
+            for j in range(n):
+                store(load(zero, source, j), row, j)
+        for _ in range(1, parts):
+            source += m * n * size
+            for j in range(n):
+                store(load(zero, row, j) + load(zero, source, j), row, j)
+
+
+@parallel
+def _deep_product(zero, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, d, ldd, m, n, k, scratch, sums, parts, threads):
+    """A small C from a deep k, as the sum of products of `parts` shares of k: each operand is then read by one thread only.
+
+    The sum depends on `parts`, which follow from the shape, and not on the number of threads.
+    """
+    size, nr = item_size(zero), panel_width(zero)
+    groups = (threads + parts - 1) // parts  # of columns, where threads are more than parts
+    for t in prange(threads):
+        thread = np.int64(t)
+        for unit in range(parts * groups * thread // threads, parts * groups * (thread + 1) // threads):
+            part = unit // groups
+            start, stop = share(k, parts, part, np.int64(1))
+            column_start, column_stop = share(n, groups, unit % groups, nr)
+            product(zero, a + (start * lda if a_transposed else start) * size, lda, a_transposed,
+                    b + (start if b_transposed else start * ldb) * size, ldb, b_transposed, sums + part * m * n * size, n,
+                    np.int64(0), np.int64(0), np.int64(0), m, column_start, column_stop, stop - start,
+                    scratch + thread * SCRATCH_BYTES)  # fmt: skip
+    for t in prange(threads):
+        row_start, row_stop = share(m, threads, np.int64(t), np.int64(1))
+        add_parts(zero, sums, parts, c, ldc, d, ldd, row_start, row_stop, m, n)
+
+
+def deep_parts(m, n, k):
+    """The shares of k that `_deep_product` takes; 1 where C is not small and k not deep."""
+    return min(k // PART, MOST_PARTS) if k >= 4 * PART and m * n <= SMALL else 1
 
 
 MODES = ("auto", "numba", "blas")
@@ -190,15 +262,19 @@ def matmul(a, b, out, transpose_a=False, transpose_b=False, accumulate=False, ad
         return out
     if matmul_mode() == "blas":
         return _blas(a, b, out, transpose_a, transpose_b, addend)
-    item = a.itemsize
+    item, parts = a.itemsize, deep_parts(m, n, k)
     threads = numba.get_num_threads()
     if m * n * k < 32768:  # less work than starting threads
         threads = 1
-    _parallel_product(
+    operands = (
         a.dtype.type(0), address(a), a.strides[0] // item, transpose_a, address(b), b.strides[0] // item, transpose_b,
         address(out), out.strides[0] // item, 0 if addend is None else address(addend),
-        0 if addend is None else addend.strides[0] // item, m, n, k, panel_scratch(threads), threads,
+        0 if addend is None else addend.strides[0] // item, m, n, k, scratch.address("panels", threads * SCRATCH_BYTES),
     )  # fmt: skip
+    if parts > 1:
+        _deep_product.with_threads(*operands, scratch.address("parts", parts * m * n * item), parts, threads)
+    else:
+        _parallel_product.with_threads(*operands, threads)
     return out
 
 

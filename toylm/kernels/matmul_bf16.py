@@ -9,7 +9,7 @@ import numba
 import numpy as np
 from numba import prange
 
-from .jit import jit
+from .jit import jit, parallel
 from .matmul import A_BLOCK_BYTES, check_product, share, split_by_rows
 from .memory import address, scratch
 from .pairs import WIDTH, pair, pair_along, pair_rows, transpose_pairs
@@ -147,7 +147,7 @@ def _product(zero, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, d, ldd, r
                        pairs)
 
 
-@jit(parallel=True)
+@parallel
 def _parallel_product(zero, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, d, ldd, m, n, k, memory, threads):
     nr = panel_width(zero)
     by_rows = split_by_rows(m, n, nr, threads)
@@ -176,7 +176,7 @@ def matmul_bf16(a, b, out, transpose_a=False, transpose_b=False, accumulate=Fals
         out[:] = 0 if addend is None else addend
         return out
     threads = numba.get_num_threads() if m * n * k >= 32768 else 1
-    _parallel_product(
+    _parallel_product.with_threads(
         np.float32(0), address(a), a.strides[0] // 4, transpose_a, address(b), b.strides[0] // 4, transpose_b, address(out),
         out.strides[0] // 4, 0 if addend is None else address(addend), 0 if addend is None else addend.strides[0] // 4,
         m, n, k, scratch.address("pairs", threads * SCRATCH_BYTES), threads,

@@ -98,8 +98,8 @@ def _tiles_of(zero, operand, a, lda, packed, steps, p, panel, c, ldc, d, ldd, ro
     else:
 
         def multiply(zero, operand, a, lda, packed, steps, p, panel, c, ldc, d, ldd, rows, first, columns, deep):
-            tiles_of_panel(zero, a + p * item_size(zero), lda, deep < 0, panel, panel_width(zero), c, ldc, d, ldd, np.int64(0),
-                           rows, first, columns, deep)  # fmt: skip
+            tiles_of_panel(zero, a + p * item_size(zero), lda, lda, deep < 0, panel, panel_width(zero), c, ldc, d, ldd,
+                           np.int64(0), rows, first, columns, deep)  # fmt: skip
 
     return multiply
 
@@ -153,8 +153,8 @@ def _multiply_transposed(zero, operand, a, lda, packed, panels, panel_steps, c, 
         def multiply(zero, operand, a, lda, packed, panels, panel_steps, c, ldc, m, n, k):
             nr = panel_width(zero)
             for first in range(0, n, nr):
-                tiles_of_panel(zero, a, lda, k > 0, panels + first * panel_steps * item_size(zero), nr, c, ldc, c, ldc,
-                               np.int64(0), m, first, min(nr, n - first), k)  # fmt: skip
+                tiles_of_panel(zero, a, lda, np.int64(1), k > 0, panels + first * panel_steps * item_size(zero), nr, c, ldc, c,
+                               ldc, np.int64(0), m, first, min(nr, n - first), k)  # fmt: skip
 
     return multiply
 

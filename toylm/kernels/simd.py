@@ -311,6 +311,18 @@ def copy_vectors(typingctx, zero, source, target):
 
 
 @intrinsic
+def copy_vector(typingctx, zero, source, target):
+    """Copy as many elements as a vector holds."""
+
+    def codegen(context, builder, signature, args):
+        tile = _Tile(context, builder, signature.args[0])
+        tile.store_vector(tile.load_vector(tile.pointer(args[1])), tile.pointer(args[2]))
+        return context.get_dummy_value()
+
+    return types.void(zero, types.int64, types.int64), codegen
+
+
+@intrinsic
 def power_of_two(typingctx, n):
     """2^n as float32, for a float32 `n` that is a whole number from -126 to 127: put together from its exponent bits.
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from ..config import ModelConfig
+from ..kernels.placement import on_own_core
 from ..parameters import Parameters
 from .block import NORMS, Block
 from .dropout import Dropout
@@ -88,6 +89,7 @@ class TransformerLM:
         self.norm_final.forward(self.parameters, a.last_residual, a.final_norm, a.final_rstd)
         return a
 
+    @on_own_core
     def loss(self, tokens, targets):
         """Mean cross-entropy in nats per counted target, without gradients; 0 where no target is counted."""
         tokens, targets = self._pair(tokens, targets)
@@ -96,6 +98,7 @@ class TransformerLM:
         losses = self.unembedding.losses(self.parameters, self.workspace, a.final_norm, targets, self.log_counts(tokens))
         return float(losses.sum()) / max(1, counted)
 
+    @on_own_core
     def token_losses(self, tokens, targets):
         """Nats of every target, in the targets' shape, float64; 0 where it is not counted."""
         batch, flat = self._pair(tokens, targets)
@@ -132,6 +135,7 @@ class TransformerLM:
 
     # -- backward ----------------------------------------------------------------------------------------------------
 
+    @on_own_core
     def loss_and_gradients(self, tokens, targets, scale=1.0, dropout=0.0, dropout_seed=0, folds=None):
         """The same loss, and `scale` times its gradient added to `model.gradients`.
 
