@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from toylm.kernels.matmul import matmul, matmul_reference
+from toylm.kernels.matmul import matmul, matmul_mode, matmul_reference
 
 # (m, k, n): ones, primes, exact tiles, one beyond a tile, deeper than a panel, wide and narrow
 SHAPES = [(1, 1, 1), (3, 5, 7), (12, 32, 32), (13, 33, 31), (97, 259, 65), (50, 17, 200), (1, 300, 64), (301, 513, 1)]
@@ -60,19 +60,27 @@ def test_number_of_threads_does_not_change_a_bit():
     np.testing.assert_array_equal(one, many)
 
 
+@pytest.fixture
+def read_mode_again():
+    matmul_mode.cache_clear()
+    yield
+    matmul_mode.cache_clear()
+
+
 @pytest.mark.parametrize("mode", ["numba", "blas", "auto"])
-def test_the_environment_chooses_the_kernel(mode, monkeypatch):
+def test_the_environment_chooses_the_kernel(mode, monkeypatch, read_mode_again):
     monkeypatch.setenv("TOYLM_MATMUL", mode)
     a = np.arange(6, dtype=np.float32).reshape(2, 3)
     np.testing.assert_allclose(matmul(a, a, np.empty((2, 2), np.float32), transpose_b=True), [[5, 14], [14, 50]])
 
 
-def test_errors_name_both_shapes(monkeypatch):
+def test_errors_name_both_shapes(monkeypatch, read_mode_again):
     a, b = np.zeros((2, 3), np.float32), np.zeros((4, 5), np.float32)
     with pytest.raises(ValueError, match="2 x 3 by 4 x 5"):
         matmul(a, b, np.zeros((2, 5), np.float32))
     with pytest.raises(TypeError, match="float32, float64"):
         matmul(a, np.zeros((3, 5)), np.zeros((2, 5), np.float32))
     monkeypatch.setenv("TOYLM_MATMUL", "cuda")
+    matmul_mode.cache_clear()
     with pytest.raises(ValueError, match="TOYLM_MATMUL is 'cuda'"):
         matmul(a, a, np.zeros((2, 2), np.float32), transpose_b=True)

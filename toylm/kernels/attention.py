@@ -12,29 +12,80 @@ Shapes: qkv (B·T, (H + 2K)·h), z (B·T, H·h), log_sums (B·T, H). Head n's co
 
 import math
 
-import numba
 import numpy as np
 from numba import prange
 
-from .fastmath import exp
+from .fastmath import exp, log
 from .jit import jit, parallel
 from .memory import address, scratch
 from .operands import BF16, multiply_rows, multiply_transposed, pack_matrix, pack_rows, steps_of
+from .placement import threads_now
 from .rows import rows_of
-from .simd import MR, VECTOR_BYTES, cast, item_size, load, maximum, panel_width, store
+from .simd import MR, VECTOR_BYTES, cast, item_size, load, maximum, panel_width, store, total
 
 QUERIES = 4 * MR  # rows of scores at a time
 
 
+# Rows `start` and later of the (T, T) matrix end at the diagonal. Products with them go by tiles of MR rows, each as far as its
+# last row: what lies beyond is neither computed nor read.
+
+
 @jit
-def _multiply(zero, operand, a, lda, packed, panels, panel_depth, c, ldc, rows, n, k):
-    """C[rows, n] = A[rows, k] · the first k rows of B, whose packed panels hold `panel_depth` rows."""
-    pack_rows(zero, operand, a, lda, rows, k, packed)
-    multiply_rows(zero, operand, a, lda, packed, panels, steps_of(operand, panel_depth), c, ldc, np.int64(0), ldc, rows, n, k)
+def _scores(zero, operand, a, lda, packed, panels, c, ldc, start, rows, h):
+    """C[i, :start+i+1] = A[i] · B, for A (rows, h) and B's packed panels of depth h. Whole panels are written."""
+    size, nr = item_size(zero), panel_width(zero)
+    for i in range(0, rows, MR):
+        tile = min(np.int64(MR), rows - i)
+        n = (start + i + tile + nr - 1) // nr * nr
+        here = a + i * lda * size
+        pack_rows(zero, operand, here, lda, tile, h, packed)
+        multiply_rows(zero, operand, here, lda, packed, panels, steps_of(operand, h), c + i * ldc * size, ldc, np.int64(0), ldc,
+                      tile, n, h)  # fmt: skip
+
+
+@jit
+def _mix(zero, operand, p, ldp, packed, panels, depth, c, ldc, start, rows, h):
+    """C[i] = P[i, :start+i+1] · B, for C (rows, h) and B's packed panels of `depth` rows; P is zero up to its tile's last row."""
+    size = item_size(zero)
+    for i in range(0, rows, MR):
+        tile = min(np.int64(MR), rows - i)
+        here, k = p + i * ldp * size, start + i + tile
+        pack_rows(zero, operand, here, ldp, tile, k, packed)
+        multiply_rows(zero, operand, here, ldp, packed, panels, steps_of(operand, depth), c + i * ldc * size, ldc, np.int64(0),
+                      ldc, tile, h, k)  # fmt: skip
+
+
+@jit
+def _mix_transposed(zero, operand, p, ldp, packed, panels, c, ldc, start, rows, h):
+    """C[:start+rows] += Pᵀ · B, for P (rows, start+rows) and the packed panels of B (rows, h), rows at most QUERIES."""
+    size, nr, depth = item_size(zero), panel_width(zero), steps_of(operand, rows)
+    if start > 0:
+        multiply_transposed(zero, operand, p, ldp, packed, panels, depth, c, ldc, start, h, rows)
+    for i in range(0, rows, MR):  # columns start + i and later are zero above row i
+        multiply_transposed(zero, operand, p + (i * ldp + start + i) * size, ldp, packed,
+                            panels + steps_of(operand, i) * nr * size, depth, c + (start + i) * ldc * size, ldc,
+                            min(np.int64(MR), rows - i), h, rows - i)  # fmt: skip
 
 
 # Rows of scores are short and end anywhere. Loops over them go by whole blocks of NR, a number that the compiler knows: what is
-# left over after the vectors would else be computed value by value, and take longer than all of them.
+# left over after the vectors would else be computed value by value, and take longer than all of them. What a block holds
+# beyond the row's end is computed as well, and then replaced by zeros.
+
+
+@jit
+def _end_row(zero, row, n, width):
+    """Zeros from n to `width`, rounded up to whole blocks."""
+    nr = panel_width(zero)
+    whole = n // nr * nr
+    if whole < n:
+        block, left = row + whole * item_size(zero), n - whole
+        for j in range(nr):
+            x = load(zero, block, j)
+            store(x if j < left else zero, block, j)
+        whole += nr
+    for first in range(whole, width, nr):
+        for j in range(nr):
+            store(zero, row + first * item_size(zero), j)
 
 
 @jit
@@ -42,24 +93,12 @@ def _exponentials(zero, row, n, width, scale):
     """row[:n] = exp(scale · row - its maximum), zero up to `width` rounded up to whole blocks. Returns (maximum, sum)."""
     nr = panel_width(zero)
     peak = scale * maximum(zero, row, n)
-    total = zero
     for first in range(0, n, nr):
-        block, left = row + first * item_size(zero), n - first
+        block = row + first * item_size(zero)
         for j in range(nr):
-            e = exp(scale * load(zero, block, j) - peak)
-            e = e if j < left else zero
-            store(e, block, j)
-            total += e
-    _zero_blocks(zero, row, (n + nr - 1) // nr * nr, width)
-    return peak, total
-
-
-@jit
-def _zero_blocks(zero, row, start, stop):
-    """Zeros from `start`, where a block begins, to `stop` rounded up."""
-    for first in range(start, stop, panel_width(zero)):
-        for j in range(panel_width(zero)):
-            store(zero, row + first * item_size(zero), j)
+            store(exp(scale * load(zero, block, j) - peak), block, j)
+    _end_row(zero, row, n, width)
+    return peak, total(zero, row, (n + nr - 1) // nr * nr * item_size(zero) // np.int64(VECTOR_BYTES))
 
 
 @jit
@@ -67,15 +106,13 @@ def _score_gradients(zero, row, drow, n, width, scale, log_sum, inner):
     """row = p = exp(scale · row - log_sum), drow = p · (drow - inner) · scale, both zero from n to `width` rounded up."""
     nr = panel_width(zero)
     for first in range(0, n, nr):
-        block, dblock, left = row + first * item_size(zero), drow + first * item_size(zero), n - first
+        block, dblock = row + first * item_size(zero), drow + first * item_size(zero)
         for j in range(nr):
             p = exp(scale * load(zero, block, j) - log_sum)
-            p = p if j < left else zero
-            d = load(zero, dblock, j) if j < left else zero
             store(p, block, j)
-            store(p * (d - inner) * scale, dblock, j)
-    _zero_blocks(zero, row, (n + nr - 1) // nr * nr, width)
-    _zero_blocks(zero, drow, (n + nr - 1) // nr * nr, width)
+            store(p * (load(zero, dblock, j) - inner) * scale, dblock, j)
+    _end_row(zero, row, n, width)
+    _end_row(zero, drow, n, width)
 
 
 @jit
@@ -109,32 +146,35 @@ def _head_forward(zero, operand, q, k, v, ldq, z, ldz, log_sums, ld_log, probabi
     width = (T + nr - 1) // nr * nr
     keys = scratch
     values = keys + width * h * size
-    inverses = values + (h + nr) * T * size
-    scores = inverses + QUERIES * 8
+    totals = values + (h + nr) * T * size
+    peaks = totals + QUERIES * size
+    scores = peaks + QUERIES * size
     packed = scores + QUERIES * width * size
     scale = cast(zero, 1.0 / math.sqrt(h))
     one = cast(zero, 1)
     pack_matrix(zero, operand, k, ldq, T > 0, T, h, keys)
     pack_matrix(zero, operand, v, ldq, T < 0, h, T, values)
     for start in range(0, T, QUERIES):
-        stop = min(start + QUERIES, T)
-        rows = stop - start
-        _multiply(zero, operand, q + start * ldq * size, ldq, packed, keys, h, scores, width, rows, stop, h)
+        rows = min(np.int64(QUERIES), T - start)
+        _scores(zero, operand, q + start * ldq * size, ldq, packed, keys, scores, width, start, rows, h)
         for i in range(rows):
-            row = scores + i * width * size
-            peak, total = _exponentials(zero, row, start + i + 1, stop, scale)
-            store(peak + np.log(total), log_sums, (start + i) * ld_log)
-            inverse = one / total
-            store(inverse, inverses, i)
-            if probabilities != 0:
-                for j in range(stop):
+            end = start + min(i // MR * MR + MR, rows)
+            peak, sum_of_row = _exponentials(zero, scores + i * width * size, start + i + 1, end, scale)
+            store(peak, peaks, i)
+            store(sum_of_row, totals, i)
+        for i in range(rows):
+            store(load(zero, peaks, i) + log(load(zero, totals, i)), log_sums, (start + i) * ld_log)
+        if probabilities != 0:
+            for i in range(rows):
+                row, inverse = scores + i * width * size, one / load(zero, totals, i)
+                for j in range(start + i + 1):
                     store(load(zero, row, j) * inverse, probabilities, (start + i) * T + j)
-                for j in range(stop, T):
+                for j in range(start + i + 1, T):
                     store(zero, probabilities, (start + i) * T + j)
         out = z + start * ldz * size
-        _multiply(zero, operand, scores, width, packed, values, T, out, ldz, rows, h, stop)
+        _mix(zero, operand, scores, width, packed, values, T, out, ldz, start, rows, h)
         for i in range(rows):  # h values a row are fewer than its scores
-            _scale(zero, out + i * ldz * size, h, load(zero, inverses, i))
+            _scale(zero, out + i * ldz * size, h, one / load(zero, totals, i))
 
 
 @jit
@@ -154,25 +194,24 @@ def _head_backward(zero, operand, q, k, v, ldq, z, dz, ldz, log_sums, ld_log, dq
     pack_matrix(zero, operand, v, ldq, T > 0, T, h, values_t)
     pack_matrix(zero, operand, k, ldq, T < 0, h, T, keys)
     for start in range(0, T, QUERIES):
-        stop = min(start + QUERIES, T)
-        rows = stop - start
+        rows = min(np.int64(QUERIES), T - start)
         q_here, dz_here = q + start * ldq * size, dz + start * ldz * size
         # forward again: scores = q·kᵀ, then p = exp(scale · scores - log sum)
-        _multiply(zero, operand, q_here, ldq, packed, keys_t, h, scores, width, rows, stop, h)
+        _scores(zero, operand, q_here, ldq, packed, keys_t, scores, width, start, rows, h)
         # z = p·v, so dp = dz·vᵀ
-        _multiply(zero, operand, dz_here, ldz, packed, values_t, h, dscores, width, rows, stop, h)
+        _scores(zero, operand, dz_here, ldz, packed, values_t, dscores, width, start, rows, h)
         for i in range(rows):
-            n = start + i + 1
+            n, end = start + i + 1, start + min(i // MR * MR + MR, rows)
             row, drow = scores + i * width * size, dscores + i * width * size
             log_sum = load(zero, log_sums, (start + i) * ld_log)
             # sum_j dp_j p_j = dz · z
             inner = _dot(zero, dz_here + i * ldz * size, z + (start + i) * ldz * size, h)
-            _score_gradients(zero, row, drow, n, stop, scale, log_sum, inner)
-        _multiply(zero, operand, dscores, width, packed, keys, T, dq + start * ldq * size, ldq, rows, h, stop)
+            _score_gradients(zero, row, drow, n, end, scale, log_sum, inner)
+        _mix(zero, operand, dscores, width, packed, keys, T, dq + start * ldq * size, ldq, start, rows, h)
         pack_matrix(zero, operand, q_here, ldq, T < 0, h, rows, block_panels)
-        multiply_transposed(zero, operand, dscores, width, packed, block_panels, steps_of(operand, rows), dk, ldq, stop, h, rows)
+        _mix_transposed(zero, operand, dscores, width, packed, block_panels, dk, ldq, start, rows, h)
         pack_matrix(zero, operand, dz_here, ldz, T < 0, h, rows, block_panels)
-        multiply_transposed(zero, operand, scores, width, packed, block_panels, steps_of(operand, rows), dv, ldq, stop, h, rows)
+        _mix_transposed(zero, operand, scores, width, packed, block_panels, dv, ldq, start, rows, h)
 
 
 @parallel
@@ -218,7 +257,7 @@ def _thread_scratch(T, h, item):
     width = T + 64
     elements = 3 * width * (h + 64) + QUERIES * (2 * h + 66) + 3 * QUERIES * width
     size = -(-elements * item // 64) * 64
-    return scratch.address("attention", size * numba.get_num_threads()), size
+    return scratch.address("attention", size * threads_now()), size
 
 
 def _sizes(qkv, z, T, H):

@@ -63,7 +63,7 @@ L0, L1, L2, L3, L4, L5, L6, L7, L8 = L
 
 
 def log(x):
-    """log x of a positive, normal float32."""
+    """log x of a positive, normal number."""
     return np.log(x)
 
 
@@ -92,4 +92,10 @@ def _log(x):
             return r + q + n * LN2_HIGH
 
         return log32
+    if x == types.float64:
+
+        def log64(x):
+            return math.log(x)
+
+        return log64
     return None

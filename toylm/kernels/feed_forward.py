@@ -9,7 +9,6 @@ pass, `hidden` is not; the backward pass leaves `hidden` and `dpre` behind for t
 all rows and so products of their own (the model's Linear). Both matrices are packed once for all threads (operands.py).
 """
 
-import numba
 import numpy as np
 from numba import prange
 
@@ -19,6 +18,7 @@ from .matmul import share
 from .memory import address, scratch
 from .norm_projection import NONE, norm_rows
 from .operands import BF16, multiply_rows, pack_matrices, pack_rows, panel_bytes, steps_of
+from .placement import threads_now
 from .relu2 import relu2_reference, relu2_value_and_slope
 from .silu import silu_reference, silu_value, silu_value_and_slope
 from .simd import MR, NR_F32, item_size, load, panel_width, store
@@ -165,7 +165,7 @@ def _pack(operand, zero, w1, w2, ff, backward):
 def _thread_scratch(d, item):
     """(address, bytes a thread): packed rows, ROWS x UNITS values and the same packed."""
     size = -(-ROWS * (d + 2 * UNITS + 2) * item // 64) * 64
-    return scratch.address("feed_forward", size * numba.get_num_threads()), size
+    return scratch.address("feed_forward", size * threads_now()), size
 
 
 def feed_forward_forward(kind, h, w1, w2, pre, out, residual=None, b1=None, b2=None, norm=None, bf16=False):

@@ -22,7 +22,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
 import numba  # noqa: E402
 from numba.core import config, event  # noqa: E402
 
-from .placement import on_own_core  # noqa: E402
+from .placement import on_own_core, threads_now  # noqa: E402
 
 # Not full fastmath: `nnan` and `ninf` would let the compiler delete checks for NaN and infinity.
 FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
@@ -82,7 +82,7 @@ def parallel(function):
 
     @functools.wraps(function)
     def call(*arguments):
-        return with_threads(*arguments, numba.get_num_threads())
+        return with_threads(*arguments, threads_now())
 
     call.kernel, call.with_threads = kernel, with_threads
     return call

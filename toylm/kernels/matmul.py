@@ -8,15 +8,16 @@ every thread takes a share of C's rows or of its columns, so that no element of 
 Everything goes by address and row stride: one specialisation a dtype serves slices of wider matrices as well.
 """
 
+import functools
 import os
 
-import numba
 import numpy as np
 from numba import prange
 
 from . import simd
 from .jit import jit, parallel
 from .memory import address, scratch
+from .placement import threads_now
 from .simd import (
     MR,
     NR_F32,
@@ -235,8 +236,9 @@ def deep_parts(m, n, k):
 MODES = ("auto", "numba", "blas")
 
 
+@functools.cache
 def matmul_mode():
-    """TOYLM_MATMUL: "numba" (our kernels), "blas" (NumPy's), or "auto": ours where the tile knows the CPU's vectors.
+    """TOYLM_MATMUL, read once: "numba" (our kernels), "blas" (NumPy's), or "auto": ours where the tile knows the CPU's vectors.
 
     Ours measured 1.0 to 2.4 times OpenBLAS on AVX-512 (python -m toylm.bench matmul), and no BLAS threads are left spinning
     beside the other kernels. The choice depends on the machine alone, so that runs repeat bit for bit.
@@ -263,7 +265,7 @@ def matmul(a, b, out, transpose_a=False, transpose_b=False, accumulate=False, ad
     if matmul_mode() == "blas":
         return _blas(a, b, out, transpose_a, transpose_b, addend)
     item, parts = a.itemsize, deep_parts(m, n, k)
-    threads = numba.get_num_threads()
+    threads = threads_now()
     if m * n * k < 32768:  # less work than starting threads
         threads = 1
     operands = (

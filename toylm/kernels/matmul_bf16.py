@@ -5,7 +5,6 @@ multiplication. Both operands are packed as pairs along k (pairs.py), which halv
 """
 
 import llvmlite.binding as llvm
-import numba
 import numpy as np
 from numba import prange
 
@@ -13,6 +12,7 @@ from .jit import jit, parallel
 from .matmul import A_BLOCK_BYTES, check_product, share, split_by_rows
 from .memory import address, scratch
 from .pairs import WIDTH, pair, pair_along, pair_rows, transpose_pairs
+from .placement import threads_now
 from .simd import (
     MR,
     NR_F32,
@@ -175,7 +175,7 @@ def matmul_bf16(a, b, out, transpose_a=False, transpose_b=False, accumulate=Fals
     if m == 0 or n == 0 or k == 0:
         out[:] = 0 if addend is None else addend
         return out
-    threads = numba.get_num_threads() if m * n * k >= 32768 else 1
+    threads = threads_now() if m * n * k >= 32768 else 1
     _parallel_product.with_threads(
         np.float32(0), address(a), a.strides[0] // 4, transpose_a, address(b), b.strides[0] // 4, transpose_b, address(out),
         out.strides[0] // 4, 0 if addend is None else address(addend), 0 if addend is None else addend.strides[0] // 4,

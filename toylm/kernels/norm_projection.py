@@ -4,7 +4,6 @@ A thread norms as many rows as stay in its second-level cache, multiplies them, 
 the norm has just written them. The rows are kept, because the backward pass needs them.
 """
 
-import numba
 import numpy as np
 from numba import prange
 
@@ -14,6 +13,7 @@ from .matmul import A_BLOCK_BYTES, share
 from .matmul_bf16 import SCRATCH_BYTES
 from .memory import address, scratch
 from .operands import BF16, product_of_rows
+from .placement import threads_now
 from .rmsnorm import rmsnorm_row
 from .simd import MR, item_size
 
@@ -49,7 +49,7 @@ def norm_projection(norm, x, h, rstd, w, y, bias=None, bf16=False):
     norm: (RMS or LAYER, gamma (k,), beta (k,), eps). bf16: round what enters the product. Overwrites h, rstd and y.
     """
     kind, gamma, beta, eps = norm
-    (m, k), n, threads = x.shape, w.shape[1], numba.get_num_threads()
+    (m, k), n, threads = x.shape, w.shape[1], threads_now()
     zero, memory = x.dtype.type(0), scratch.address("pairs", threads * SCRATCH_BYTES)
     _forward(zero, BF16 if bf16 else zero, kind, x, gamma, beta, eps, h, rstd, address(w), address(y),
              0 if bias is None else address(bias), 0, m, n, k, memory)  # fmt: skip

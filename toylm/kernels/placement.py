@@ -13,6 +13,7 @@ import functools
 import os
 import sys
 import threading
+from pathlib import Path
 
 _CHOSEN = ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY")  # whoever sets one of these has placed the threads
 _home = None  # the _Home of the thread whose kernels use all cores
@@ -22,9 +23,10 @@ class _Home:
     """A thread that calls kernels, and its core (a set of hardware threads). A context: entered, the thread stays there."""
 
     def __init__(self, core):
-        self.thread, self.core, self.inside = threading.get_ident(), core, False
+        self.thread, self.core, self.inside, self.threads = threading.get_ident(), core, False, 1
 
     def __enter__(self):
+        self.threads = _numbas_threads()
         self.before = os.sched_getaffinity(0)
         os.sched_setaffinity(0, self.core)
         self.inside = True
@@ -50,15 +52,27 @@ def on_own_core(function):
     return call
 
 
+def threads_now():
+    """The number of threads of a parallel kernel. Numba's own function costs as much as a small kernel's arguments."""
+    if _home is not None and _home.inside and _home.thread == threading.get_ident():
+        return _home.threads
+    return _numbas_threads()
+
+
+def _numbas_threads():
+    import numba
+
+    return numba.get_num_threads()
+
+
 def cores():
     """The hardware threads that this thread may run on, a set a physical core, in order. AttributeError where not Linux."""
     allowed, found = sorted(os.sched_getaffinity(0)), {}
     for cpu in allowed:
         base = f"/sys/devices/system/cpu/cpu{cpu}/topology/"
         try:
-            with open(base + "physical_package_id", encoding="ascii") as package:
-                with open(base + "core_id", encoding="ascii") as core:
-                    found.setdefault((package.read().strip(), core.read().strip()), set()).add(cpu)
+            name = tuple(Path(base, part).read_text("ascii").strip() for part in ("physical_package_id", "core_id"))
+            found.setdefault(name, set()).add(cpu)
         except OSError:
             return [{cpu} for cpu in allowed]
     return list(found.values())

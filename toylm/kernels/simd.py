@@ -406,6 +406,26 @@ def maximum(typingctx, zero, address, n):
 
 
 @intrinsic
+def total(typingctx, zero, address, vectors):
+    """The sum of all elements of `vectors` >= 1 vectors from `address`, lane by lane first."""
+
+    def codegen(context, builder, signature, args):
+        tile = _Tile(context, builder, signature.args[0])
+        b, _, address, vectors = builder, *args
+        lanes = cgutils.alloca_once_value(b, ir.Constant(tile.vector, [0.0] * tile.width))
+        with cgutils.loop_nest(b, [vectors], I64) as (i,):
+            x = tile.load_vector(tile.pointer(address, b.mul(i, tile.constant(tile.width))))
+            b.store(b.fadd(b.load(lanes), x), lanes)
+        whole = b.load(lanes)
+        values = [b.extract_element(whole, I32(i)) for i in range(tile.width)]
+        while len(values) > 1:
+            values = [b.fadd(x, y) for x, y in zip(values[::2], values[1::2])]
+        return values[0]
+
+    return zero(zero, types.int64, types.int64), codegen
+
+
+@intrinsic
 def cast(typingctx, zero, value):
     """`value` in `zero`'s dtype (scalars of another dtype would widen float32 arithmetic to float64)."""
 

@@ -1,9 +1,9 @@
 """The norms as parts: RMSNorm, h = gamma · x / sqrt(mean(x²) + eps), and LayerNorm, which takes off the mean and adds beta."""
 
-import numba
 
 from ..kernels.layernorm import layernorm_backward, layernorm_forward
 from ..kernels.norm_projection import LAYER, RMS
+from ..kernels.placement import threads_now
 from ..kernels.rmsnorm import add_parts, rmsnorm_backward, rmsnorm_forward
 
 
@@ -45,7 +45,7 @@ class RMSNorm:
 
     def backward(self, parameters, gradients, workspace, dh, x, rstd, dx):
         """dx += gradient of x; the gain's gradient is added to."""
-        parts = workspace.take("dgamma_parts", (numba.get_num_threads(), self.d))
+        parts = workspace.take("dgamma_parts", (threads_now(), self.d))
         rmsnorm_backward(dh, x, parameters[self.gamma].flat, rstd, dx, parts)
         add_parts(parts, gradients[self.gamma].flat)
 
@@ -69,7 +69,7 @@ class LayerNorm:
 
     def backward(self, parameters, gradients, workspace, dh, x, rstd, dx):
         """dx += gradient of x; the gradients of gain and shift are added to."""
-        shape = (numba.get_num_threads(), self.d)
+        shape = (threads_now(), self.d)
         gamma_parts, beta_parts = workspace.take("dgamma_parts", shape), workspace.take("dbeta_parts", shape)
         layernorm_backward(dh, x, parameters[self.gamma].flat, rstd, dx, gamma_parts, beta_parts)
         add_parts(gamma_parts, gradients[self.gamma].flat)

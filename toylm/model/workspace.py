@@ -8,6 +8,8 @@ Activations are kept by name, so that fitters and analyses can read what a forwa
     model.activations.blocks[0].residual_in                  # (B·T, d), the residual stream
 """
 
+import math
+
 import numpy as np
 
 
@@ -21,7 +23,7 @@ class Pool:
     def take(self, name, shape, dtype=None):
         """An array of `shape` under `name`; its values are whatever was there. Earlier views stay valid unless it grew."""
         dtype = np.dtype(dtype or self.dtype)
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         buffer = self.buffers.get(name)
         if buffer is None or buffer.size < size or buffer.dtype != dtype:
             buffer = self.buffers[name] = np.empty(size, dtype)
