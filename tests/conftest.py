@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+# Where the CPU has no bf16 products the tests emulate them, so that every machine checks that arithmetic.
+os.environ.setdefault("TOYLM_BF16", "emulate")
+
 ORACLES = ("torch", "transformers", "sklearn")
 
 

@@ -308,15 +308,19 @@ def test_importing_toylm_is_light():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
-def test_bf16_trains_like_float32_where_the_cpu_has_it():
-    from toylm.kernels.matmul_bf16 import supported
+def test_bf16_is_refused_where_the_cpu_lacks_it(monkeypatch):
+    from toylm.kernels import matmul_bf16
 
+    monkeypatch.delenv("TOYLM_BF16")
+    monkeypatch.setattr(matmul_bf16, "HOST_BF16", False)
     config = toylm.ModelConfig(64, d_model=32, n_heads=2, n_layers=2, context_length=16)
-    if not supported():
-        with pytest.raises(ValueError, match="bf16 needs a CPU"):
-            toylm.TransformerLM(config, precision="bf16")
-        assert toylm.TransformerLM(config, precision="auto").precision == "float32"
-        return
+    with pytest.raises(ValueError, match="bf16 needs a CPU"):
+        toylm.TransformerLM(config, precision="bf16")
+    assert toylm.TransformerLM(config, precision="auto").precision == "float32"
+
+
+def test_bf16_trains_like_float32():
+    config = toylm.ModelConfig(64, d_model=32, n_heads=2, n_layers=2, context_length=16)
     losses = {}
     for precision in ("float32", "bf16"):
         model = toylm.TransformerLM(config, seed=0, precision=precision)

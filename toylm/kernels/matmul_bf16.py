@@ -4,7 +4,8 @@ Same blocking as matmul.py. Weights, activations and gradients stay float32 in m
 multiplication. Both operands are packed as pairs along k (pairs.py), which halves k for everything that follows.
 """
 
-import llvmlite.binding as llvm
+import os
+
 import numpy as np
 from numba import prange
 
@@ -14,6 +15,7 @@ from .memory import address, scratch
 from .pairs import WIDTH, pair, pair_along, pair_rows, transpose_pairs
 from .placement import threads_now
 from .simd import (
+    HOST_BF16,
     MR,
     NR_F32,
     edge_pair_tile_by_column,
@@ -30,11 +32,9 @@ SCRATCH_BYTES = KP * NR_F32 * 4 + A_BLOCK_BYTES + 64 * KP * MR
 
 
 def supported():
-    """Whether this CPU multiplies bf16 pairs (AVX512_BF16)."""
-    try:
-        return bool(llvm.get_host_cpu_features().get("avx512bf16"))
-    except RuntimeError:
-        return False
+    """Whether bf16 products may be asked for: the CPU has the instruction (AVX512_BF16), or TOYLM_BF16=emulate allows several
+    float32 ones in its place, which are slower than float32 products and give what the instruction gives but for roundings."""
+    return HOST_BF16 or os.environ.get("TOYLM_BF16") == "emulate"
 
 
 @jit
@@ -171,7 +171,7 @@ def matmul_bf16(a, b, out, transpose_a=False, transpose_b=False, accumulate=Fals
     if a.dtype != np.float32:
         raise TypeError(f"bf16 products take float32 matrices, not {a.dtype}")
     if not supported():
-        raise ValueError("this CPU has no bf16 products (AVX512_BF16); use float32")
+        raise ValueError("this CPU has no bf16 products (AVX512_BF16); use float32, or TOYLM_BF16=emulate to try them slowly")
     if m == 0 or n == 0 or k == 0:
         out[:] = 0 if addend is None else addend
         return out

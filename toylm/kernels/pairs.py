@@ -1,21 +1,30 @@
 """Rounding float32 to bf16 and laying pairs of neighbours along k side by side, as the pair tiles of simd.py read them.
 
-A pair (even k low, odd k high) takes the place of one float32. Vector widths here are AVX-512's, the only ones with the
-instruction behind the tiles.
+A pair (even k low, odd k high) takes the place of one float32.
 """
 
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .simd import BFLOAT, I32, _Tile
+from .simd import BFLOAT, HOST_BF16, I32, VECTOR_BYTES, _Tile
 
-WIDTH = 16  # float32 values a vector
+I16 = ir.IntType(16)
+WIDTH = VECTOR_BYTES // 4  # float32 values a vector
 
 
 def _rounded(builder, vector):
-    """<16 x float> to <16 x bfloat>, to nearest, ties to even."""
-    return builder.fptrunc(vector, ir.VectorType(BFLOAT, vector.type.count))
+    """The bits of float32 values as bf16, to nearest, ties to even; a NaN stays one."""
+    count = vector.type.count
+    short = ir.VectorType(I16, count)
+    if HOST_BF16:
+        return builder.bitcast(builder.fptrunc(vector, ir.VectorType(BFLOAT, count)), short)
+    wide = ir.VectorType(I32, count)
+    shift, one, half, quiet = (ir.Constant(wide, [value] * count) for value in (16, 1, 0x7FFF, 0x7FC0))
+    bits = builder.bitcast(vector, wide)
+    last = builder.and_(builder.lshr(bits, shift), one)
+    up = builder.lshr(builder.add(bits, builder.add(last, half)), shift)
+    return builder.trunc(builder.select(builder.fcmp_unordered("uno", vector, vector), quiet, up), short)
 
 
 def _as_floats(builder, vector, tile):
@@ -29,7 +38,7 @@ def _interleaved(builder, low, high):
 
 @intrinsic
 def pair_rows(typingctx, zero, even, odd, target):
-    """target[i] = pair(even[i], odd[i]) for 16 values of two neighbouring rows."""
+    """target[i] = pair(even[i], odd[i]) for a vector of values of two neighbouring rows."""
 
     def codegen(context, builder, signature, args):
         tile = _Tile(context, builder, signature.args[0])
@@ -41,7 +50,7 @@ def pair_rows(typingctx, zero, even, odd, target):
 
 
 def _pairs_along(builder, tile, address):
-    """32 values in a row as 16 pairs."""
+    """Two vectors of values in a row as a vector of pairs."""
     halves = [
         _rounded(builder, tile.load_vector(tile.pointer(address, tile.constant(half * WIDTH)))) for half in range(2)
     ]
@@ -51,7 +60,7 @@ def _pairs_along(builder, tile, address):
 
 @intrinsic
 def pair_along(typingctx, zero, source, target):
-    """target[i] = pair(source[2i], source[2i + 1]) for 32 values in a row."""
+    """target[i] = pair(source[2i], source[2i + 1]) for two vectors of values in a row."""
 
     def codegen(context, builder, signature, args):
         tile = _Tile(context, builder, signature.args[0])
@@ -63,7 +72,7 @@ def pair_along(typingctx, zero, source, target):
 
 @intrinsic
 def transpose_pairs(typingctx, zero, source, source_stride, target, target_stride):
-    """target[p, c] = pair(source[c, 2p], source[c, 2p + 1]) for 16 columns c and 16 pairs p."""
+    """target[p, c] = pair(source[c, 2p], source[c, 2p + 1]) for WIDTH columns c and as many pairs p."""
 
     def codegen(context, builder, signature, args):
         tile = _Tile(context, builder, signature.args[0])
@@ -84,7 +93,8 @@ def pair(typingctx, low, high):
     """One pair of float32 values, as the float32 with its bits."""
 
     def codegen(context, builder, signature, args):
-        bits = [builder.bitcast(builder.fptrunc(x, BFLOAT), ir.IntType(16)) for x in args]
+        one = ir.VectorType(ir.FloatType(), 1)
+        bits = [builder.extract_element(_rounded(builder, builder.bitcast(x, one)), I32(0)) for x in args]
         low, high = (builder.zext(x, I32) for x in bits)
         return builder.bitcast(builder.or_(low, builder.shl(high, I32(16))), ir.FloatType())
 

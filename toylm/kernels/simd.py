@@ -32,7 +32,15 @@ def _host_vectors():
     return 16, 4, 2
 
 
+def _multiplies_bf16():
+    try:
+        return bool(llvm.get_host_cpu_features().get("avx512bf16"))
+    except RuntimeError:
+        return False
+
+
 VECTOR_BYTES, MR, _VECTORS = _host_vectors()
+HOST_BF16 = _multiplies_bf16()  # an instruction for pairs of bf16, else several of float32
 NR_F32 = _VECTORS * VECTOR_BYTES // 4
 NR_F64 = _VECTORS * VECTOR_BYTES // 8
 
@@ -65,7 +73,8 @@ class _Tile:
     """Emits one tile product. `edge` tiles take the numbers of valid rows and columns and use masked loads and stores.
 
     With `pairs`, an element of A and B is a pair of bf16 values that are neighbours along k, in the place of one float32, and
-    a multiply-add adds both products: the same tile at twice the depth (AVX512_BF16).
+    a multiply-add adds both products: the same tile at twice the depth (AVX512_BF16; elsewhere emulated, which costs more than
+    float32 but lets every machine test and study the arithmetic).
     """
 
     def __init__(self, context, builder, zero_type, edge=False, a_by_row=True, pairs=False):
@@ -80,6 +89,15 @@ class _Tile:
         if not self.pairs:
             kind = ir.FunctionType(self.vector, [self.vector] * 3)
             return call(cgutils.get_or_insert_function(module, kind, f"llvm.fma.v{self.width}{self.name}"), [a, b, acc])
+        if not HOST_BF16:
+            bits = ir.VectorType(I32, self.width)
+            shift, high = (ir.Constant(bits, [value] * self.width) for value in (16, 0xFFFF0000))
+            kind = ir.FunctionType(self.vector, [self.vector] * 3)
+            fma = cgutils.get_or_insert_function(module, kind, f"llvm.fma.v{self.width}{self.name}")
+            a, b = self.b.bitcast(a, bits), self.b.bitcast(b, bits)
+            for part in (lambda x: self.b.and_(x, high), lambda x: self.b.shl(x, shift)):
+                acc = call(fma, [self.b.bitcast(part(a), self.vector), self.b.bitcast(part(b), self.vector), acc])
+            return acc
         both = ir.VectorType(BFLOAT, 2 * self.width)
         kind = ir.FunctionType(self.vector, [self.vector, both, both])
         dot = cgutils.get_or_insert_function(module, kind, "llvm.x86.avx512bf16.dpbf16ps.512")

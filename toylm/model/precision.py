@@ -40,7 +40,7 @@ def resolve(name):
         return name
     from ..kernels import matmul_bf16
 
-    return "bf16" if matmul_bf16.supported() else "float32"
+    return "bf16" if matmul_bf16.HOST_BF16 else "float32"
 
 
 def precision_of(name):
@@ -56,6 +56,9 @@ def precision_of(name):
     name = resolve(name)
     if name == "bf16":
         if not matmul_bf16.supported():
-            raise ValueError("precision bf16 needs a CPU with AVX512_BF16, which this one lacks; use float32")
+            raise ValueError(
+                "precision bf16 needs a CPU with AVX512_BF16, which this one lacks; use float32, "
+                "or set TOYLM_BF16=emulate to try the arithmetic, slowly"
+            )
         return Precision("bf16", np.dtype(np.float32), matmul_bf16.matmul_bf16)
     return Precision(name, np.dtype(name), matmul)
