@@ -23,7 +23,7 @@ from .placement import threads_now
 from .rows import rows_of
 from .simd import MR, VECTOR_BYTES, cast, item_size, load, maximum, panel_width, store, total
 
-QUERIES = 4 * MR  # rows of scores at a time
+QUERIES = 48  # rows of scores at a time, a multiple of every MR
 
 
 # Rows `start` and later of the (T, T) matrix end at the diagonal. Products with them go by tiles of MR rows, each as far as its
