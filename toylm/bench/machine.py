@@ -20,7 +20,7 @@ from ..kernels.simd import MR, NR_F32, VECTOR_BYTES
 
 LANES = VECTOR_BYTES // 4
 ACCUMULATORS = MR * NR_F32 // LANES  # as many as the matrix product's tile keeps in registers
-ROUNDS = 20_000  # of ACCUMULATORS multiply-adds each: about 0.1 ms
+ROUNDS = 400_000  # of ACCUMULATORS multiply-adds each: about 1 ms, so that starting the threads does not count
 
 
 @intrinsic

@@ -3,7 +3,8 @@
 import numpy as np
 from numba import prange
 
-from .fastmath import exp
+from .exponentials import exponentials, start_of, sum_of_exponentials
+from .exponentials import scale as multiply
 from .jit import jit, parallel
 from .rows import rows_of
 from .simd import maximum
@@ -11,11 +12,9 @@ from .simd import maximum
 
 @jit
 def _log_sum_exp(z):
-    peak = maximum(z.dtype.type(0), np.int64(z.ctypes.data), np.int64(z.shape[0]))
-    total = z.dtype.type(0)
-    for v in range(z.shape[0]):
-        total += exp(z[v] - peak)
-    return peak + np.log(total)
+    zero, row, V = z.dtype.type(0), start_of(z), np.int64(z.shape[0])
+    peak = maximum(zero, row, V)
+    return peak + np.log(sum_of_exponentials(zero, row, V, peak))
 
 
 @parallel
@@ -35,7 +34,7 @@ def cross_entropy_backward(logits, targets, scale, losses, threads):
 
     The losses fall out on the way: one pass over the logits does both, in place. scale is 1 / counted targets for the mean.
     """
-    V = logits.shape[1]
+    V, zero = np.int64(logits.shape[1]), logits.dtype.type(0)
     for t in prange(threads):
         start, stop = rows_of(logits.shape[0], threads, t)
         for i in range(start, stop):
@@ -46,16 +45,11 @@ def cross_entropy_backward(logits, targets, scale, losses, threads):
                     z[v] = 0
                 continue
             target_logit = z[targets[i]]
-            peak = maximum(z.dtype.type(0), np.int64(z.ctypes.data), np.int64(V))
-            total = z.dtype.type(0)
-            for v in range(V):
-                e = exp(z[v] - peak)
-                z[v] = e
-                total += e
+            row = start_of(z)
+            peak = maximum(zero, row, V)
+            total = exponentials(zero, row, V, peak)
             losses[i] = np.float64(peak - target_logit) + np.log(np.float64(total))
-            factor = z.dtype.type(scale) / total
-            for v in range(V):
-                z[v] *= factor
+            multiply(zero, row, V, z.dtype.type(scale) / total)
             z[targets[i]] -= z.dtype.type(scale)
 
 

@@ -8,10 +8,11 @@ import math
 import numpy as np
 from numba import prange
 
+from .exponentials import start_of
 from .fastmath import exp
 from .jit import jit, parallel
 from .rows import rows_of
-from .simd import cast
+from .simd import cast, load, store
 
 C = math.sqrt(2.0 / math.pi)
 K = 0.044715
@@ -40,9 +41,9 @@ def gelu_forward(x, y, threads):
     zero = x.dtype.type(0)
     for t in prange(threads):
         start, stop = rows_of(x.shape[0], threads, t)
-        xs, ys = x[start:stop], y[start:stop]
-        for i in range(xs.shape[0]):
-            ys[i] = gelu_value(zero, xs[i])
+        source, target = start_of(x[start:stop]), start_of(y[start:stop])
+        for i in range(np.int64(stop - start)):
+            store(gelu_value(zero, load(zero, source, i)), target, i)
 
 
 @parallel
@@ -51,9 +52,9 @@ def gelu_backward(dy, x, threads):
     zero = x.dtype.type(0)
     for t in prange(threads):
         start, stop = rows_of(x.shape[0], threads, t)
-        xs, dys = x[start:stop], dy[start:stop]
-        for i in range(xs.shape[0]):
-            dys[i] *= gelu_value_and_slope(zero, xs[i])[1]
+        source, target = start_of(x[start:stop]), start_of(dy[start:stop])
+        for i in range(np.int64(stop - start)):
+            store(load(zero, target, i) * gelu_value_and_slope(zero, load(zero, source, i))[1], target, i)
 
 
 def gelu_reference(x):

@@ -32,14 +32,19 @@ def _turn(typingctx, sign, low, high, cos, sin, n):
         tile = _Tile(context, builder, signature.args[0])
         sign, low, high, cos, sin, n = args
         wide_sign, width = tile.splat(sign), tile.constant(tile.width)
-        vectors = builder.sdiv(builder.add(n, tile.constant(tile.width - 1)), width)
-        with cgutils.loop_nest(builder, [vectors], ir.IntType(64)) as (i,):
-            at = builder.mul(i, width)
-            mask = tile.column_masks(builder.sub(n, at))[0]
+        whole = builder.sdiv(n, width)
+
+        def turn(at, mask):
             x, y, c, s = (tile.load_vector(tile.pointer(address, at), mask) for address in (low, high, cos, sin))
             s = builder.fmul(s, wide_sign)
             tile.store_vector(builder.fsub(builder.fmul(x, c), builder.fmul(y, s)), tile.pointer(low, at), mask)
             tile.store_vector(builder.fadd(builder.fmul(y, c), builder.fmul(x, s)), tile.pointer(high, at), mask)
+
+        with cgutils.loop_nest(builder, [whole], ir.IntType(64)) as (i,):
+            turn(builder.mul(i, width), None)
+        at = builder.mul(whole, width)
+        with builder.if_then(builder.icmp_signed("<", at, n)):
+            turn(at, tile.column_masks(builder.sub(n, at))[0])
         return context.get_dummy_value()
 
     return types.void(sign, *[types.int64] * 5), codegen

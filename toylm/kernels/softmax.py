@@ -3,7 +3,7 @@
 import numpy as np
 from numba import prange
 
-from .fastmath import exp
+from .exponentials import exponentials, scale, start_of
 from .jit import jit, parallel
 from .rows import rows_of
 from .simd import maximum
@@ -12,15 +12,12 @@ from .simd import maximum
 @jit
 def softmax_row(x, y, n):
     """y[:n] = softmax(x[:n]); returns the log of the sum of exponentials of x. x and y may be the same array."""
-    peak = maximum(x.dtype.type(0), np.int64(x.ctypes.data), np.int64(n))
-    total = x.dtype.type(0)
+    zero, count, row = x.dtype.type(0), np.int64(n), start_of(y)
     for j in range(n):
-        e = exp(x[j] - peak)
-        y[j] = e
-        total += e
-    scale = x.dtype.type(1) / total
-    for j in range(n):
-        y[j] *= scale
+        y[j] = x[j]
+    peak = maximum(zero, row, count)
+    total = exponentials(zero, row, count, peak)
+    scale(zero, row, count, x.dtype.type(1) / total)
     return peak + np.log(total)
 
 
