@@ -71,6 +71,7 @@ def test_no_position_sees_a_later_one():
     assert (z[40:] != z2[40:]).any(axis=1).all()
 
 
+@pytest.mark.bf16
 @pytest.mark.parametrize("T, H, K, h", [(1, 1, 1, 8), (50, 2, 2, 7), (131, 4, 2, 32)])
 def test_bf16_stays_within_its_rounding(T, H, K, h):
     rng = np.random.default_rng(T)

@@ -17,7 +17,7 @@ SIZES = [(1, 1, 1), (5, 7, 33), (97, 48, 64), (101, 33, 301), (250, 65, 515)]  #
 PRECISIONS = [
     "float32",
     "float64",
-    "bf16",
+    pytest.param("bf16", marks=pytest.mark.bf16),
 ]
 
 

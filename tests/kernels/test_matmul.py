@@ -7,6 +7,7 @@ from toylm.kernels.matmul import matmul, matmul_mode, matmul_reference
 
 # (m, k, n): ones, primes, exact tiles, one beyond a tile, deeper than a panel, wide and narrow
 SHAPES = [(1, 1, 1), (3, 5, 7), (12, 32, 32), (13, 33, 31), (97, 259, 65), (50, 17, 200), (1, 300, 64), (301, 513, 1)]
+SHAPES += [(40, 2305, 17), (770, 600, 33)]  # many panels deep, and more rows than one block of A
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -44,17 +45,18 @@ def test_empty_products():
     assert matmul(np.zeros((0, 2), np.float32), np.zeros((2, 3), np.float32), np.zeros((0, 3), np.float32)).shape == (0, 3)
 
 
-def test_number_of_threads_does_not_change_a_bit():
+@pytest.mark.parametrize("m, k, n", [(333, 200, 111), (50, 4096, 70)])
+def test_number_of_threads_does_not_change_a_bit(m, k, n):
     from toylm.threads import get_threads, set_threads
 
     before = get_threads()
     rng = np.random.default_rng(1)
-    a, b = rng.standard_normal((333, 200)).astype(np.float32), rng.standard_normal((200, 111)).astype(np.float32)
+    a, b = rng.standard_normal((m, k)).astype(np.float32), rng.standard_normal((k, n)).astype(np.float32)
     try:
         set_threads(1)
-        one = matmul(a, b, np.empty((333, 111), np.float32))
+        one = matmul(a, b, np.empty((m, n), np.float32))
         set_threads(before)
-        many = matmul(a, b, np.empty((333, 111), np.float32))
+        many = matmul(a, b, np.empty((m, n), np.float32))
     finally:
         set_threads(before)
     np.testing.assert_array_equal(one, many)

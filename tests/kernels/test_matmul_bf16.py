@@ -14,6 +14,7 @@ def test_rounding_is_to_nearest_with_ties_to_even():
     assert bf16.round_to_bf16(x).tolist() == [1.0, 1.0, 1 + 2**-6, 1 + 2**-7, -1.0]
 
 
+@pytest.mark.bf16
 @pytest.mark.parametrize("m, k, n", SHAPES)
 def test_equals_the_product_of_rounded_operands(m, k, n):
     rng = np.random.default_rng(m + k + n)

@@ -319,6 +319,7 @@ def test_bf16_is_refused_where_the_cpu_lacks_it(monkeypatch):
     assert toylm.TransformerLM(config, precision="auto").precision == "float32"
 
 
+@pytest.mark.bf16
 def test_bf16_trains_like_float32():
     config = toylm.ModelConfig(64, d_model=32, n_heads=2, n_layers=2, context_length=16)
     losses = {}

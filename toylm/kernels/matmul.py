@@ -1,8 +1,8 @@
 """Matrix products C (+)= A·B, A·Bᵀ, Aᵀ·B on the register tiles of simd.py.
 
 The three loops around the tile (Goto & van de Geijn, "Anatomy of high-performance matrix multiplication", 2008), with what
-the shapes of small language models make cheaper: A is never copied (the tile broadcasts its values from where they are),
-B is copied panel by panel into a thread's own scratch that stays in the first-level cache. A product is one parallel region:
+the shapes of small language models make cheaper: A is copied only where it is transposed (else the tile broadcasts its values
+from where they are), B panel by panel into a thread's own scratch that stays in the first-level cache. A product is one region:
 every thread takes a share of C's rows or of its columns, so that no element of C depends on the number of threads.
 
 Everything goes by address and row stride: one specialisation a dtype serves slices of wider matrices as well.
@@ -39,8 +39,6 @@ KC = 256  # depth of a panel: KC · NR values of B (32 KiB) stay in the first-le
 PANEL_BYTES = KC * NR_F32 * 4  # of either dtype
 A_BLOCK_BYTES = 512 * 1024  # rows of A that are swept again for every panel stay in the second-level cache
 SCRATCH_BYTES = PANEL_BYTES + A_BLOCK_BYTES + 4096  # a panel of B, a block of A and what pack_columns writes beyond it
-
-PART, MOST_PARTS, SMALL = 512, 8, 2**17  # of a deep product: depth of a part, parts, elements of C
 
 
 @jit
@@ -187,52 +185,6 @@ def _parallel_product(zero, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, 
                 column_stop, k, panel)
 
 
-@jit
-def add_parts(zero, sums, parts, c, ldc, d, ldd, row_start, row_stop, m, n):
-    """C = D + the sum of the `parts` matrices (m, n) that follow each other from `sums`, rows row_start to row_stop."""
-    size = item_size(zero)
-    for i in range(row_start, row_stop):
-        row, source = c + i * ldc * size, sums + i * n * size
-        if d != 0:
-            for j in range(n):
-                store(load(zero, d + i * ldd * size, j) + load(zero, source, j), row, j)
-        else:
-            for j in range(n):
-                store(load(zero, source, j), row, j)
-        for _ in range(1, parts):
-            source += m * n * size
-            for j in range(n):
-                store(load(zero, row, j) + load(zero, source, j), row, j)
-
-
-@parallel
-def _deep_product(zero, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, d, ldd, m, n, k, scratch, sums, parts, threads):
-    """A small C from a deep k, as the sum of products of `parts` shares of k: each operand is then read by one thread only.
-
-    The sum depends on `parts`, which follow from the shape, and not on the number of threads.
-    """
-    size, nr = item_size(zero), panel_width(zero)
-    groups = (threads + parts - 1) // parts  # of columns, where threads are more than parts
-    for t in prange(threads):
-        thread = np.int64(t)
-        for unit in range(parts * groups * thread // threads, parts * groups * (thread + 1) // threads):
-            part = unit // groups
-            start, stop = share(k, parts, part, np.int64(1))
-            column_start, column_stop = share(n, groups, unit % groups, nr)
-            product(zero, a + (start * lda if a_transposed else start) * size, lda, a_transposed,
-                    b + (start if b_transposed else start * ldb) * size, ldb, b_transposed, sums + part * m * n * size, n,
-                    np.int64(0), np.int64(0), np.int64(0), m, column_start, column_stop, stop - start,
-                    scratch + thread * SCRATCH_BYTES)  # fmt: skip
-    for t in prange(threads):
-        row_start, row_stop = share(m, threads, np.int64(t), np.int64(1))
-        add_parts(zero, sums, parts, c, ldc, d, ldd, row_start, row_stop, m, n)
-
-
-def deep_parts(m, n, k):
-    """The shares of k that `_deep_product` takes; 1 where C is not small and k not deep."""
-    return min(k // PART, MOST_PARTS) if k >= 4 * PART and m * n <= SMALL else 1
-
-
 MODES = ("auto", "numba", "blas")
 
 
@@ -264,19 +216,13 @@ def matmul(a, b, out, transpose_a=False, transpose_b=False, accumulate=False, ad
         return out
     if matmul_mode() == "blas":
         return _blas(a, b, out, transpose_a, transpose_b, addend)
-    item, parts = a.itemsize, deep_parts(m, n, k)
-    threads = threads_now()
-    if m * n * k < 32768:  # less work than starting threads
-        threads = 1
-    operands = (
+    item = a.itemsize
+    threads = threads_now() if m * n * k >= 32768 else 1  # less work than starting threads
+    _parallel_product.with_threads(
         a.dtype.type(0), address(a), a.strides[0] // item, transpose_a, address(b), b.strides[0] // item, transpose_b,
         address(out), out.strides[0] // item, 0 if addend is None else address(addend),
-        0 if addend is None else addend.strides[0] // item, m, n, k, scratch.address("panels", threads * SCRATCH_BYTES),
+        0 if addend is None else addend.strides[0] // item, m, n, k, scratch.address("panels", threads * SCRATCH_BYTES), threads,
     )  # fmt: skip
-    if parts > 1:
-        _deep_product.with_threads(*operands, scratch.address("parts", parts * m * n * item), parts, threads)
-    else:
-        _parallel_product.with_threads(*operands, threads)
     return out
 
 
