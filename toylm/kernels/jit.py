@@ -22,7 +22,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
 import numba  # noqa: E402
 from numba.core import config, event  # noqa: E402
 
-from .placement import on_own_core, threads_now  # noqa: E402
+from .placement import on_own_core, threads_now, while_compiling  # noqa: E402
 
 # Not full fastmath: `nnan` and `ninf` would let the compiler delete checks for NaN and infinity.
 FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
@@ -98,11 +98,13 @@ class _CompileClock(event.Listener):
     def on_start(self, event):
         if self.depth == 0:
             self._start = time.perf_counter()
+            while_compiling(True)
         self.depth += 1
 
     def on_end(self, event):
         self.depth -= 1
         if self.depth == 0:
+            while_compiling(False)
             self.seconds += time.perf_counter() - self._start
             self.count += 1
 

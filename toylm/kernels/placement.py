@@ -36,6 +36,13 @@ class _Home:
         os.sched_setaffinity(0, self.before)
 
 
+def while_compiling(started):
+    """A kernel that is called for the first time is compiled inside the call: not on the one core, where another process may be
+    compiling as well. Called at the start (True) and at the end of it."""
+    if _home is not None and _home.inside and _home.thread == threading.get_ident():
+        os.sched_setaffinity(0, _home.before if started else _home.core)
+
+
 def on_own_core(function):
     """While `function` runs, keep the thread that calls it off the cores of its kernels' workers.
 
