@@ -21,6 +21,7 @@ from .presets import PRESETS
 from .sides import Side, choose
 
 # sub-commands with a module of their own: add_arguments(parser), run(args)
+PRODUCT = 1024  # rows and columns of the product that a training step is held against
 MODULES = {
     "kernels": ("gallery", "every kernel against naive loops, NumPy, PyTorch and the machine's limits"),
     "fusions": ("fusions", "what each fused kernel saves in time and memory"),
@@ -87,17 +88,30 @@ def run_sides(args):
         for name in ("toylm", *peers):
             sides.append(Side(name, task))
             print(f"  {name} is warm, first step {sides[-1].ready['first_step_seconds']:.1f} s", flush=True)
+        if args.kind == "train":
+            product = Side("toylm", {"kind": "product", "size": PRODUCT, "threads": threads})
+            sides.append(product)
         repeats = [max(1, round(args.seconds / side.measure(3)["seconds"])) for side in sides]
         for side in sides:
             side.answers.clear()
         for _ in range(args.rounds):
             for side, repeat in zip(sides, repeats):
                 side.measure(repeat)
-        rows = [_row(side, sides[0], shape, per_step, args.kind) for side in sides]
+        engines = sides[: 1 + len(peers)]
+        rows = [_row(side, engines[0], shape, per_step, args.kind) for side in engines]
     finally:
         for side in sides:
             side.close()
     _print(rows, args.kind)
+    if args.kind == "train":
+        peak = 2 * PRODUCT**3 / product.seconds / 1e9
+        share = statistics.median(
+            shape.flops / own["seconds"] / (2 * PRODUCT**3 / alone["seconds"])
+            for own, alone in zip(engines[0].answers, product.answers)
+        )
+        print(f"a product of {PRODUCT} x {PRODUCT} x {PRODUCT} in float32, in the same turns: {peak:.0f} GFLOP/s; "
+              f"toylm's step reaches {share:.0%} of it")  # fmt: skip
+        rows[0] |= {"product_gflops": peak, "share_of_product": share}
     if args.json:
         from ..files import write_json
 

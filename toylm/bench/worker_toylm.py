@@ -8,6 +8,8 @@ from .sides import serve
 def prepare(task):
     import toylm
 
+    if task["kind"] == "product":
+        return _product(task["size"], task["threads"])
     s = task["shape"]
     config = toylm.ModelConfig(
         s["vocab_size"], s["d_model"], s["d_ff"], s["n_heads"], s["n_layers"], s["length"], positions="learned"
@@ -31,6 +33,21 @@ def prepare(task):
         return loss
 
     return step, {"parameters": model.n_parameters}
+
+
+def _product(size, threads):
+    """The float32 product of two square matrices: what a training step, most of which is products, can hope for."""
+    from ..kernels.matmul import matmul
+    from ..threads import set_threads
+
+    set_threads(threads)
+    a, b = np.random.default_rng(0).standard_normal((2, size, size), np.float32)
+    out = np.empty_like(a)
+
+    def step():
+        return matmul(a, b, out)[0, 0]
+
+    return step, {}
 
 
 if __name__ == "__main__":
