@@ -29,6 +29,8 @@ MEMORY_MIB = 128
 PAUSE = 0.03  # seconds: the threads of OpenBLAS and PyTorch go on spinning for a while, at the expense of whoever is next
 SLOW_LOOPS = 5e8  # operations from which the compiled loops are left out: a case would take a minute
 LARGE_PRODUCT = {"N": 2048, "d": 2048, "ff": 2048}
+# Left alone, OpenBLAS's threads spin for 0.1 s after a product. 2^20 cycles, some 0.4 ms, still reach from one product to the next.
+SPIN = "20"
 
 
 def add_arguments(parser):
@@ -56,7 +58,8 @@ class GallerySide(Side):
         self.name, self.answers = name, []
         self.process = subprocess.Popen(
             [sys.executable, "-m", "toylm.bench.worker_gallery"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment(),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8",
+            env={"OPENBLAS_THREAD_TIMEOUT": SPIN, **environment()},
         )  # fmt: skip
         self.ready = self.ask(side=name, threads=threads)
 

@@ -13,9 +13,10 @@ import sys
 import time
 from pathlib import Path
 
-# Threads that wait for the next kernel sleep instead of spinning. Spinning starves the others as soon as another program
-# wants a core: measured with one core busy, a training step then takes two to seven times as long. Read by OpenMP when
-# Numba starts its threads; whoever sets either variable keeps their choice.
+# Threads that wait for the next kernel spin for a fraction of a millisecond, which reaches from one kernel of a training step to
+# the next, and then sleep. OpenMP's default, ten times longer, takes the time of other programs, and of our own thread where two
+# share a core (see placement.py); sleeping at once costs a tenth of a step in waking up. Read by OpenMP when Numba starts its
+# threads; whoever sets either variable keeps their choice.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 
