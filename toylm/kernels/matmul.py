@@ -192,7 +192,7 @@ MODES = ("auto", "numba", "blas")
 def matmul_mode():
     """TOYLM_MATMUL, read once: "numba" (our kernels), "blas" (NumPy's), or "auto": ours where the tile knows the CPU's vectors.
 
-    Ours measured 1.0 to 2.4 times OpenBLAS on AVX-512 (python -m toylm.bench matmul), and no BLAS threads are left spinning
+    Ours come to OpenBLAS's speed (python -m toylm.bench matmul), and no BLAS threads are left spinning for 0.1 s after a product
     beside the other kernels. The choice depends on the machine alone, so that runs repeat bit for bit.
     """
     mode = os.environ.get("TOYLM_MATMUL", "auto")

@@ -1,0 +1,73 @@
+"""Where the kernels' threads may run, read back from the system."""
+
+import os
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from toylm.kernels import placement
+from toylm.kernels.matmul import matmul
+from toylm.kernels.worker_threads import thread_ids
+from toylm.threads import get_threads, set_threads
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="threads are placed on Linux only")
+
+
+@pytest.fixture
+def all_cores(monkeypatch):
+    for name in ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY"):
+        monkeypatch.delenv(name, raising=False)
+    before = get_threads()
+    found = placement.cores()
+    if len(found) < 2 or set_threads(None) != len(found):
+        set_threads(before)
+        pytest.skip("needs two cores")
+    yield found
+    set_threads(before)
+
+
+def test_every_worker_has_a_core_and_the_caller_is_free_outside(all_cores):
+    before = os.sched_getaffinity(0)
+    me, *workers = thread_ids(len(all_cores))
+    assert me == threading.get_native_id()
+    assert [os.sched_getaffinity(worker) for worker in workers] == all_cores[1:]
+    inside = placement.on_own_core(lambda: os.sched_getaffinity(0))
+    assert inside() == all_cores[0]
+    a = np.ones((64, 64), np.float32)
+    matmul(a, a, np.empty_like(a))
+    assert os.sched_getaffinity(0) == before  # what is started from here may use every core
+    with pytest.raises(ZeroDivisionError):
+        placement.on_own_core(lambda: 1 / 0)()
+    assert os.sched_getaffinity(0) == before
+
+
+def test_compiling_inside_a_kernels_call_may_use_every_core(all_cores):
+    seen = []
+
+    def call():
+        placement.while_compiling(True)
+        seen.append(os.sched_getaffinity(0))
+        placement.while_compiling(False)
+        seen.append(os.sched_getaffinity(0))
+
+    placement.on_own_core(call)()
+    assert seen == [set().union(*all_cores), all_cores[0]]
+
+
+def test_another_thread_and_fewer_threads_are_not_placed(all_cores):
+    seen = []
+    inside = placement.on_own_core(lambda: seen.append(os.sched_getaffinity(0)))
+    other = threading.Thread(target=inside)
+    other.start()
+    other.join()
+    set_threads(1)
+    inside()
+    assert seen == [set().union(*all_cores)] * 2
+
+
+def test_whoever_places_the_threads_keeps_their_choice(all_cores, monkeypatch):
+    monkeypatch.setenv("OMP_PROC_BIND", "false")
+    set_threads(None)
+    assert placement.on_own_core(lambda: os.sched_getaffinity(0))() == set().union(*all_cores)
