@@ -267,3 +267,10 @@ def test_twins_are_the_derivatives_of_their_forward():
     for forward, backward in cases:
         numeric = central_difference(lambda z, f=forward: (f(z) * dy).sum(), x, direction)
         assert (backward() * direction).sum() == pytest.approx(numeric, rel=1e-8, abs=1e-10)
+
+
+def test_softmax_of_a_matrix_stored_by_columns():
+    from toylm.model.functions import softmax
+
+    x = np.asfortranarray(np.random.default_rng(0).standard_normal((5, 7)))
+    np.testing.assert_allclose(softmax(x), np.exp(x) / np.exp(x).sum(axis=1, keepdims=True), rtol=1e-12)

@@ -3,10 +3,9 @@
 import numpy as np
 from numba import prange
 
-from .exponentials import exponentials, start_of, sum_of_exponentials
-from .exponentials import scale as multiply
+from .exponentials import exponentials, scale_row, sum_of_exponentials
 from .jit import jit, parallel
-from .rows import rows_of
+from .rows import rows_of, start_of
 from .simd import maximum
 
 
@@ -19,7 +18,8 @@ def _log_sum_exp(z):
 
 @parallel
 def cross_entropy_forward(logits, targets, losses, threads):
-    """losses[i] = nats of target i, 0 where it is below zero. logits: (N, V); targets: (N,) int64; losses: (N,) float64."""
+    """losses[i] = nats of target i, 0 where it is below zero. logits: (N, V), rows contiguous; targets: (N,) int64;
+    losses: (N,) float64."""
     for t in prange(threads):
         start, stop = rows_of(logits.shape[0], threads, t)
         for i in range(start, stop):
@@ -32,7 +32,8 @@ def cross_entropy_forward(logits, targets, losses, threads):
 def cross_entropy_backward(logits, targets, scale, losses, threads):
     """logits becomes dlogits = scale · (softmax(logits) - onehot(target)), zero in rows that are not counted.
 
-    The losses fall out on the way: one pass over the logits does both, in place. scale is 1 / counted targets for the mean.
+    The losses fall out on the way: one pass over the logits (rows contiguous) does both, in place. scale is 1 / counted targets
+    for the mean.
     """
     V, zero = np.int64(logits.shape[1]), logits.dtype.type(0)
     for t in prange(threads):
@@ -49,7 +50,7 @@ def cross_entropy_backward(logits, targets, scale, losses, threads):
             peak = maximum(zero, row, V)
             total = exponentials(zero, row, V, peak)
             losses[i] = np.float64(peak - target_logit) + np.log(np.float64(total))
-            multiply(zero, row, V, z.dtype.type(scale) / total)
+            scale_row(zero, row, V, z.dtype.type(scale) / total)
             z[targets[i]] -= z.dtype.type(scale)
 
 

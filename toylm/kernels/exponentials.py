@@ -3,8 +3,6 @@
 By address and in place: where input and output differ, LLVM would have to prove that they do not overlap.
 """
 
-import numpy as np
-
 from .fastmath import exp
 from .jit import jit
 from .simd import load, store
@@ -31,13 +29,7 @@ def sum_of_exponentials(zero, x, n, peak):
 
 
 @jit
-def scale(zero, x, n, factor):
+def scale_row(zero, x, n, factor):
     """x[:n] *= factor; x is an address."""
     for j in range(n):
         store(load(zero, x, j) * factor, x, j)
-
-
-@jit
-def start_of(row):
-    """The address of a row's first element."""
-    return np.int64(row.ctypes.data)

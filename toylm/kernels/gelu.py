@@ -8,10 +8,9 @@ import math
 import numpy as np
 from numba import prange
 
-from .exponentials import start_of
 from .fastmath import exp
 from .jit import jit, parallel
-from .rows import rows_of
+from .rows import rows_of, start_of
 from .simd import cast, load, store
 
 C = math.sqrt(2.0 / math.pi)
@@ -37,7 +36,7 @@ def gelu_value_and_slope(zero, v):
 
 @parallel
 def gelu_forward(x, y, threads):
-    """y = gelu(x); x, y: (n,)."""
+    """y = gelu(x); x, y: (n,), contiguous."""
     zero = x.dtype.type(0)
     for t in prange(threads):
         start, stop = rows_of(x.shape[0], threads, t)
@@ -48,7 +47,7 @@ def gelu_forward(x, y, threads):
 
 @parallel
 def gelu_backward(dy, x, threads):
-    """dy becomes dx = dy · gelu'(x); dy, x: (n,)."""
+    """dy becomes dx = dy · gelu'(x); dy, x: (n,), contiguous."""
     zero = x.dtype.type(0)
     for t in prange(threads):
         start, stop = rows_of(x.shape[0], threads, t)

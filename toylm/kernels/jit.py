@@ -63,7 +63,7 @@ def _our_cache_directory():
 def jit(function=None, *, inline="never", parallel=False):
     """Compile at the first call, keep the result on disk, release the GIL."""
     if function is None:
-        return lambda f: jit(f, inline=inline)
+        return lambda f: jit(f, inline=inline, parallel=parallel)
     options = {"nogil": True, "fastmath": FASTMATH, "error_model": "numpy", "inline": inline, "parallel": parallel}
     with _our_cache_directory():
         try:

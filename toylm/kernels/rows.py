@@ -14,3 +14,9 @@ def rows_of(total, threads, thread):
     """The range [start, stop) of `total` rows of one of `threads`."""
     thread = np.int64(thread)
     return total * thread // threads, total * (thread + 1) // threads
+
+
+@jit
+def start_of(row):
+    """The address of a row's first element."""
+    return np.int64(row.ctypes.data)

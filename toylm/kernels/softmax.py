@@ -3,9 +3,9 @@
 import numpy as np
 from numba import prange
 
-from .exponentials import exponentials, scale, start_of
+from .exponentials import exponentials, scale_row
 from .jit import jit, parallel
-from .rows import rows_of
+from .rows import rows_of, start_of
 from .simd import maximum
 
 
@@ -17,13 +17,13 @@ def softmax_row(x, y, n):
         y[j] = x[j]
     peak = maximum(zero, row, count)
     total = exponentials(zero, row, count, peak)
-    scale(zero, row, count, x.dtype.type(1) / total)
+    scale_row(zero, row, count, x.dtype.type(1) / total)
     return peak + np.log(total)
 
 
 @parallel
 def softmax_forward(x, y, threads):
-    """y = softmax of each row of x; x, y: (N, n)."""
+    """y = softmax of each row of x; x, y: (N, n), the rows of y contiguous."""
     for t in prange(threads):
         start, stop = rows_of(x.shape[0], threads, t)
         for i in range(start, stop):

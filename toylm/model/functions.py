@@ -29,7 +29,7 @@ def softmax(x):
     """Softmax of every row of x (N, n)."""
     from ..kernels.softmax import softmax_forward
 
-    y = np.empty_like(x)
+    y = np.empty_like(x, order="C")
     softmax_forward(x, y)
     return y
 
