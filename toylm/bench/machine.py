@@ -10,11 +10,11 @@ import time
 
 import numpy as np
 from llvmlite import ir
-from numba import prange, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ..kernels.jit import parallel
+from ..kernels.parallel import parallel
 from ..kernels.rows import rows_of
 from ..kernels.simd import MR, NR_F32, VECTOR_BYTES
 
@@ -69,20 +69,18 @@ def _multiply_adds(typingctx, x, y, rounds):
 
 
 @parallel
-def copy(source, target, threads):
+def copy(source, target, threads, thread):
     """target = source, both (n,)."""
-    for t in prange(threads):
-        start, stop = rows_of(source.shape[0], threads, t)
-        a, b = source[start:stop], target[start:stop]
-        for i in range(a.shape[0]):
-            b[i] = a[i]
+    start, stop = rows_of(source.shape[0], threads, thread)
+    a, b = source[start:stop], target[start:stop]
+    for i in range(a.shape[0]):
+        b[i] = a[i]
 
 
 @parallel
-def multiply_adds(x, y, rounds, out, threads):
+def multiply_adds(x, y, rounds, out, threads, thread):
     """`rounds` rounds on every thread; out: (threads,) receives sums that nobody needs."""
-    for t in prange(threads):
-        out[t] = _multiply_adds(x, y, rounds)
+    out[thread] = _multiply_adds(x, y, rounds)
 
 
 def flops_of(rounds, threads):

@@ -3,48 +3,44 @@
 import math
 
 import numpy as np
-from numba import prange
 
 from ..kernels.gelu import C, K
-from ..kernels.jit import parallel
 from ..kernels.matmul import matmul
+from ..kernels.parallel import parallel
 from ..kernels.rows import rows_of
 from ..kernels.softmax import softmax_backward, softmax_forward
 
 
 @parallel
-def scale_in_place(g, factor, threads):
+def scale_in_place(g, factor, threads, thread):
     """g *= factor; g: (n,)."""
     f = g.dtype.type(factor)
-    for t in prange(threads):
-        start, stop = rows_of(g.shape[0], threads, t)
-        here = g[start:stop]
-        for i in range(here.shape[0]):
-            here[i] *= f
+    start, stop = rows_of(g.shape[0], threads, thread)
+    here = g[start:stop]
+    for i in range(here.shape[0]):
+        here[i] *= f
 
 
 @parallel
-def gelu_by_tanh(x, y, threads):
+def gelu_by_tanh(x, y, threads, thread):
     """y = 0.5 x (1 + tanh u) with the library's tanh; x, y: (n,)."""
     half, one, c, k = x.dtype.type(0.5), x.dtype.type(1), x.dtype.type(C), x.dtype.type(K)
-    for t in prange(threads):
-        start, stop = rows_of(x.shape[0], threads, t)
-        xs, ys = x[start:stop], y[start:stop]
-        for i in range(xs.shape[0]):
-            v = xs[i]
-            ys[i] = half * v * (one + np.tanh(c * (v + k * v * v * v)))
+    start, stop = rows_of(x.shape[0], threads, thread)
+    xs, ys = x[start:stop], y[start:stop]
+    for i in range(xs.shape[0]):
+        v = xs[i]
+        ys[i] = half * v * (one + np.tanh(c * (v + k * v * v * v)))
 
 
 @parallel
-def _scale_and_mask(scores, scale, T, threads):
+def _scale_and_mask(scores, scale, T, threads, thread):
     """scores (rows, T) · scale, -infinity right of the diagonal of every T rows."""
     s, nothing = scores.dtype.type(scale), scores.dtype.type(-np.inf)
-    for t in prange(threads):
-        start, stop = rows_of(scores.shape[0], threads, t)
-        for i in range(start, stop):
-            row = scores[i]
-            for j in range(T):
-                row[j] = row[j] * s if j <= i % T else nothing
+    start, stop = rows_of(scores.shape[0], threads, thread)
+    for i in range(start, stop):
+        row = scores[i]
+        for j in range(T):
+            row[j] = row[j] * s if j <= i % T else nothing
 
 
 class StoredAttention:

@@ -7,10 +7,11 @@ optionally multiplied by R^-1 in place, and its products with itself are added u
 
 import numba as nb
 import numpy as np
-from numba import prange, types
+from numba import types
 from numba.extending import intrinsic
 
-from ..kernels.jit import jit, parallel
+from ..kernels.jit import jit
+from ..kernels.parallel import parallel
 from .tiles import (
     I64,
     PANEL,
@@ -206,16 +207,17 @@ def _part(X, Y, shift_x, shift_y, first, last, Z, M, of_y, dp, R, S, inverse, pr
 
 
 @parallel
-def _all_parts(X, Y, shift_x, shift_y, Z, M, of_y, dp, R, S, inverse, precondition, reach, counter, threads):
+def _all_parts(X, Y, shift_x, shift_y, Z, M, of_y, dp, R, S, inverse, precondition, reach, counter, threads, thread):
     n, parts = X.shape[0], M.shape[0]
     size = (n + parts - 1) // parts
-    for t in prange(Z.shape[0]):
+    if thread >= Z.shape[0]:
+        return
+    part = _take(np.int64(counter.ctypes.data))
+    while part < parts:
+        first, last = part * size, min(n, (part + 1) * size)
+        Mp, of_yp = M[part], of_y[part]
+        _part(X, Y, shift_x, shift_y, first, last, Z[thread], Mp, of_yp, dp, R, S, inverse, precondition, reach)
         part = _take(np.int64(counter.ctypes.data))
-        while part < parts:
-            first, last = part * size, min(n, (part + 1) * size)
-            Mp, of_yp = M[part], of_y[part]
-            _part(X, Y, shift_x, shift_y, first, last, Z[t], Mp, of_yp, dp, R, S, inverse, precondition, reach)
-            part = _take(np.int64(counter.ctypes.data))
 
 
 def _parts(rows):
@@ -280,11 +282,11 @@ def _sketch_chunk(X, shift, first, last, offset, S):
 
 
 @parallel
-def _sketch_chunks(X, shift, offset, S, threads):
+def _sketch_chunks(X, shift, offset, S, threads, thread):
     n, parts = X.shape[0], S.shape[0]
     size = (n + parts - 1) // parts
-    for t in prange(parts):
-        _sketch_chunk(X, shift, t * size, min(n, (t + 1) * size), offset, S[t])
+    if thread < parts:
+        _sketch_chunk(X, shift, thread * size, min(n, (thread + 1) * size), offset, S[thread])
 
 
 def sketch(X, shift, rows, offset=0):

@@ -13,13 +13,14 @@ Shapes: qkv (B·T, (H + 2K)·h), z (B·T, H·h), log_sums (B·T, H). Head n's co
 import math
 
 import numpy as np
-from numba import prange
 
 from .fastmath import exp, log
-from .jit import jit, parallel
+from .jit import jit
 from .memory import address, scratch
-from .operands import BF16, multiply_rows, multiply_transposed, pack_matrix, pack_rows, steps_of
+from .operands import operands_of, rows_of_a, steps_of
+from .parallel import parallel
 from .placement import threads_now
+from .products import multiply_rows, multiply_transposed, pack_matrix
 from .rows import rows_of
 from .simd import MR, VECTOR_BYTES, cast, item_size, load, maximum, panel_width, store, total
 
@@ -31,39 +32,39 @@ QUERIES = 48  # rows of scores at a time, a multiple of every MR
 
 
 @jit
-def _scores(zero, operand, a, lda, packed, panels, c, ldc, start, rows, h):
+def _scores(zero, operands, a, lda, packed, panels, c, ldc, start, rows, h):
     """C[i, :start+i+1] = A[i] · B, for A (rows, h) and B's packed panels of depth h. Whole panels are written."""
     size, nr = item_size(zero), panel_width(zero)
     for i in range(0, rows, MR):
         tile = min(np.int64(MR), rows - i)
         n = (start + i + tile + nr - 1) // nr * nr
         here = a + i * lda * size
-        pack_rows(zero, operand, here, lda, tile, h, packed)
-        multiply_rows(zero, operand, here, lda, packed, panels, steps_of(operand, h), c + i * ldc * size, ldc, np.int64(0), ldc,
+        x, ldx = rows_of_a(operands, here, lda, tile, h, packed)
+        multiply_rows(zero, operands, x, ldx, panels, steps_of(operands, h), c + i * ldc * size, ldc, np.int64(0), ldc,
                       tile, n, h)  # fmt: skip
 
 
 @jit
-def _mix(zero, operand, p, ldp, packed, panels, depth, c, ldc, start, rows, h):
+def _mix(zero, operands, p, ldp, packed, panels, depth, c, ldc, start, rows, h):
     """C[i] = P[i, :start+i+1] · B, for C (rows, h) and B's packed panels of `depth` rows; P is zero up to its tile's last row."""
     size = item_size(zero)
     for i in range(0, rows, MR):
         tile = min(np.int64(MR), rows - i)
         here, k = p + i * ldp * size, start + i + tile
-        pack_rows(zero, operand, here, ldp, tile, k, packed)
-        multiply_rows(zero, operand, here, ldp, packed, panels, steps_of(operand, depth), c + i * ldc * size, ldc, np.int64(0),
+        x, ldx = rows_of_a(operands, here, ldp, tile, k, packed)
+        multiply_rows(zero, operands, x, ldx, panels, steps_of(operands, depth), c + i * ldc * size, ldc, np.int64(0),
                       ldc, tile, h, k)  # fmt: skip
 
 
 @jit
-def _mix_transposed(zero, operand, p, ldp, packed, panels, c, ldc, start, rows, h):
+def _mix_transposed(zero, operands, p, ldp, packed, panels, c, ldc, start, rows, h):
     """C[:start+rows] += Pᵀ · B, for P (rows, start+rows) and the packed panels of B (rows, h), rows at most QUERIES."""
-    size, nr, depth = item_size(zero), panel_width(zero), steps_of(operand, rows)
+    size, nr, depth = item_size(zero), panel_width(zero), steps_of(operands, rows)
     if start > 0:
-        multiply_transposed(zero, operand, p, ldp, packed, panels, depth, c, ldc, start, h, rows)
+        multiply_transposed(zero, operands, p, ldp, packed, panels, depth, c, ldc, start, h, rows)
     for i in range(0, rows, MR):  # columns start + i and later are zero above row i
-        multiply_transposed(zero, operand, p + (i * ldp + start + i) * size, ldp, packed,
-                            panels + steps_of(operand, i) * nr * size, depth, c + (start + i) * ldc * size, ldc,
+        multiply_transposed(zero, operands, p + (i * ldp + start + i) * size, ldp, packed,
+                            panels + steps_of(operands, i) * nr * size, depth, c + (start + i) * ldc * size, ldc,
                             min(np.int64(MR), rows - i), h, rows - i)  # fmt: skip
 
 
@@ -141,7 +142,7 @@ def _dot(zero, x, y, n):
 
 
 @jit
-def _head_forward(zero, operand, q, k, v, ldq, z, ldz, log_sums, ld_log, probabilities, T, h, scratch):
+def _head_forward(zero, operands, q, k, v, ldq, z, ldz, log_sums, ld_log, probabilities, T, h, scratch):
     size, nr = item_size(zero), panel_width(zero)
     width = (T + nr - 1) // nr * nr
     keys = scratch
@@ -152,11 +153,11 @@ def _head_forward(zero, operand, q, k, v, ldq, z, ldz, log_sums, ld_log, probabi
     packed = scores + QUERIES * width * size
     scale = cast(zero, 1.0 / math.sqrt(h))
     one = cast(zero, 1)
-    pack_matrix(zero, operand, k, ldq, T > 0, T, h, keys)
-    pack_matrix(zero, operand, v, ldq, T < 0, h, T, values)
+    pack_matrix(zero, operands, k, ldq, T > 0, T, h, keys)
+    pack_matrix(zero, operands, v, ldq, T < 0, h, T, values)
     for start in range(0, T, QUERIES):
         rows = min(np.int64(QUERIES), T - start)
-        _scores(zero, operand, q + start * ldq * size, ldq, packed, keys, scores, width, start, rows, h)
+        _scores(zero, operands, q + start * ldq * size, ldq, packed, keys, scores, width, start, rows, h)
         for i in range(rows):
             end = start + min(i // MR * MR + MR, rows)
             peak, sum_of_row = _exponentials(zero, scores + i * width * size, start + i + 1, end, scale)
@@ -172,13 +173,13 @@ def _head_forward(zero, operand, q, k, v, ldq, z, ldz, log_sums, ld_log, probabi
                 for j in range(start + i + 1, T):
                     store(zero, probabilities, (start + i) * T + j)
         out = z + start * ldz * size
-        _mix(zero, operand, scores, width, packed, values, T, out, ldz, start, rows, h)
+        _mix(zero, operands, scores, width, packed, values, T, out, ldz, start, rows, h)
         for i in range(rows):  # h values a row are fewer than its scores
             _scale(zero, out + i * ldz * size, h, one / load(zero, totals, i))
 
 
 @jit
-def _head_backward(zero, operand, q, k, v, ldq, z, dz, ldz, log_sums, ld_log, dq, dk, dv, T, h, scratch):
+def _head_backward(zero, operands, q, k, v, ldq, z, dz, ldz, log_sums, ld_log, dq, dk, dv, T, h, scratch):
     """dq = the gradient of q; dk and dv += those of k and v."""
     size, nr = item_size(zero), panel_width(zero)
     width = (T + nr - 1) // nr * nr
@@ -190,16 +191,16 @@ def _head_backward(zero, operand, q, k, v, ldq, z, dz, ldz, log_sums, ld_log, dq
     dscores = scores + QUERIES * width * size
     packed = dscores + QUERIES * width * size
     scale = cast(zero, 1.0 / math.sqrt(h))
-    pack_matrix(zero, operand, k, ldq, T > 0, T, h, keys_t)
-    pack_matrix(zero, operand, v, ldq, T > 0, T, h, values_t)
-    pack_matrix(zero, operand, k, ldq, T < 0, h, T, keys)
+    pack_matrix(zero, operands, k, ldq, T > 0, T, h, keys_t)
+    pack_matrix(zero, operands, v, ldq, T > 0, T, h, values_t)
+    pack_matrix(zero, operands, k, ldq, T < 0, h, T, keys)
     for start in range(0, T, QUERIES):
         rows = min(np.int64(QUERIES), T - start)
         q_here, dz_here = q + start * ldq * size, dz + start * ldz * size
         # forward again: scores = q·kᵀ, then p = exp(scale · scores - log sum)
-        _scores(zero, operand, q_here, ldq, packed, keys_t, scores, width, start, rows, h)
+        _scores(zero, operands, q_here, ldq, packed, keys_t, scores, width, start, rows, h)
         # z = p·v, so dp = dz·vᵀ
-        _scores(zero, operand, dz_here, ldz, packed, values_t, dscores, width, start, rows, h)
+        _scores(zero, operands, dz_here, ldz, packed, values_t, dscores, width, start, rows, h)
         for i in range(rows):
             n, end = start + i + 1, start + min(i // MR * MR + MR, rows)
             row, drow = scores + i * width * size, dscores + i * width * size
@@ -207,49 +208,47 @@ def _head_backward(zero, operand, q, k, v, ldq, z, dz, ldz, log_sums, ld_log, dq
             # sum_j dp_j p_j = dz · z
             inner = _dot(zero, dz_here + i * ldz * size, z + (start + i) * ldz * size, h)
             _score_gradients(zero, row, drow, n, end, scale, log_sum, inner)
-        _mix(zero, operand, dscores, width, packed, keys, T, dq + start * ldq * size, ldq, start, rows, h)
-        pack_matrix(zero, operand, q_here, ldq, T < 0, h, rows, block_panels)
-        _mix_transposed(zero, operand, dscores, width, packed, block_panels, dk, ldq, start, rows, h)
-        pack_matrix(zero, operand, dz_here, ldz, T < 0, h, rows, block_panels)
-        _mix_transposed(zero, operand, scores, width, packed, block_panels, dv, ldq, start, rows, h)
+        _mix(zero, operands, dscores, width, packed, keys, T, dq + start * ldq * size, ldq, start, rows, h)
+        pack_matrix(zero, operands, q_here, ldq, T < 0, h, rows, block_panels)
+        _mix_transposed(zero, operands, dscores, width, packed, block_panels, dk, ldq, start, rows, h)
+        pack_matrix(zero, operands, dz_here, ldz, T < 0, h, rows, block_panels)
+        _mix_transposed(zero, operands, scores, width, packed, block_panels, dv, ldq, start, rows, h)
 
 
 @parallel
-def _forward(zero, operand, q, out, logs, probabilities, B, T, H, K, h, scratch, scratch_bytes, threads):
+def _forward(zero, operands, q, out, logs, probabilities, B, T, H, K, h, scratch, scratch_bytes, threads, thread):
     size = item_size(zero)
     ldq, ldz = (H + 2 * K) * h, H * h
-    for t in prange(threads):
-        start, stop = rows_of(B * H, threads, t)
-        for pair in range(start, stop):
-            row, head = pair // H * T, pair % H
-            shared = head // (H // K)
-            at = q + row * ldq * size
-            p = probabilities + pair * T * T * size if probabilities != 0 else np.int64(0)
-            _head_forward(zero, operand, at + head * h * size, at + (H + shared) * h * size, at + (H + K + shared) * h * size, ldq,
-                          out + (row * ldz + head * h) * size, ldz, logs + (row * H + head) * size, H, p, T, h,
-                          scratch + np.int64(t) * scratch_bytes)
+    start, stop = rows_of(B * H, threads, thread)
+    for pair in range(start, stop):
+        row, head = pair // H * T, pair % H
+        shared = head // (H // K)
+        at = q + row * ldq * size
+        p = probabilities + pair * T * T * size if probabilities != 0 else np.int64(0)
+        _head_forward(zero, operands, at + head * h * size, at + (H + shared) * h * size, at + (H + K + shared) * h * size, ldq,
+                      out + (row * ldz + head * h) * size, ldz, logs + (row * H + head) * size, H, p, T, h,
+                      scratch + thread * scratch_bytes)
 
 
 @parallel
-def _backward(zero, operand, q, out, dout, logs, dq, B, T, H, K, h, scratch, scratch_bytes, threads):
+def _backward(zero, operands, q, out, dout, logs, dq, B, T, H, K, h, scratch, scratch_bytes, threads, thread):
     size = item_size(zero)
     ldq, ldz, group = (H + 2 * K) * h, H * h, H // K
-    for t in prange(threads):
-        # A thread takes all the heads that share keys and values, one after the other: their gradients add up in one order.
-        start, stop = rows_of(B * K, threads, t)
-        for pair in range(start, stop):
-            row, shared = pair // K * T, pair % K
-            at = row * ldq * size
-            k_at, v_at = at + (H + shared) * h * size, at + (H + K + shared) * h * size
-            for i in range(T):
-                for j in range(h):
-                    store(zero, dq + k_at, i * ldq + j)
-                    store(zero, dq + v_at, i * ldq + j)
-            for head in range(shared * group, (shared + 1) * group):
-                q_at, z_at = at + head * h * size, (row * ldz + head * h) * size
-                _head_backward(zero, operand, q + q_at, q + k_at, q + v_at, ldq, out + z_at, dout + z_at, ldz,
-                               logs + (row * H + head) * size, H, dq + q_at, dq + k_at, dq + v_at, T, h,
-                               scratch + np.int64(t) * scratch_bytes)
+    # A thread takes all the heads that share keys and values, one after the other: their gradients add up in one order.
+    start, stop = rows_of(B * K, threads, thread)
+    for pair in range(start, stop):
+        row, shared = pair // K * T, pair % K
+        at = row * ldq * size
+        k_at, v_at = at + (H + shared) * h * size, at + (H + K + shared) * h * size
+        for i in range(T):
+            for j in range(h):
+                store(zero, dq + k_at, i * ldq + j)
+                store(zero, dq + v_at, i * ldq + j)
+        for head in range(shared * group, (shared + 1) * group):
+            q_at, z_at = at + head * h * size, (row * ldz + head * h) * size
+            _head_backward(zero, operands, q + q_at, q + k_at, q + v_at, ldq, out + z_at, dout + z_at, ldz,
+                           logs + (row * H + head) * size, H, dq + q_at, dq + k_at, dq + v_at, T, h,
+                           scratch + thread * scratch_bytes)
 
 
 def _thread_scratch(T, h, item):
@@ -277,16 +276,16 @@ def attention_forward(qkv, z, log_sums, T, H, probabilities=None, bf16=False):
     memory, size = _thread_scratch(T, h, qkv.itemsize)
     store_at = 0 if probabilities is None else address(probabilities)
     zero = qkv.dtype.type(0)
-    _forward(zero, BF16 if bf16 else zero, address(qkv), address(z), address(log_sums), store_at, B, T, H, K, h, memory, size)
+    _forward(zero, operands_of(qkv.dtype, bf16), address(qkv), address(z), address(log_sums), store_at, B, T, H, K, h, memory, size)
 
 
 def attention_backward(qkv, z, dz, log_sums, dqkv, T, H, bf16=False):
     """dqkv = gradient of the fused projections, from dz (B·T, H·h); overwrites dqkv (B·T, (H + 2K)·h)."""
     B, K, h = _sizes(qkv, z, T, H)
     memory, size = _thread_scratch(T, h, qkv.itemsize)
-    zero = qkv.dtype.type(0)
-    _backward(zero, BF16 if bf16 else zero, address(qkv), address(z), address(dz), address(log_sums), address(dqkv), B, T, H, K,
-              h, memory, size)  # fmt: skip
+    zero, operands = qkv.dtype.type(0), operands_of(qkv.dtype, bf16)
+    _backward(zero, operands, address(qkv), address(z), address(dz), address(log_sums), address(dqkv), B, T, H, K, h, memory,
+              size)  # fmt: skip
 
 
 def _split(qkv, T, H, K):

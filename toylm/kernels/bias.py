@@ -1,33 +1,30 @@
 """A bias: y = x + b for every row. Its gradient is the sum of the rows."""
 
-from numba import prange
 
-from .jit import parallel
+from .parallel import parallel
 from .rows import rows_of
 
 
 @parallel
-def bias_forward(x, b, threads):
+def bias_forward(x, b, threads, thread):
     """x += b; x: (N, n); b: (n,)."""
-    for t in prange(threads):
-        start, stop = rows_of(x.shape[0], threads, t)
-        for i in range(start, stop):
-            row = x[i]
-            for j in range(b.shape[0]):
-                row[j] += b[j]
+    start, stop = rows_of(x.shape[0], threads, thread)
+    for i in range(start, stop):
+        row = x[i]
+        for j in range(b.shape[0]):
+            row[j] += b[j]
 
 
 @parallel
-def bias_backward(dy, db, threads):
+def bias_backward(dy, db, threads, thread):
     """db += sum of the rows of dy; dy: (N, n); db: (n,). Threads share the columns, so every sum has the same order."""
     n = db.shape[0]
-    for t in prange(threads):
-        start, stop = rows_of(n, threads, t)
-        out = db[start:stop]
-        for i in range(dy.shape[0]):
-            row = dy[i, start:stop]
-            for j in range(out.shape[0]):
-                out[j] += row[j]
+    start, stop = rows_of(n, threads, thread)
+    out = db[start:stop]
+    for i in range(dy.shape[0]):
+        row = dy[i, start:stop]
+        for j in range(out.shape[0]):
+            out[j] += row[j]
 
 
 def bias_reference(x, b):

@@ -6,13 +6,14 @@ nothing matched the induction component has weight 0. Rows are independent: noth
 """
 
 import numpy as np
-from numba import prange, types
+from numba import types
 from numba.extending import overload
 
 from .backoff import add_distribution, find_chain, token_probability
 from .fastmath import log
 from .induction import collect_sources, extend_matches
-from .jit import jit, parallel
+from .jit import jit
+from .parallel import parallel
 from .rows import rows_of
 
 SMALLEST = 1e-37  # still a normal float32
@@ -72,7 +73,7 @@ def _write_row(p, p32, row):
 
 @parallel
 def mixture_log_probabilities(tables, tokens, contexts, parts, first, window, weights, length_weights, distance_weights, out,
-                              threads):  # fmt: skip
+                              threads, thread):  # fmt: skip
     """out[b (T - first) + t - first] = log p(. | tokens[b, :t + 1]) for t = first..T - 1.
 
     tokens: (B, T) int32; contexts: (B T, views, m) uint32; parts: (B,) int64, each row's first set of counts; weights:
@@ -80,58 +81,56 @@ def mixture_log_probabilities(tables, tokens, contexts, parts, first, window, we
     """
     B, T = tokens.shape
     V = out.shape[1]
-    for thread in prange(threads):
-        start, stop = rows_of(B, threads, thread)
-        chains = np.empty((contexts.shape[1], contexts.shape[2] + 1), np.int64)
-        depths = np.empty(contexts.shape[1], np.int64)
-        matches = np.empty(T + 1, np.int32)
-        sources, source_weights = np.empty(T + 1, np.int64), np.empty(T + 1)
-        p, p32 = np.empty(V), np.empty(V, np.float32)
-        for b in range(start, stop):
-            matches[:] = 0
-            for t in range(T):
-                extend_matches(tokens[b], t, window, length_weights.shape[0] - 1, matches)
-                if t < first:
-                    continue
-                _mixed(tables, parts[b], contexts[b * T + t], weights, chains, depths, tokens[b], t, window, matches,
-                       length_weights, distance_weights, sources, source_weights, p)  # fmt: skip
-                write_row(p, p32, out[b * (T - first) + t - first])
+    start, stop = rows_of(B, threads, thread)
+    chains = np.empty((contexts.shape[1], contexts.shape[2] + 1), np.int64)
+    depths = np.empty(contexts.shape[1], np.int64)
+    matches = np.empty(T + 1, np.int32)
+    sources, source_weights = np.empty(T + 1, np.int64), np.empty(T + 1)
+    p, p32 = np.empty(V), np.empty(V, np.float32)
+    for b in range(start, stop):
+        matches[:] = 0
+        for t in range(T):
+            extend_matches(tokens[b], t, window, length_weights.shape[0] - 1, matches)
+            if t < first:
+                continue
+            _mixed(tables, parts[b], contexts[b * T + t], weights, chains, depths, tokens[b], t, window, matches,
+                   length_weights, distance_weights, sources, source_weights, p)  # fmt: skip
+            write_row(p, p32, out[b * (T - first) + t - first])
 
 
 @parallel
 def component_probabilities(tables, tokens, targets, contexts, parts, first, window, length_weights, distance_weights, found,
-                            buckets, threads):  # fmt: skip
+                            buckets, threads, thread):  # fmt: skip
     """found[i, k] = p_k(target i), and its bucket, for t = first..T - 1 of every row; targets below zero get zeros.
 
     targets: (B, T) int64; found: (B (T - first), views + 1) float64; buckets: (B (T - first),) int64, -1 where not counted.
     """
     B, T = tokens.shape
     views, m = contexts.shape[1:]
-    for thread in prange(threads):
-        start, stop = rows_of(B, threads, thread)
-        chains, depths = np.empty((views, m + 1), np.int64), np.empty(views, np.int64)
-        matches = np.empty(T + 1, np.int32)
-        sources, source_weights = np.empty(T + 1, np.int64), np.empty(T + 1)
-        for b in range(start, stop):
-            matches[:] = 0
-            for t in range(T):
-                extend_matches(tokens[b], t, window, length_weights.shape[0] - 1, matches)
-                if t < first:
-                    continue
-                i, target = b * (T - first) + t - first, targets[b, t]
-                found[i] = 0.0
-                buckets[i] = -1
-                if target < 0:
-                    continue
-                copies, total, longest = collect_sources(
-                    t, window, matches, length_weights, distance_weights, sources, source_weights
-                )
-                buckets[i] = find_chains(tables, parts[b], contexts[b * T + t], longest, chains, depths)
-                for view in range(views):
-                    found[i, view] = token_probability(tables, parts[b] + view, chains[view], depths[view], target)
-                copied = 0.0
-                for c in range(copies):
-                    if tokens[b, sources[c]] == target:
-                        copied += source_weights[c]
-                if copies:
-                    found[i, views] = copied / total
+    start, stop = rows_of(B, threads, thread)
+    chains, depths = np.empty((views, m + 1), np.int64), np.empty(views, np.int64)
+    matches = np.empty(T + 1, np.int32)
+    sources, source_weights = np.empty(T + 1, np.int64), np.empty(T + 1)
+    for b in range(start, stop):
+        matches[:] = 0
+        for t in range(T):
+            extend_matches(tokens[b], t, window, length_weights.shape[0] - 1, matches)
+            if t < first:
+                continue
+            i, target = b * (T - first) + t - first, targets[b, t]
+            found[i] = 0.0
+            buckets[i] = -1
+            if target < 0:
+                continue
+            copies, total, longest = collect_sources(
+                t, window, matches, length_weights, distance_weights, sources, source_weights
+            )
+            buckets[i] = find_chains(tables, parts[b], contexts[b * T + t], longest, chains, depths)
+            for view in range(views):
+                found[i, view] = token_probability(tables, parts[b] + view, chains[view], depths[view], target)
+            copied = 0.0
+            for c in range(copies):
+                if tokens[b, sources[c]] == target:
+                    copied += source_weights[c]
+            if copies:
+                found[i, views] = copied / total

@@ -1,10 +1,10 @@
 """Softmax cross-entropy over rows of logits: loss_i = log sum_v exp(z_iv) - z_i,target; targets below zero are not counted."""
 
 import numpy as np
-from numba import prange
 
 from .exponentials import exponentials, scale_row, sum_of_exponentials
-from .jit import jit, parallel
+from .jit import jit
+from .parallel import parallel
 from .rows import rows_of, start_of
 from .simd import maximum
 
@@ -17,41 +17,39 @@ def _log_sum_exp(z):
 
 
 @parallel
-def cross_entropy_forward(logits, targets, losses, threads):
+def cross_entropy_forward(logits, targets, losses, threads, thread):
     """losses[i] = nats of target i, 0 where it is below zero. logits: (N, V), rows contiguous; targets: (N,) int64;
     losses: (N,) float64."""
-    for t in prange(threads):
-        start, stop = rows_of(logits.shape[0], threads, t)
-        for i in range(start, stop):
-            losses[i] = 0.0
-            if targets[i] >= 0:
-                losses[i] = _log_sum_exp(logits[i]) - logits[i, targets[i]]
+    start, stop = rows_of(logits.shape[0], threads, thread)
+    for i in range(start, stop):
+        losses[i] = 0.0
+        if targets[i] >= 0:
+            losses[i] = _log_sum_exp(logits[i]) - logits[i, targets[i]]
 
 
 @parallel
-def cross_entropy_backward(logits, targets, scale, losses, threads):
+def cross_entropy_backward(logits, targets, scale, losses, threads, thread):
     """logits becomes dlogits = scale · (softmax(logits) - onehot(target)), zero in rows that are not counted.
 
     The losses fall out on the way: one pass over the logits (rows contiguous) does both, in place. scale is 1 / counted targets
     for the mean.
     """
     V, zero = np.int64(logits.shape[1]), logits.dtype.type(0)
-    for t in prange(threads):
-        start, stop = rows_of(logits.shape[0], threads, t)
-        for i in range(start, stop):
-            z = logits[i]
-            if targets[i] < 0:
-                losses[i] = 0.0
-                for v in range(V):
-                    z[v] = 0
-                continue
-            target_logit = z[targets[i]]
-            row = start_of(z)
-            peak = maximum(zero, row, V)
-            total = exponentials(zero, row, V, peak)
-            losses[i] = np.float64(peak - target_logit) + np.log(np.float64(total))
-            scale_row(zero, row, V, z.dtype.type(scale) / total)
-            z[targets[i]] -= z.dtype.type(scale)
+    start, stop = rows_of(logits.shape[0], threads, thread)
+    for i in range(start, stop):
+        z = logits[i]
+        if targets[i] < 0:
+            losses[i] = 0.0
+            for v in range(V):
+                z[v] = 0
+            continue
+        target_logit = z[targets[i]]
+        row = start_of(z)
+        peak = maximum(zero, row, V)
+        total = exponentials(zero, row, V, peak)
+        losses[i] = np.float64(peak - target_logit) + np.log(np.float64(total))
+        scale_row(zero, row, V, z.dtype.type(scale) / total)
+        z[targets[i]] -= z.dtype.type(scale)
 
 
 def cross_entropy_reference(logits, targets):

@@ -5,9 +5,9 @@ The mask is never stored: element i of a pass is kept or dropped by a hash of (k
 """
 
 import numpy as np
-from numba import prange
 
-from .jit import jit, parallel
+from .jit import jit
+from .parallel import parallel
 from .rows import rows_of
 
 
@@ -21,23 +21,21 @@ def _keeps(i, key, threshold):
 
 
 @parallel
-def dropout_forward(f, x, y, key, threshold, scale, threads):
+def dropout_forward(f, x, y, key, threshold, scale, threads, thread):
     """y = x + mask · scale · f; all (n,). key: uint32 as an integer; threshold: p · 2**32; scale: 1 / (1 - p)."""
     s, zero = f.dtype.type(scale), f.dtype.type(0)
-    for t in prange(threads):
-        start, stop = rows_of(f.shape[0], threads, t)
-        for i in range(start, stop):
-            y[i] = x[i] + (s * f[i] if _keeps(i, key, threshold) else zero)
+    start, stop = rows_of(f.shape[0], threads, thread)
+    for i in range(start, stop):
+        y[i] = x[i] + (s * f[i] if _keeps(i, key, threshold) else zero)
 
 
 @parallel
-def dropout_backward(dy, df, key, threshold, scale, threads):
+def dropout_backward(dy, df, key, threshold, scale, threads, thread):
     """df = mask · scale · dy, overwritten; both (n,). The gradient of x is dy itself."""
     s, zero = dy.dtype.type(scale), dy.dtype.type(0)
-    for t in prange(threads):
-        start, stop = rows_of(dy.shape[0], threads, t)
-        for i in range(start, stop):
-            df[i] = s * dy[i] if _keeps(i, key, threshold) else zero
+    start, stop = rows_of(dy.shape[0], threads, thread)
+    for i in range(start, stop):
+        df[i] = s * dy[i] if _keeps(i, key, threshold) else zero
 
 
 def mask_reference(n, key, threshold):

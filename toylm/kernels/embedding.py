@@ -1,49 +1,46 @@
 """Token and position embedding: x[b, t] = token_embed[tokens[b, t]] (+ pos_embed[t])."""
 
 import numpy as np
-from numba import prange
 
-from .jit import parallel
+from .parallel import parallel
 from .rows import rows_of
 
 
 @parallel
-def embedding_forward(tokens, token_embed, pos_embed, first_position, x, threads):
+def embedding_forward(tokens, token_embed, pos_embed, first_position, x, threads, thread):
     """tokens: (B, T) int64; token_embed: (V, d); pos_embed: (context, d), or (0, d) for none; x: (B·T, d)."""
     B, T = tokens.shape
     d = token_embed.shape[1]
-    for t in prange(threads):
-        start, stop = rows_of(B * T, threads, t)
-        for i in range(start, stop):
-            row, out = token_embed[tokens[i // T, i % T]], x[i]
-            if pos_embed.shape[0] > 0:
-                position = pos_embed[first_position + i % T]
-                for j in range(d):
-                    out[j] = row[j] + position[j]
-            else:
-                for j in range(d):
-                    out[j] = row[j]
+    start, stop = rows_of(B * T, threads, thread)
+    for i in range(start, stop):
+        row, out = token_embed[tokens[i // T, i % T]], x[i]
+        if pos_embed.shape[0] > 0:
+            position = pos_embed[first_position + i % T]
+            for j in range(d):
+                out[j] = row[j] + position[j]
+        else:
+            for j in range(d):
+                out[j] = row[j]
 
 
 @parallel
-def embedding_backward(tokens, dx, dtoken_embed, dpos_embed, threads):
+def embedding_backward(tokens, dx, dtoken_embed, dpos_embed, threads, thread):
     """dtoken_embed[tokens] += dx; dpos_embed[t] += dx summed over the batch (rows of zero length: none).
 
     A token may occur in any row, so threads share the columns: every sum has the same order whatever their number.
     """
     B, T = tokens.shape
     d = dx.shape[1]
-    for t in prange(threads):
-        start, stop = rows_of(d, threads, t)
-        for i in range(B * T):
-            here = dx[i, start:stop]
-            target = dtoken_embed[tokens[i // T, i % T], start:stop]
+    start, stop = rows_of(d, threads, thread)
+    for i in range(B * T):
+        here = dx[i, start:stop]
+        target = dtoken_embed[tokens[i // T, i % T], start:stop]
+        for j in range(here.shape[0]):
+            target[j] += here[j]
+        if dpos_embed.shape[0] > 0:
+            target = dpos_embed[i % T, start:stop]
             for j in range(here.shape[0]):
                 target[j] += here[j]
-            if dpos_embed.shape[0] > 0:
-                target = dpos_embed[i % T, start:stop]
-                for j in range(here.shape[0]):
-                    target[j] += here[j]
 
 
 def embedding_reference(tokens, token_embed, pos_embed=None):

@@ -6,10 +6,10 @@ Written as x · sigmoid(2u), the same function with one exponential and no cance
 import math
 
 import numpy as np
-from numba import prange
 
 from .fastmath import exp
-from .jit import jit, parallel
+from .jit import jit
+from .parallel import parallel
 from .rows import rows_of, start_of
 from .simd import cast, load, store
 
@@ -35,25 +35,23 @@ def gelu_value_and_slope(zero, v):
 
 
 @parallel
-def gelu_forward(x, y, threads):
+def gelu_forward(x, y, threads, thread):
     """y = gelu(x); x, y: (n,), contiguous."""
     zero = x.dtype.type(0)
-    for t in prange(threads):
-        start, stop = rows_of(x.shape[0], threads, t)
-        source, target = start_of(x[start:stop]), start_of(y[start:stop])
-        for i in range(np.int64(stop - start)):
-            store(gelu_value(zero, load(zero, source, i)), target, i)
+    start, stop = rows_of(x.shape[0], threads, thread)
+    source, target = start_of(x[start:stop]), start_of(y[start:stop])
+    for i in range(np.int64(stop - start)):
+        store(gelu_value(zero, load(zero, source, i)), target, i)
 
 
 @parallel
-def gelu_backward(dy, x, threads):
+def gelu_backward(dy, x, threads, thread):
     """dy becomes dx = dy · gelu'(x); dy, x: (n,), contiguous."""
     zero = x.dtype.type(0)
-    for t in prange(threads):
-        start, stop = rows_of(x.shape[0], threads, t)
-        source, target = start_of(x[start:stop]), start_of(dy[start:stop])
-        for i in range(np.int64(stop - start)):
-            store(load(zero, target, i) * gelu_value_and_slope(zero, load(zero, source, i))[1], target, i)
+    start, stop = rows_of(x.shape[0], threads, thread)
+    source, target = start_of(x[start:stop]), start_of(dy[start:stop])
+    for i in range(np.int64(stop - start)):
+        store(load(zero, target, i) * gelu_value_and_slope(zero, load(zero, source, i))[1], target, i)
 
 
 def gelu_reference(x):

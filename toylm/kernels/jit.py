@@ -6,7 +6,6 @@ directory that cannot be written is no obstacle. NUMBA_CACHE_DIR, where set, is 
 """
 
 import contextlib
-import functools
 import hashlib
 import os
 import sys
@@ -23,7 +22,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
 import numba  # noqa: E402
 from numba.core import config, event  # noqa: E402
 
-from .placement import on_own_core, threads_now, while_compiling  # noqa: E402
+from .placement import while_compiling  # noqa: E402
 
 # Not full fastmath: `nnan` and `ninf` would let the compiler delete checks for NaN and infinity.
 FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
@@ -60,11 +59,15 @@ def _our_cache_directory():
         config.CACHE_DIR = theirs
 
 
-def jit(function=None, *, inline="never", parallel=False):
-    """Compile at the first call, keep the result on disk, release the GIL."""
+def _options(**more):
+    return {"nogil": True, "fastmath": FASTMATH, "error_model": "numpy", **more}
+
+
+def jit(function=None, *, inline="never"):
+    """Compile at the first call, keep the result on disk, release the GIL. For kernels that run in threads: parallel.py."""
     if function is None:
-        return lambda f: jit(f, inline=inline, parallel=parallel)
-    options = {"nogil": True, "fastmath": FASTMATH, "error_model": "numpy", "inline": inline, "parallel": parallel}
+        return lambda f: jit(f, inline=inline)
+    options = _options(inline=inline)
     with _our_cache_directory():
         try:
             return numba.njit(cache=True, **options)(function)
@@ -72,21 +75,22 @@ def jit(function=None, *, inline="never", parallel=False):
             return numba.njit(**options)(function)
 
 
-def parallel(function):
-    """Compile a kernel whose `prange` runs in threads. Its last parameter, `threads`, is filled in here.
+_kept = []  # compiled C functions: they live as long as the process
 
-    Asking Numba for the number of threads inside compiled code would make the code impossible to keep on disk. To choose the
-    number, call `.with_threads`, with all parameters.
-    """
-    kernel = jit(function, parallel=True)
-    with_threads = on_own_core(kernel)
 
-    @functools.wraps(function)
-    def call(*arguments):
-        return with_threads(*arguments, threads_now())
+def c_function(signature, parallel=False):
+    """Compile a function now, or load it, for callers that know it by its address: `c_function(signature)(function)` is that."""
 
-    call.kernel, call.with_threads = kernel, with_threads
-    return call
+    def compile_now(function):
+        with _our_cache_directory(), _clock.running():
+            try:
+                compiled = numba.cfunc(signature, cache=True, parallel=parallel, **_options())(function)
+            except RuntimeError:
+                compiled = numba.cfunc(signature, parallel=parallel, **_options())(function)
+        _kept.append(compiled)
+        return compiled.address
+
+    return compile_now
 
 
 class _CompileClock(event.Listener):
@@ -108,6 +112,16 @@ class _CompileClock(event.Listener):
             while_compiling(False)
             self.seconds += time.perf_counter() - self._start
             self.count += 1
+
+
+    @contextlib.contextmanager
+    def running(self):
+        """Around what Numba compiles without an event."""
+        self.on_start(None)
+        try:
+            yield
+        finally:
+            self.on_end(None)
 
 
 _clock = _CompileClock()

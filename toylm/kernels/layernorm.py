@@ -5,9 +5,9 @@ less than a vector of means kept for every norm.
 """
 
 import numpy as np
-from numba import prange
 
-from .jit import jit, parallel
+from .jit import jit
+from .parallel import parallel
 from .rows import rows_of
 
 
@@ -33,42 +33,40 @@ def layernorm_row(x, gamma, beta, eps, y):
 
 
 @parallel
-def layernorm_forward(x, gamma, beta, eps, y, rstd, threads):
+def layernorm_forward(x, gamma, beta, eps, y, rstd, threads, thread):
     """x, y: (N, d); gamma, beta: (d,); rstd: (N,) receives 1 / s, which the backward pass needs."""
-    for t in prange(threads):
-        start, stop = rows_of(x.shape[0], threads, t)
-        for i in range(start, stop):
-            rstd[i] = layernorm_row(x[i], gamma, beta, eps, y[i])
+    start, stop = rows_of(x.shape[0], threads, thread)
+    for i in range(start, stop):
+        rstd[i] = layernorm_row(x[i], gamma, beta, eps, y[i])
 
 
 @parallel
-def layernorm_backward(dy, x, gamma, rstd, dx, dgamma_parts, dbeta_parts, threads):
+def layernorm_backward(dy, x, gamma, rstd, dx, dgamma_parts, dbeta_parts, threads, thread):
     """dx += (g - mean(g) - x̂ · mean(g · x̂)) / s with g = dy · gamma, x̂ = (x - mean(x)) / s.
 
-    dgamma_parts[t] = sum over thread t's rows of dy · x̂, dbeta_parts[t] = of dy; both (threads, d), to be summed in a fixed
-    order. dy, x, dx: (N, d); gamma: (d,); rstd: (N,).
+    dgamma_parts[thread] = sum over the thread's rows of dy · x̂, dbeta_parts[thread] = of dy; both (threads, d), to be summed
+    in a fixed order. dy, x, dx: (N, d); gamma: (d,); rstd: (N,).
     """
     d = x.shape[1]
-    for t in prange(threads):
-        start, stop = rows_of(x.shape[0], threads, t)
-        gamma_part, beta_part = dgamma_parts[t], dbeta_parts[t]
+    start, stop = rows_of(x.shape[0], threads, thread)
+    gamma_part, beta_part = dgamma_parts[thread], dbeta_parts[thread]
+    for j in range(d):
+        gamma_part[j] = 0
+        beta_part[j] = 0
+    for i in range(start, stop):
+        row, drow, out, scale = x[i], dy[i], dx[i], rstd[i]
+        mean = _mean(row)
+        g_sum, g_inner = x.dtype.type(0), x.dtype.type(0)
         for j in range(d):
-            gamma_part[j] = 0
-            beta_part[j] = 0
-        for i in range(start, stop):
-            row, drow, out, scale = x[i], dy[i], dx[i], rstd[i]
-            mean = _mean(row)
-            g_sum, g_inner = x.dtype.type(0), x.dtype.type(0)
-            for j in range(d):
-                g = drow[j] * gamma[j]
-                g_sum += g
-                g_inner += g * ((row[j] - mean) * scale)
-            g_mean, g_inner = g_sum / x.dtype.type(d), g_inner / x.dtype.type(d)
-            for j in range(d):
-                unit = (row[j] - mean) * scale
-                gamma_part[j] += drow[j] * unit
-                beta_part[j] += drow[j]
-                out[j] += (drow[j] * gamma[j] - g_mean - unit * g_inner) * scale
+            g = drow[j] * gamma[j]
+            g_sum += g
+            g_inner += g * ((row[j] - mean) * scale)
+        g_mean, g_inner = g_sum / x.dtype.type(d), g_inner / x.dtype.type(d)
+        for j in range(d):
+            unit = (row[j] - mean) * scale
+            gamma_part[j] += drow[j] * unit
+            beta_part[j] += drow[j]
+            out[j] += (drow[j] * gamma[j] - g_mean - unit * g_inner) * scale
 
 
 def layernorm_reference(x, gamma, beta, eps=1e-5):

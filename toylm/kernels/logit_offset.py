@@ -1,34 +1,31 @@
 """A fixed offset of the logits with a trained weight: z += a · s. Its backward pass is the one number da = sum(dz · s)."""
 
 import numpy as np
-from numba import prange
 
-from .jit import parallel
+from .parallel import parallel
 from .rows import rows_of
 
 
 @parallel
-def logit_offset_forward(logits, offset, scale, threads):
+def logit_offset_forward(logits, offset, scale, threads, thread):
     """logits += scale · offset; both (n, V)."""
     a = logits.dtype.type(scale)
-    for t in prange(threads):
-        start, stop = rows_of(logits.shape[0], threads, t)
-        for i in range(start, stop):
-            row, added = logits[i], offset[i]
-            for j in range(row.shape[0]):
-                row[j] += a * added[j]
+    start, stop = rows_of(logits.shape[0], threads, thread)
+    for i in range(start, stop):
+        row, added = logits[i], offset[i]
+        for j in range(row.shape[0]):
+            row[j] += a * added[j]
 
 
 @parallel
-def logit_offset_parts(dlogits, offset, parts, threads):
+def logit_offset_parts(dlogits, offset, parts, threads, thread):
     """parts[i] = sum over j of dlogits[i, j] · offset[i, j]; (n, V), (n, V), (n,) float64."""
-    for t in prange(threads):
-        start, stop = rows_of(dlogits.shape[0], threads, t)
-        for i in range(start, stop):
-            row, added, total = dlogits[i], offset[i], dlogits.dtype.type(0)
-            for j in range(row.shape[0]):
-                total += row[j] * added[j]
-            parts[i] = total
+    start, stop = rows_of(dlogits.shape[0], threads, thread)
+    for i in range(start, stop):
+        row, added, total = dlogits[i], offset[i], dlogits.dtype.type(0)
+        for j in range(row.shape[0]):
+            total += row[j] * added[j]
+        parts[i] = total
 
 
 def logit_offset_backward(dlogits, offset):

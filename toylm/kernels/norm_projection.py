@@ -5,15 +5,14 @@ the norm has just written them. The rows are kept, because the backward pass nee
 """
 
 import numpy as np
-from numba import prange
 
-from .jit import jit, parallel
+from .jit import jit
 from .layernorm import layernorm_row
-from .matmul import A_BLOCK_BYTES, share
-from .matmul_bf16 import SCRATCH_BYTES
 from .memory import address, scratch
-from .operands import BF16, product_of_rows
+from .operands import operands_of
+from .parallel import parallel
 from .placement import threads_now
+from .products import A_BLOCK_BYTES, SCRATCH_BYTES, product, share
 from .rmsnorm import rmsnorm_row
 from .simd import MR, item_size
 
@@ -32,15 +31,14 @@ def norm_rows(kind, x, gamma, beta, eps, h, rstd, start, stop):
 
 
 @parallel
-def _forward(zero, operand, kind, x, gamma, beta, eps, h, rstd, w, y, d, ldd, m, n, k, memory, threads):
+def _forward(zero, operands, kind, x, gamma, beta, eps, h, rstd, w, y, d, ldd, m, n, k, memory, threads, thread):
     block = max(np.int64(A_BLOCK_BYTES) // (k * item_size(zero)), np.int64(8 * MR)) // MR * MR
-    for t in prange(threads):
-        row_start, row_stop = share(m, threads, np.int64(t), np.int64(MR))
-        a = np.int64(h.ctypes.data)
-        for start in range(row_start, row_stop, block):
-            stop = min(start + block, row_stop)
-            norm_rows(kind, x, gamma, beta, eps, h, rstd, start, stop)
-            product_of_rows(zero, operand, a, k, w, n, y, n, d, ldd, start, stop, n, k, memory + np.int64(t) * SCRATCH_BYTES)
+    row_start, row_stop = share(m, threads, thread, np.int64(MR))
+    a, packed = np.int64(h.ctypes.data), memory + thread * SCRATCH_BYTES
+    for start in range(row_start, row_stop, block):
+        stop = min(start + block, row_stop)
+        norm_rows(kind, x, gamma, beta, eps, h, rstd, start, stop)
+        product(zero, operands, a, k, False, w, n, False, y, n, d, ldd, start, stop, np.int64(0), n, k, packed)
 
 
 def norm_projection(norm, x, h, rstd, w, y, bias=None, bf16=False):
@@ -50,8 +48,8 @@ def norm_projection(norm, x, h, rstd, w, y, bias=None, bf16=False):
     """
     kind, gamma, beta, eps = norm
     (m, k), n, threads = x.shape, w.shape[1], threads_now()
-    zero, memory = x.dtype.type(0), scratch.address("pairs", threads * SCRATCH_BYTES)
-    _forward(zero, BF16 if bf16 else zero, kind, x, gamma, beta, eps, h, rstd, address(w), address(y),
+    zero, memory = x.dtype.type(0), scratch.address("products", threads * SCRATCH_BYTES)
+    _forward(zero, operands_of(x.dtype, bf16), kind, x, gamma, beta, eps, h, rstd, address(w), address(y),
              0 if bias is None else address(bias), 0, m, n, k, memory)  # fmt: skip
 
 

@@ -1,188 +1,130 @@
-"""Products of a few rows at a time with a matrix that was packed once for all threads, in either arithmetic.
+"""What enters the multiplications of a product, behind one table of compiled functions an arithmetic.
 
-A kernel that keeps its rows in a cache between one product and the next (norm_projection.py, feed_forward.py) is written once
-for both arithmetics. `operand` tells by its type what enters the multiplications: the float32 or float64 of `zero`, or bf16
-(a uint16 stands for it), whose values are rounded and laid in pairs along k (pairs.py). A *step* is what a tile adds in one
-round: one value along k, or one pair.
+Products come in three arithmetics: float32 and float64, whose values are read where they are, and bf16, whose values are rounded
+and laid in pairs along k (pairs.py). Whatever differs, the register tiles and the packing, is compiled once an arithmetic and
+called by address (plain_operands.py, bf16_operands.py); the kernels around it get the table as the number `operands` and are the
+same for float32 and bf16. Linked into every kernel instead, tiles and packing would be most of the time that compiling takes.
 
-Packed panels of B: (ceil(n / NR), steps, NR), so that columns from `first`, a multiple of NR, start at first · steps elements
-and step p of a panel at p · NR.
-
-Comparisons of sizes with 0 stand for False and True: Numba would compile what is called once more for a literal.
+A *step* is what a tile adds in one round: one value along k, or one pair. Packed panels of B: (ceil(n / NR), steps, NR), so that
+columns from `first`, a multiple of NR, start at first · steps elements and step p of a panel at p · NR.
 """
 
+import functools
+
 import numpy as np
-from numba import prange, types
-from numba.extending import overload
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
-from .jit import jit, parallel
-from .matmul import KC, pack_panel, product, tiles_of_panel
-from .matmul_bf16 import _pack_interleaved, _pack_rows, _pack_transposed, _product, _tiles
-from .simd import item_size, panel_width
+from .jit import jit
+from .simd import MR, NR_F32, VECTOR_BYTES
 
-BF16 = np.uint16(0)
+KC = 256  # steps of a panel: KC · NR float32 (16 KiB, 32 with AVX-512) stay in the first-level cache
+PANEL_BYTES = KC * NR_F32 * 4  # of any arithmetic
+
+# The table: whether a step is a pair (0 or 1), then addresses of functions. All their parameters are int64.
+PAIRS, TILES, PANEL, ROWS, COLUMNS = range(5)
+TILES_PARAMETERS = 12  # a, lda, step, by_columns, panel, c, ldc, d, ldd, rows, columns, k
+PANEL_PARAMETERS = 6  # b, ldb, transposed, columns, k, panel
+PACKING_PARAMETERS = 5  # a, lda, rows, k, packed: of ROWS and COLUMNS
 
 
-def steps_of(operand, k):
+def signature(parameters):
+    """That of a function in the table, for `c_function`."""
+    return types.void(*[types.int64] * parameters)
+
+
+@functools.cache
+def operands_of(dtype, bf16=False):
+    """The table of an arithmetic: its address, as an int. Compiles what is in it, or loads it."""
+    if bf16:
+        from .bf16_operands import functions
+    else:
+        from .plain_operands import functions
+    table = np.array([int(bf16), *functions(dtype.type(0))], np.int64)
+    _tables.append(table)
+    return table.ctypes.data
+
+
+_tables = []  # they live as long as the process
+
+
+@intrinsic
+def _invoke(typingctx, operands, index, arguments):
+    """Call function number `index` of the table with a tuple of int64 (or bool)."""
+
+    def codegen(context, builder, signature, values):
+        word = ir.IntType(64)
+        integers = [
+            context.cast(builder, builder.extract_value(values[2], i), kind, types.int64)
+            for i, kind in enumerate(signature.args[2].types)
+        ]
+        table = builder.inttoptr(values[0], word.as_pointer())
+        function = ir.FunctionType(ir.VoidType(), [word] * len(integers)).as_pointer()
+        builder.call(builder.inttoptr(builder.load(builder.gep(table, [values[1]])), function), integers)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, arguments), codegen
+
+
+@intrinsic
+def pairs(typingctx, operands):
+    """1 where a step is a pair of values, else 0."""
+
+    def codegen(context, builder, signature, values):
+        return builder.load(builder.inttoptr(values[0], ir.IntType(64).as_pointer()))
+
+    return types.int64(types.int64), codegen
+
+
+@jit
+def steps_of(operands, k):
     """Steps along k."""
-
-
-@overload(steps_of)
-def _steps_of(operand, k):
-    if operand == types.uint16:
-
-        def steps(operand, k):
-            return (k + 1) // 2
-
-    else:
-
-        def steps(operand, k):
-            return k
-
-    return steps
-
-
-def pack_columns(zero, operand, b, ldb, transposed, first, columns, k, panel):
-    """One panel: columns first to first + columns of op(B), whose depth is k."""
-
-
-@overload(pack_columns)
-def _pack_columns(zero, operand, b, ldb, transposed, first, columns, k, panel):
-    if operand == types.uint16:
-
-        def pack(zero, operand, b, ldb, transposed, first, columns, k, panel):
-            nr = panel_width(zero)
-            if transposed:
-                _pack_transposed(zero, b, ldb, first, columns, k, panel, nr)
-            else:
-                _pack_interleaved(zero, b, ldb, first, columns, k, panel, nr)
-
-    else:
-
-        def pack(zero, operand, b, ldb, transposed, first, columns, k, panel):
-            pack_panel(zero, b, ldb, transposed, first, columns, k, panel_width(zero), panel)
-
-    return pack
-
-
-def pack_rows(zero, operand, a, lda, rows, k, packed):
-    """Rows of A as the tiles read them, into `packed` (rows, steps); nothing for plain operands, which are read in place."""
-
-
-@overload(pack_rows)
-def _pack_rows_of(zero, operand, a, lda, rows, k, packed):
-    if operand == types.uint16:
-
-        def pack(zero, operand, a, lda, rows, k, packed):
-            _pack_rows(zero, a, lda, rows, k, packed, (k + 1) // 2)
-
-    else:
-
-        def pack(zero, operand, a, lda, rows, k, packed):
-            pass
-
-    return pack
-
-
-def tiles(zero, operand, a, lda, packed, steps, p, panel, c, ldc, d, ldd, rows, first, columns, deep):
-    """C[:rows, first:first+columns] = D + A[:, steps p to p + deep] · panel."""
-
-
-@overload(tiles)
-def _tiles_of(zero, operand, a, lda, packed, steps, p, panel, c, ldc, d, ldd, rows, first, columns, deep):
-    if operand == types.uint16:
-
-        def multiply(zero, operand, a, lda, packed, steps, p, panel, c, ldc, d, ldd, rows, first, columns, deep):
-            _tiles(zero, packed + p * 4, steps, deep < 0, panel, panel_width(zero), c, ldc, d, ldd, rows, first, columns, deep)
-
-    else:
-
-        def multiply(zero, operand, a, lda, packed, steps, p, panel, c, ldc, d, ldd, rows, first, columns, deep):
-            tiles_of_panel(zero, a + p * item_size(zero), lda, lda, deep < 0, panel, panel_width(zero), c, ldc, d, ldd,
-                           np.int64(0), rows, first, columns, deep)  # fmt: skip
-
-    return multiply
-
-
-def product_of_rows(zero, operand, a, lda, b, ldb, c, ldc, d, ldd, row_start, row_stop, n, k, memory):
-    """C[row_start:row_stop] = D + A[row_start:row_stop] · B, B not packed before: matmul's own blocking, on one thread."""
-
-
-@overload(product_of_rows)
-def _product_of_rows(zero, operand, a, lda, b, ldb, c, ldc, d, ldd, row_start, row_stop, n, k, memory):
-    multiply_here = _product if operand == types.uint16 else product
-
-    def multiply(zero, operand, a, lda, b, ldb, c, ldc, d, ldd, row_start, row_stop, n, k, memory):
-        multiply_here(zero, a, lda, k < 0, b, ldb, k < 0, c, ldc, d, ldd, row_start, row_stop, np.int64(0), n, k, memory)
-
-    return multiply
+    shift = pairs(operands)
+    return (k + shift) >> shift
 
 
 @jit
-def multiply_rows(zero, operand, a, lda, packed, panels, panel_steps, c, ldc, d, ldd, rows, n, k):
-    """C[:rows, :n] = D + A · B, with A (rows, k) after `pack_rows` and the panels of B, each `panel_steps` deep, from the step
-    on at which `panels` points. D may be C; none where `d` is 0."""
-    size, nr, steps = item_size(zero), panel_width(zero), steps_of(operand, k)
-    for p in range(0, steps, KC):
-        deep = min(np.int64(KC), steps - p)
-        d_here, ldd_here = (d, ldd) if p == 0 else (c, ldc)
-        for first in range(0, n, nr):
-            panel = panels + (first * panel_steps + p * nr) * size
-            tiles(zero, operand, a, lda, packed, steps, p, panel, c, ldc, d_here, ldd_here, rows, first, min(nr, n - first),
-                  deep)  # fmt: skip
+def tiles(operands, a, lda, step, by_columns, panel, c, ldc, d, ldd, rows, columns, k):
+    """C[:rows, :columns] = D + A · panel, `k` >= 1 steps deep, tile by tile; all by address.
 
-
-def multiply_transposed(zero, operand, a, lda, packed, panels, panel_steps, c, ldc, m, n, k):
-    """C[:m, :n] += Aᵀ · B, with A (k, m), at most KC steps deep, and the panels of B. `packed`: room for (k steps, m + NR)."""
-
-
-@overload(multiply_transposed)
-def _multiply_transposed(zero, operand, a, lda, packed, panels, panel_steps, c, ldc, m, n, k):
-    if operand == types.uint16:
-
-        def multiply(zero, operand, a, lda, packed, panels, panel_steps, c, ldc, m, n, k):
-            nr, steps = panel_width(zero), (k + 1) // 2
-            stride = (m + nr - 1) // nr * nr
-            _pack_interleaved(zero, a, lda, np.int64(0), m, k, packed, stride)
-            for first in range(0, n, nr):
-                _tiles(zero, packed, stride, k > 0, panels + first * panel_steps * 4, nr, c, ldc, c, ldc, m, first,
-                       min(nr, n - first), steps)  # fmt: skip
-
-    else:
-
-        def multiply(zero, operand, a, lda, packed, panels, panel_steps, c, ldc, m, n, k):
-            nr = panel_width(zero)
-            for first in range(0, n, nr):
-                tiles_of_panel(zero, a, lda, np.int64(1), k > 0, panels + first * panel_steps * item_size(zero), nr, c, ldc, c,
-                               ldc, np.int64(0), m, first, min(nr, n - first), k)  # fmt: skip
-
-    return multiply
+    A by rows: (i, p) is lda · i + p elements from `a`, and step = lda. By columns: p · lda + i within a tile, whose first row i
+    is i · step elements from `a`. No D where `d` is 0; D may be C.
+    """
+    _invoke(operands, TILES, (a, lda, step, by_columns, panel, c, ldc, d, ldd, rows, columns, k))
 
 
 @jit
-def pack_matrix(zero, operand, b, ldb, transposed, n, k, panels):
-    """All panels of op(B) (k, n), on one thread."""
-    nr, steps = panel_width(zero), steps_of(operand, k)
-    for first in range(0, n, nr):
-        pack_columns(zero, operand, b, ldb, transposed, first, min(nr, n - first), k,
-                     panels + first * steps * item_size(zero))  # fmt: skip
+def pack_panel(operands, b, ldb, transposed, columns, k, panel):
+    """panel[p, c] = B[p, c] (B[c, p] where transposed), k values deep, c < NR; zero from `columns` on."""
+    _invoke(operands, PANEL, (b, ldb, transposed, columns, k, panel))
 
 
-@parallel
-def pack_matrices(zero, operand, matrices, threads):
-    """Pack several matrices in one region. matrices: (M, 6) int64, a row: address, row stride, transposed, n, k, panels."""
-    nr = panel_width(zero)
-    for t in prange(threads):
-        part = np.int64(t)
-        for i in range(matrices.shape[0]):
-            b, ldb, transposed, n, k, panels = matrices[i]
-            count, steps = (n + nr - 1) // nr, steps_of(operand, k)
-            for j in range(count * part // threads, count * (part + 1) // threads):
-                pack_columns(zero, operand, b, ldb, transposed != 0, j * nr, min(nr, n - j * nr), k,
-                             panels + j * nr * steps * item_size(zero))  # fmt: skip
+@jit
+def rows_of_a(operands, a, lda, rows, k, packed):
+    """A (rows, k) as `tiles` reads it: (address, lda). Where it is, or in `packed`, (rows, steps)."""
+    if pairs(operands) == 0:
+        return a, lda
+    _invoke(operands, ROWS, (a, lda, rows, k, packed))
+    return packed, steps_of(operands, k)
 
 
-def panel_bytes(operand, item, n, k):
-    """Bytes of the packed panels of a (k, n) matrix; `item`: bytes of `zero`'s dtype."""
-    steps = -(-k // 2) if operand.dtype == np.uint16 else k
-    return -(-n // 64) * 64 * steps * item
+@jit
+def columns_of_a(operands, a, lda, rows, k, packed):
+    """Aᵀ, from A (k, rows), packed as `tiles` reads it by columns: (address, lda, step).
+
+    Walking along a column of A itself would take a cache line, often of one and the same cache set, a step.
+    """
+    _invoke(operands, COLUMNS, (a, lda, rows, k, packed))
+    if pairs(operands) == 0:
+        return packed, np.int64(MR), k
+    width = np.int64(VECTOR_BYTES // 4)
+    return packed, (rows + width - 1) // width * width, np.int64(1)
+
+
+@jit
+def few_columns_of_a(operands, a, lda, rows, k, packed):
+    """The same for a k so small that plain values are best read where they are."""
+    if pairs(operands) == 0:
+        return a, lda, np.int64(1)
+    return columns_of_a(operands, a, lda, rows, k, packed)

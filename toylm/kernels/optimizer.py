@@ -4,25 +4,24 @@ A step reads the gradient once: clipping is a factor that the norm decides befor
 """
 
 import numpy as np
-from numba import prange
 
-from .jit import jit, parallel
+from .jit import jit
+from .parallel import parallel
 from .rows import rows_of
 
 CHUNK = 16384  # elements whose squares are added up in float32-friendly pieces, then in float64, in a fixed order
 
 
 @parallel
-def square_norm_parts(g, parts, threads):
+def square_norm_parts(g, parts, threads, thread):
     """parts[c] = sum of squares of chunk c of g. g: (n,); parts: (ceil(n / CHUNK),) float64."""
-    for t in prange(threads):
-        start, stop = rows_of(parts.shape[0], threads, t)
-        for c in range(start, stop):
-            chunk = g[c * CHUNK : (c + 1) * CHUNK]
-            total = 0.0
-            for i in range(chunk.shape[0]):
-                total += np.float64(chunk[i]) * np.float64(chunk[i])
-            parts[c] = total
+    start, stop = rows_of(parts.shape[0], threads, thread)
+    for c in range(start, stop):
+        chunk = g[c * CHUNK : (c + 1) * CHUNK]
+        total = 0.0
+        for i in range(chunk.shape[0]):
+            total += np.float64(chunk[i]) * np.float64(chunk[i])
+        parts[c] = total
 
 
 def norm(g):
@@ -33,27 +32,26 @@ def norm(g):
 
 
 @parallel
-def sgd(p, g, velocity, n_decayed, learning_rate, momentum, weight_decay, factor, threads):
+def sgd(p, g, velocity, n_decayed, learning_rate, momentum, weight_decay, factor, threads, thread):
     """v = momentum · v + factor · g; p -= learning_rate · (v + weight_decay · p for the first n_decayed elements).
 
     p, g: (n,); velocity: (n,), or (0,) where momentum is 0.
     """
     rate, mu, f = p.dtype.type(learning_rate), p.dtype.type(momentum), p.dtype.type(factor)
     keep = p.dtype.type(1.0 - learning_rate * weight_decay)
-    for t in prange(threads):
-        start, stop = rows_of(p.shape[0], threads, t)
-        decayed = p[start : min(max(start, n_decayed), stop)]
-        for i in range(decayed.shape[0]):
-            decayed[i] *= keep
-        ps, gs, vs = p[start:stop], g[start:stop], velocity[start:stop]
-        for i in range(vs.shape[0]):
-            vs[i] = mu * vs[i] + f * gs[i]
-        if velocity.shape[0] > 0:
-            gs, f_here = vs, p.dtype.type(1)
-        else:
-            f_here = f
-        for i in range(ps.shape[0]):
-            ps[i] -= rate * (f_here * gs[i])
+    start, stop = rows_of(p.shape[0], threads, thread)
+    decayed = p[start : min(max(start, n_decayed), stop)]
+    for i in range(decayed.shape[0]):
+        decayed[i] *= keep
+    ps, gs, vs = p[start:stop], g[start:stop], velocity[start:stop]
+    for i in range(vs.shape[0]):
+        vs[i] = mu * vs[i] + f * gs[i]
+    if velocity.shape[0] > 0:
+        gs, f_here = vs, p.dtype.type(1)
+    else:
+        f_here = f
+    for i in range(ps.shape[0]):
+        ps[i] -= rate * (f_here * gs[i])
 
 
 @jit
@@ -69,7 +67,7 @@ def _adam_range(p, g, m, v, keep, step_size, beta1, beta2, eps, correction, fact
 
 
 @parallel
-def adam(p, g, m, v, n_decayed, learning_rate, beta1, beta2, eps, weight_decay, step, factor, threads):
+def adam(p, g, m, v, n_decayed, learning_rate, beta1, beta2, eps, weight_decay, step, factor, threads, thread):
     """Adam (Kingma & Ba 2015) with decoupled weight decay (Loshchilov & Hutter 2019); `step` counts from 1.
 
     m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g²; p = (1 - lr · wd) p - lr · m̂ / (sqrt(v̂) + eps), the hats being the bias
@@ -80,11 +78,10 @@ def adam(p, g, m, v, n_decayed, learning_rate, beta1, beta2, eps, weight_decay, 
     keep, one = p.dtype.type(1.0 - learning_rate * weight_decay), p.dtype.type(1)
     b1, b2 = p.dtype.type(beta1), p.dtype.type(beta2)
     e, f = p.dtype.type(eps), p.dtype.type(factor)
-    for t in prange(threads):
-        start, stop = rows_of(p.shape[0], threads, t)
-        border = min(max(start, n_decayed), stop)
-        for low, high, kept in ((start, border, keep), (border, stop, one)):
-            _adam_range(p[low:high], g[low:high], m[low:high], v[low:high], kept, step_size, b1, b2, e, correction, f)
+    start, stop = rows_of(p.shape[0], threads, thread)
+    border = min(max(start, n_decayed), stop)
+    for low, high, kept in ((start, border, keep), (border, stop, one)):
+        _adam_range(p[low:high], g[low:high], m[low:high], v[low:high], kept, step_size, b1, b2, e, correction, f)
 
 
 def sgd_reference(p, g, velocity, n_decayed, learning_rate, momentum, weight_decay, factor):

@@ -1,9 +1,9 @@
 """Squared ReLU (So et al. 2021, "Primer"): max(x, 0)²."""
 
 import numpy as np
-from numba import prange
 
-from .jit import jit, parallel
+from .jit import jit
+from .parallel import parallel
 from .rows import rows_of
 from .simd import cast
 
@@ -16,25 +16,23 @@ def relu2_value_and_slope(zero, v):
 
 
 @parallel
-def relu2_forward(x, y, threads):
+def relu2_forward(x, y, threads, thread):
     """y = max(x, 0)²; x, y: (n,)."""
     zero = x.dtype.type(0)
-    for t in prange(threads):
-        start, stop = rows_of(x.shape[0], threads, t)
-        xs, ys = x[start:stop], y[start:stop]
-        for i in range(xs.shape[0]):
-            ys[i] = relu2_value_and_slope(zero, xs[i])[0]
+    start, stop = rows_of(x.shape[0], threads, thread)
+    xs, ys = x[start:stop], y[start:stop]
+    for i in range(xs.shape[0]):
+        ys[i] = relu2_value_and_slope(zero, xs[i])[0]
 
 
 @parallel
-def relu2_backward(dy, x, threads):
+def relu2_backward(dy, x, threads, thread):
     """dy becomes dx = dy · 2 max(x, 0); dy, x: (n,)."""
     zero = x.dtype.type(0)
-    for t in prange(threads):
-        start, stop = rows_of(x.shape[0], threads, t)
-        xs, dys = x[start:stop], dy[start:stop]
-        for i in range(xs.shape[0]):
-            dys[i] *= relu2_value_and_slope(zero, xs[i])[1]
+    start, stop = rows_of(x.shape[0], threads, thread)
+    xs, dys = x[start:stop], dy[start:stop]
+    for i in range(xs.shape[0]):
+        dys[i] *= relu2_value_and_slope(zero, xs[i])[1]
 
 
 def relu2_reference(x):

@@ -1,9 +1,9 @@
 """RMSNorm (Zhang & Sennrich 2019): y = gamma · x / r with r = sqrt(mean(x²) + eps), row by row."""
 
 import numpy as np
-from numba import prange
 
-from .jit import jit, parallel
+from .jit import jit
+from .parallel import parallel
 from .rows import rows_of
 
 
@@ -20,35 +20,33 @@ def rmsnorm_row(x, gamma, eps, y):
 
 
 @parallel
-def rmsnorm_forward(x, gamma, eps, y, rstd, threads):
+def rmsnorm_forward(x, gamma, eps, y, rstd, threads, thread):
     """x, y: (N, d); gamma: (d,); rstd: (N,) receives 1 / r, which the backward pass needs."""
-    for t in prange(threads):
-        start, stop = rows_of(x.shape[0], threads, t)
-        for i in range(start, stop):
-            rstd[i] = rmsnorm_row(x[i], gamma, eps, y[i])
+    start, stop = rows_of(x.shape[0], threads, thread)
+    for i in range(start, stop):
+        rstd[i] = rmsnorm_row(x[i], gamma, eps, y[i])
 
 
 @parallel
-def rmsnorm_backward(dy, x, gamma, rstd, dx, dgamma_parts, threads):
-    """dx += (dy · gamma - x · mean(dy · gamma · x) / r²) / r; dgamma_parts[t] = sum over thread t's rows of dy · x / r.
+def rmsnorm_backward(dy, x, gamma, rstd, dx, dgamma_parts, threads, thread):
+    """dx += (dy · gamma - x · mean(dy · gamma · x) / r²) / r; dgamma_parts[thread] = sum over the thread's rows of dy · x / r.
 
     dy, x, dx: (N, d); gamma: (d,); rstd: (N,); dgamma_parts: (threads, d), summed by `add_parts` in a fixed order.
     """
     d = x.shape[1]
-    for t in prange(threads):
-        start, stop = rows_of(x.shape[0], threads, t)
-        parts = dgamma_parts[t]
+    start, stop = rows_of(x.shape[0], threads, thread)
+    parts = dgamma_parts[thread]
+    for j in range(d):
+        parts[j] = 0
+    for i in range(start, stop):
+        scale = rstd[i]
+        inner = x.dtype.type(0)
         for j in range(d):
-            parts[j] = 0
-        for i in range(start, stop):
-            scale = rstd[i]
-            inner = x.dtype.type(0)
-            for j in range(d):
-                inner += dy[i, j] * gamma[j] * x[i, j]
-            inner = inner * scale * scale / x.dtype.type(d)
-            for j in range(d):
-                parts[j] += dy[i, j] * x[i, j] * scale
-                dx[i, j] += (dy[i, j] * gamma[j] - x[i, j] * inner) * scale
+            inner += dy[i, j] * gamma[j] * x[i, j]
+        inner = inner * scale * scale / x.dtype.type(d)
+        for j in range(d):
+            parts[j] += dy[i, j] * x[i, j] * scale
+            dx[i, j] += (dy[i, j] * gamma[j] - x[i, j] * inner) * scale
 
 
 @jit

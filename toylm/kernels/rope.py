@@ -5,11 +5,11 @@ x'[m] = x[m] cos - x[m + h/2] sin;  x'[m + h/2] = x[m + h/2] cos + x[m] sin. The
 
 import numpy as np
 from llvmlite import ir
-from numba import prange, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .jit import parallel
+from .parallel import parallel
 from .rows import rows_of
 from .simd import _Tile, item_size
 
@@ -51,20 +51,19 @@ def _turn(typingctx, sign, low, high, cos, sin, n):
 
 
 @parallel
-def rope_forward(qk, cos, sin, T, first_position, n_rotated, d_head, direction, threads):
+def rope_forward(qk, cos, sin, T, first_position, n_rotated, d_head, direction, threads, thread):
     """Turn the first `n_rotated` heads of each row in place. qk: (B·T, at least n_rotated · d_head), the q and k columns
     of a fused projection; row i has position first_position + i mod T. direction -1 is the backward pass."""
     sign = qk.dtype.type(direction)
     half, size = np.int64(d_head // 2), item_size(sign)
-    for t in prange(threads):
-        start, stop = rows_of(qk.shape[0], threads, t)
-        for i in range(start, stop):
-            row = np.int64(qk[i].ctypes.data)
-            position = first_position + i % T
-            c, s = np.int64(cos[position].ctypes.data), np.int64(sin[position].ctypes.data)
-            for h in range(n_rotated):
-                low = row + h * d_head * size
-                _turn(sign, low, low + half * size, c, s, half)
+    start, stop = rows_of(qk.shape[0], threads, thread)
+    for i in range(start, stop):
+        row = np.int64(qk[i].ctypes.data)
+        position = first_position + i % T
+        c, s = np.int64(cos[position].ctypes.data), np.int64(sin[position].ctypes.data)
+        for h in range(n_rotated):
+            low = row + h * d_head * size
+            _turn(sign, low, low + half * size, c, s, half)
 
 
 def rope_reference(x, theta=10000.0, direction=1, first_position=0):

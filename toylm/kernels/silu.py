@@ -1,10 +1,10 @@
 """SiLU (Elfwing et al. 2017; "swish"): x · sigmoid(x)."""
 
 import numpy as np
-from numba import prange
 
 from .fastmath import exp
-from .jit import jit, parallel
+from .jit import jit
+from .parallel import parallel
 from .rows import rows_of
 from .simd import cast
 
@@ -24,25 +24,23 @@ def silu_value_and_slope(zero, v):
 
 
 @parallel
-def silu_forward(x, y, threads):
+def silu_forward(x, y, threads, thread):
     """y = silu(x); x, y: (n,)."""
     zero = x.dtype.type(0)
-    for t in prange(threads):
-        start, stop = rows_of(x.shape[0], threads, t)
-        xs, ys = x[start:stop], y[start:stop]
-        for i in range(xs.shape[0]):
-            ys[i] = silu_value(zero, xs[i])
+    start, stop = rows_of(x.shape[0], threads, thread)
+    xs, ys = x[start:stop], y[start:stop]
+    for i in range(xs.shape[0]):
+        ys[i] = silu_value(zero, xs[i])
 
 
 @parallel
-def silu_backward(dy, x, threads):
+def silu_backward(dy, x, threads, thread):
     """dy becomes dx = dy · silu'(x); dy, x: (n,)."""
     zero = x.dtype.type(0)
-    for t in prange(threads):
-        start, stop = rows_of(x.shape[0], threads, t)
-        xs, dys = x[start:stop], dy[start:stop]
-        for i in range(xs.shape[0]):
-            dys[i] *= silu_value_and_slope(zero, xs[i])[1]
+    start, stop = rows_of(x.shape[0], threads, thread)
+    xs, dys = x[start:stop], dy[start:stop]
+    for i in range(xs.shape[0]):
+        dys[i] *= silu_value_and_slope(zero, xs[i])[1]
 
 
 def silu_reference(x):

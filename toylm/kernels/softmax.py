@@ -1,10 +1,10 @@
 """Softmax over each row: y_j = exp(x_j - max x) / sum_k exp(x_k - max x)."""
 
 import numpy as np
-from numba import prange
 
 from .exponentials import exponentials, scale_row
-from .jit import jit, parallel
+from .jit import jit
+from .parallel import parallel
 from .rows import rows_of, start_of
 from .simd import maximum
 
@@ -22,25 +22,23 @@ def softmax_row(x, y, n):
 
 
 @parallel
-def softmax_forward(x, y, threads):
+def softmax_forward(x, y, threads, thread):
     """y = softmax of each row of x; x, y: (N, n), the rows of y contiguous."""
-    for t in prange(threads):
-        start, stop = rows_of(x.shape[0], threads, t)
-        for i in range(start, stop):
-            softmax_row(x[i], y[i], x.shape[1])
+    start, stop = rows_of(x.shape[0], threads, thread)
+    for i in range(start, stop):
+        softmax_row(x[i], y[i], x.shape[1])
 
 
 @parallel
-def softmax_backward(dy, y, dx, threads):
+def softmax_backward(dy, y, dx, threads, thread):
     """dx += y · (dy - sum_j dy_j y_j); dy, y, dx: (N, n)."""
-    for t in prange(threads):
-        start, stop = rows_of(y.shape[0], threads, t)
-        for i in range(start, stop):
-            inner = y.dtype.type(0)
-            for j in range(y.shape[1]):
-                inner += dy[i, j] * y[i, j]
-            for j in range(y.shape[1]):
-                dx[i, j] += y[i, j] * (dy[i, j] - inner)
+    start, stop = rows_of(y.shape[0], threads, thread)
+    for i in range(start, stop):
+        inner = y.dtype.type(0)
+        for j in range(y.shape[1]):
+            inner += dy[i, j] * y[i, j]
+        for j in range(y.shape[1]):
+            dx[i, j] += y[i, j] * (dy[i, j] - inner)
 
 
 def softmax_reference(x):

@@ -1,38 +1,35 @@
 """SwiGLU (Shazeer 2020): silu(gate) · up, on the fused rows (gate | up) of one projection."""
 
 import numpy as np
-from numba import prange
 
 from .fastmath import exp
-from .jit import parallel
+from .parallel import parallel
 from .rows import rows_of
 
 
 @parallel
-def swiglu_forward(x, y, threads):
+def swiglu_forward(x, y, threads, thread):
     """y = silu(gate) · up; x: (N, 2n), gate | up; y: (N, n)."""
     n, one = y.shape[1], x.dtype.type(1)
-    for t in prange(threads):
-        start, stop = rows_of(x.shape[0], threads, t)
-        for i in range(start, stop):
-            gate, up, out = x[i, :n], x[i, n:], y[i]
-            for j in range(n):
-                out[j] = gate[j] / (one + exp(-gate[j])) * up[j]
+    start, stop = rows_of(x.shape[0], threads, thread)
+    for i in range(start, stop):
+        gate, up, out = x[i, :n], x[i, n:], y[i]
+        for j in range(n):
+            out[j] = gate[j] / (one + exp(-gate[j])) * up[j]
 
 
 @parallel
-def swiglu_backward(dy, x, dx, threads):
+def swiglu_backward(dy, x, dx, threads, thread):
     """dx = dy · (up · silu'(gate) | silu(gate)), overwritten; dy: (N, n); x, dx: (N, 2n)."""
     n, one = dy.shape[1], x.dtype.type(1)
-    for t in prange(threads):
-        start, stop = rows_of(x.shape[0], threads, t)
-        for i in range(start, stop):
-            gate, up, dgate, dup, d = x[i, :n], x[i, n:], dx[i, :n], dx[i, n:], dy[i]
-            for j in range(n):
-                s = one / (one + exp(-gate[j]))
-                silu = gate[j] * s
-                dup[j] = d[j] * silu
-                dgate[j] = d[j] * up[j] * (s + silu * (one - s))
+    start, stop = rows_of(x.shape[0], threads, thread)
+    for i in range(start, stop):
+        gate, up, dgate, dup, d = x[i, :n], x[i, n:], dx[i, :n], dx[i, n:], dy[i]
+        for j in range(n):
+            s = one / (one + exp(-gate[j]))
+            silu = gate[j] * s
+            dup[j] = d[j] * silu
+            dgate[j] = d[j] * up[j] * (s + silu * (one - s))
 
 
 def swiglu_reference(x):

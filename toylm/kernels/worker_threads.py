@@ -1,17 +1,16 @@
 """Which threads of the operating system run the parallel kernels."""
 
 import numpy as np
-from numba import prange, types
+from numba import types
 
-from .jit import parallel
+from .parallel import parallel
 
 _gettid = types.ExternalFunction("gettid", types.int32())  # Linux: glibc 2.30, musl
 
 
 @parallel
-def _ids(out, threads):
-    for t in prange(threads):
-        out[t] = _gettid()
+def _ids(out, threads, thread):
+    out[thread] = _gettid()
 
 
 def thread_ids(threads):

@@ -1,9 +1,9 @@
 """Compile or load every kernel of a training run before its first step, so that every process computes with the same code.
 
-A process that compiles a parallel kernel runs another machine code than one that loads it from the cache: Numba optimises the
-body of a prange twice, uses the first result where it compiled it and the second where it loads it, and the two may round
-sums differently. So the kernels are compiled in a process of their own, once for a machine, and always loaded here, in the
-same order. A run that is stopped and resumed then has the bits of one that was not.
+A process that compiles a kernel runs another machine code than one that loads it from the cache: what a kernel calls is
+optimised by itself and once more as part of the kernel. The first is what the process runs that compiled both, the second what
+is loaded, and the two may round sums differently. So the kernels are compiled in a process of their own, once for a machine,
+and always loaded here, in the same order. A run that is stopped and resumed then has the bits of one that was not.
 """
 
 import hashlib

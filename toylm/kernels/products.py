@@ -1,0 +1,109 @@
+"""One thread's products on the register tiles: the three loops around the tile, and products with matrices packed before.
+
+The loops of Goto & van de Geijn ("Anatomy of high-performance matrix multiplication", 2008), with what the shapes of small
+language models make cheaper: of plain operands A is copied only where it is transposed (else the tile broadcasts its values from
+where they are), B panel by panel into a thread's own scratch that stays in the first-level cache. A kernel that keeps its rows
+in a cache between one product and the next (feed_forward.py, attention.py) packs its matrices once for all threads.
+
+Everything goes by address and row stride: one specialisation a dtype serves slices of wider matrices as well. Numbers of steps,
+values and pairs: see operands.py, whose functions do what differs between float32, float64 and bf16.
+"""
+
+import numpy as np
+
+from .jit import jit
+from .operands import KC, PANEL_BYTES, columns_of_a, few_columns_of_a, pack_panel, pairs, rows_of_a, steps_of, tiles
+from .parallel import parallel
+from .simd import MR, NR_F32, item_size, panel_width
+
+A_BLOCK_BYTES = 512 * 1024  # rows of A that are swept again for every panel stay in the second-level cache
+SCRATCH_BYTES = PANEL_BYTES + A_BLOCK_BYTES + 64 * KC * MR  # a panel of B, a block of A and what packing may write beyond it
+
+
+@jit
+def share(total, parts, part, unit):
+    """The range [start, stop) of `total` that falls to one of `parts`, cut at multiples of `unit`."""
+    units = (total + unit - 1) // unit
+    start = units * part // parts * unit
+    stop = units * (part + 1) // parts * unit
+    return min(start, total), min(stop, total)
+
+
+@jit
+def product(zero, operands, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, d, ldd, row_start, row_stop, column_start,
+            column_stop, k, memory):
+    """The block of C = D + op(A)·op(B) in these rows and columns; no D where `d` is 0, D may be C. `memory`: SCRATCH_BYTES."""
+    size, nr = item_size(zero), panel_width(zero)
+    packed = memory + PANEL_BYTES
+    depth = np.int64(KC) << pairs(operands)  # values along k at a time
+    block = max(np.int64(A_BLOCK_BYTES) // (min(steps_of(operands, k), np.int64(KC)) * size), np.int64(8 * MR)) // MR * MR
+    for block_start in range(row_start, row_stop, block):
+        rows = min(block, row_stop - block_start)
+        c_block, d_block = c + block_start * ldc * size, d + block_start * ldd * size if d != 0 else d
+        for p in range(0, k, depth):
+            deep = min(depth, k - p)
+            d_here, ldd_here = (d_block, ldd) if p == 0 else (c_block, ldc)
+            if a_transposed:
+                a_here, lda_here, step = columns_of_a(operands, a + (p * lda + block_start) * size, lda, rows, deep, packed)
+            else:
+                a_here, lda_here = rows_of_a(operands, a + (block_start * lda + p) * size, lda, rows, deep, packed)
+                step = lda_here
+            for first in range(column_start, column_stop, nr):
+                columns, shift = min(nr, column_stop - first), first * size
+                pack_panel(operands, b + (first * ldb + p if b_transposed else p * ldb + first) * size, ldb, b_transposed, columns,
+                           deep, memory)
+                tiles(operands, a_here, lda_here, step, a_transposed, memory, c_block + shift, ldc,
+                      d_here + shift if d_here != 0 else d_here, ldd_here, rows, columns, steps_of(operands, deep))
+
+
+@jit
+def multiply_rows(zero, operands, a, lda, panels, panel_steps, c, ldc, d, ldd, rows, n, k):
+    """C[:rows, :n] = D + A · B, with A (rows, k) from `rows_of_a` and the panels of B, each `panel_steps` deep, from the step on
+    at which `panels` points. D may be C; none where `d` is 0."""
+    size, nr, steps = item_size(zero), panel_width(zero), steps_of(operands, k)
+    for p in range(0, steps, KC):
+        deep = min(np.int64(KC), steps - p)
+        d_here, ldd_here = (d, ldd) if p == 0 else (c, ldc)
+        for first in range(0, n, nr):
+            shift = first * size
+            tiles(operands, a + p * size, lda, lda, False, panels + (first * panel_steps + p * nr) * size, c + shift, ldc,
+                  d_here + shift if d_here != 0 else d_here, ldd_here, rows, min(nr, n - first), deep)
+
+
+@jit
+def multiply_transposed(zero, operands, a, lda, packed, panels, panel_steps, c, ldc, m, n, k):
+    """C[:m, :n] += Aᵀ · B, with A (k, m), at most KC steps deep, and the panels of B. `packed`: room for (k steps, m + NR)."""
+    size, nr = item_size(zero), panel_width(zero)
+    a_here, lda_here, step = few_columns_of_a(operands, a, lda, m, k, packed)
+    for first in range(0, n, nr):
+        here = c + first * size
+        tiles(operands, a_here, lda_here, step, True, panels + first * panel_steps * size, here, ldc, here, ldc, m,
+              min(nr, n - first), steps_of(operands, k))
+
+
+@jit
+def pack_matrix(zero, operands, b, ldb, transposed, n, k, panels):
+    """All panels of op(B) (k, n), on one thread."""
+    size, nr, steps = item_size(zero), panel_width(zero), steps_of(operands, k)
+    for first in range(0, n, nr):
+        pack_panel(operands, b + (first * ldb if transposed else first) * size, ldb, transposed, min(nr, n - first), k,
+                   panels + first * steps * size)
+
+
+@parallel
+def pack_matrices(zero, operands, matrices, threads, thread):
+    """Pack several matrices in one region. matrices: (M, 6) int64, a row: address, row stride, transposed, n, k, panels."""
+    size, nr = item_size(zero), panel_width(zero)
+    for i in range(matrices.shape[0]):
+        b, ldb, transposed, n, k, panels = matrices[i]
+        count, steps = (n + nr - 1) // nr, steps_of(operands, k)
+        for j in range(count * thread // threads, count * (thread + 1) // threads):
+            first = j * nr
+            pack_panel(operands, b + (first * ldb if transposed else first) * size, ldb, transposed, min(nr, n - first), k,
+                       panels + first * steps * size)
+
+
+def panel_bytes(bf16, item, n, k):
+    """Bytes of the packed panels of a (k, n) matrix; `item`: bytes of a value."""
+    width = NR_F32 * 4 // item
+    return -(-n // width) * width * (-(-k // 2) if bf16 else k) * item
