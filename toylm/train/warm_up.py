@@ -46,12 +46,11 @@ def use_all_kernels(*kinds):
     model, tokens, step, passes = _smallest(*kinds)
     model.loss_and_gradients(tokens, tokens, scale=1.0, **passes)
     step()
-    _use_forward(model, tokens)
-
-
-def _use_forward(model, tokens):
-    """The kernels of evaluation and of text."""
     model.loss(tokens, tokens)
+    _generate(model)
+
+
+def _generate(model):
     model.generate([0], 3, temperature=1.0, seed=0)
 
 
@@ -129,11 +128,11 @@ def _touch(marker):
 def _compile_apart(kinds):
     """Compile in child processes; whether all succeeded (if not, this process compiles for itself).
 
-    Two at a time, one for each half of the kernels; a third goes through all of them for what the halves may have missed.
+    Three at a time, each for a part of the kernels; a last one goes through all of them for what the parts may have missed.
     """
     root = str(Path(__file__).absolute().parents[2])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])}
-    for parts in (("forward", "backward"), ("all",)):
+    for parts in (("forward", "backward", "text"), ("all",)):
         children = [
             subprocess.Popen(
                 [sys.executable, "-m", "toylm.train.warm_up", part, *kinds], stdin=subprocess.DEVNULL,
@@ -158,7 +157,9 @@ def main(part, *kinds):
         return use_all_kernels(*kinds)
     model, tokens, step, passes = _smallest(*kinds)
     if part == "forward":
-        _use_forward(model, tokens)
+        model.loss(tokens, tokens)
+    elif part == "text":
+        _generate(model)
     else:
         _use_backward(model, tokens, step, **passes)
 
