@@ -14,7 +14,8 @@ import math
 
 import numpy as np
 
-from .fastmath import exp, log
+from .exponentials import padded_exponentials, softmax_gradients
+from .fastmath import LOG2E, log
 from .jit import jit
 from .memory import address, scratch
 from .operands import operands_of, rows_of_a, steps_of
@@ -22,7 +23,8 @@ from .parallel import parallel
 from .placement import threads_now
 from .products import multiply_rows, multiply_transposed, pack_matrix
 from .rows import rows_of
-from .simd import MR, VECTOR_BYTES, cast, item_size, load, maximum, panel_width, store, total
+from .simd import MR, cast, item_size, load, panel_width, store
+from .vectors import clear_padded, dot, maximum, scale_row
 
 QUERIES = 48  # rows of scores at a time, a multiple of every MR
 
@@ -68,77 +70,26 @@ def _mix_transposed(zero, operands, p, ldp, packed, panels, c, ldc, start, rows,
                             min(np.int64(MR), rows - i), h, rows - i)  # fmt: skip
 
 
-# Rows of scores are short and end anywhere. Loops over them go by whole blocks of NR, a number that the compiler knows: what is
-# left over after the vectors would else be computed value by value, and take longer than all of them. What a block holds
-# beyond the row's end is computed as well, and then replaced by zeros.
+# Rows of scores end anywhere, in buffers with room for whole vectors: "padded" rows (vectors.py).
 
 
 @jit
-def _end_row(zero, row, n, width):
-    """Zeros from n to `width`, rounded up to whole blocks."""
-    nr = panel_width(zero)
-    whole = n // nr * nr
-    if whole < n:
-        block, left = row + whole * item_size(zero), n - whole
-        for j in range(nr):
-            x = load(zero, block, j)
-            store(x if j < left else zero, block, j)
-        whole += nr
-    for first in range(whole, width, nr):
-        for j in range(nr):
-            store(zero, row + first * item_size(zero), j)
+def _exponentials(zero, row, n, end, scale):
+    """row[:n] = exp(scale · row - its maximum), zero from n to `end`. Returns (maximum, sum)."""
+    scale2 = scale * cast(zero, LOG2E)
+    peak = maximum(zero, row, n)
+    sum_of_row = padded_exponentials(zero, row, n, scale2, scale2 * peak)
+    clear_padded(zero, row, n, end)
+    return scale * peak, sum_of_row
 
 
 @jit
-def _exponentials(zero, row, n, width, scale):
-    """row[:n] = exp(scale · row - its maximum), zero up to `width` rounded up to whole blocks. Returns (maximum, sum)."""
-    nr = panel_width(zero)
-    peak = scale * maximum(zero, row, n)
-    for first in range(0, n, nr):
-        block = row + first * item_size(zero)
-        for j in range(nr):
-            store(exp(scale * load(zero, block, j) - peak), block, j)
-    _end_row(zero, row, n, width)
-    return peak, total(zero, row, (n + nr - 1) // nr * nr * item_size(zero) // np.int64(VECTOR_BYTES))
-
-
-@jit
-def _score_gradients(zero, row, drow, n, width, scale, log_sum, inner):
-    """row = p = exp(scale · row - log_sum), drow = p · (drow - inner) · scale, both zero from n to `width` rounded up."""
-    nr = panel_width(zero)
-    for first in range(0, n, nr):
-        block, dblock = row + first * item_size(zero), drow + first * item_size(zero)
-        for j in range(nr):
-            p = exp(scale * load(zero, block, j) - log_sum)
-            store(p, block, j)
-            store(p * (load(zero, dblock, j) - inner) * scale, dblock, j)
-    _end_row(zero, row, n, width)
-    _end_row(zero, drow, n, width)
-
-
-@jit
-def _scale(zero, x, n, factor):
-    """x[:n] *= factor."""
-    lanes = np.int64(VECTOR_BYTES) // item_size(zero)
-    whole = n // lanes * lanes
-    for first in range(0, whole, lanes):
-        for j in range(lanes):
-            store(load(zero, x + first * item_size(zero), j) * factor, x + first * item_size(zero), j)
-    for j in range(whole, n):
-        store(load(zero, x, j) * factor, x, j)
-
-
-@jit
-def _dot(zero, x, y, n):
-    """The inner product of n values."""
-    lanes, total = np.int64(VECTOR_BYTES) // item_size(zero), zero
-    whole = n // lanes * lanes
-    for first in range(0, whole, lanes):
-        for j in range(lanes):
-            total += load(zero, x + first * item_size(zero), j) * load(zero, y + first * item_size(zero), j)
-    for j in range(whole, n):
-        total += load(zero, x, j) * load(zero, y, j)
-    return total
+def _score_gradients(zero, row, drow, n, end, scale, log_sum, inner):
+    """row = p = exp(scale · row - log_sum), drow = p · (drow - inner) · scale, both zero from n to `end`."""
+    log2e = cast(zero, LOG2E)
+    softmax_gradients(zero, row, drow, n, scale * log2e, log_sum * log2e, inner, scale)
+    clear_padded(zero, row, n, end)
+    clear_padded(zero, drow, n, end)
 
 
 @jit
@@ -175,7 +126,7 @@ def _head_forward(zero, operands, q, k, v, ldq, z, ldz, log_sums, ld_log, probab
         out = z + start * ldz * size
         _mix(zero, operands, scores, width, packed, values, T, out, ldz, start, rows, h)
         for i in range(rows):  # h values a row are fewer than its scores
-            _scale(zero, out + i * ldz * size, h, one / load(zero, totals, i))
+            scale_row(zero, out + i * ldz * size, h, one / load(zero, totals, i))
 
 
 @jit
@@ -206,7 +157,7 @@ def _head_backward(zero, operands, q, k, v, ldq, z, dz, ldz, log_sums, ld_log, d
             row, drow = scores + i * width * size, dscores + i * width * size
             log_sum = load(zero, log_sums, (start + i) * ld_log)
             # sum_j dp_j p_j = dz · z
-            inner = _dot(zero, dz_here + i * ldz * size, z + (start + i) * ldz * size, h)
+            inner = dot(zero, dz_here + i * ldz * size, z + (start + i) * ldz * size, h)
             _score_gradients(zero, row, drow, n, end, scale, log_sum, inner)
         _mix(zero, operands, dscores, width, packed, keys, T, dq + start * ldq * size, ldq, start, rows, h)
         pack_matrix(zero, operands, q_here, ldq, T < 0, h, rows, block_panels)

@@ -2,18 +2,20 @@
 
 import numpy as np
 
-from .exponentials import exponentials, scale_row, sum_of_exponentials
+from .exponentials import exponentials, sum_of_exponentials
+from .fastmath import LOG2E
 from .jit import jit
 from .parallel import parallel
 from .rows import rows_of, start_of
-from .simd import maximum
+from .simd import cast
+from .vectors import maximum, scale_row
 
 
 @jit
 def _log_sum_exp(z):
     zero, row, V = z.dtype.type(0), start_of(z), np.int64(z.shape[0])
-    peak = maximum(zero, row, V)
-    return peak + np.log(sum_of_exponentials(zero, row, V, peak))
+    peak, log2e = maximum(zero, row, V), cast(zero, LOG2E)
+    return peak + np.log(sum_of_exponentials(zero, row, V, log2e, log2e * peak))
 
 
 @parallel
@@ -35,6 +37,7 @@ def cross_entropy_backward(logits, targets, scale, losses, threads, thread):
     for the mean.
     """
     V, zero = np.int64(logits.shape[1]), logits.dtype.type(0)
+    log2e = cast(zero, LOG2E)
     start, stop = rows_of(logits.shape[0], threads, thread)
     for i in range(start, stop):
         z = logits[i]
@@ -46,7 +49,7 @@ def cross_entropy_backward(logits, targets, scale, losses, threads, thread):
         target_logit = z[targets[i]]
         row = start_of(z)
         peak = maximum(zero, row, V)
-        total = exponentials(zero, row, V, peak)
+        total = exponentials(zero, row, V, log2e, log2e * peak)
         losses[i] = np.float64(peak - target_logit) + np.log(np.float64(total))
         scale_row(zero, row, V, z.dtype.type(scale) / total)
         z[targets[i]] -= z.dtype.type(scale)

@@ -13,7 +13,8 @@ from .fastmath import exp
 from .gelu import C, K
 from .jit import jit
 from .layernorm import layernorm_row
-from .simd import cast, maximum
+from .simd import cast
+from .vectors import maximum
 
 # `plan`: sizes, kinds and where in the flat parameters what stands outside the blocks starts (-1: there is none)
 D, D_FF, HEADS, KV_HEADS, D_HEAD, LAYER_NORM, FEED_FORWARD, EMBED, POSITIONS, FINAL, FINAL_SHIFT, UNEMBED = range(12)

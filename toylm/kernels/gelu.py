@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from .fastmath import exp
+from .fastmath import LOG2E, exp2
 from .jit import jit
 from .parallel import parallel
 from .rows import rows_of, start_of
@@ -20,16 +20,16 @@ K = 0.044715
 @jit
 def gelu_value(zero, v):
     """gelu(v), in the dtype of `zero`."""
-    c2, k, one = cast(zero, -2.0 * C), cast(zero, K), cast(zero, 1)
-    return v / (one + exp(c2 * (v + k * v * v * v)))
+    c2, k, one = cast(zero, -2.0 * C * LOG2E), cast(zero, -2.0 * C * LOG2E * K), cast(zero, 1)
+    return v / (one + exp2(v * (c2 + k * (v * v))))
 
 
 @jit
 def gelu_value_and_slope(zero, v):
     """gelu(v) = v s and gelu'(v) = s + v s (1 - s) · 2 du/dv, with s = sigmoid(2u)."""
-    c2, k, one = cast(zero, -2.0 * C), cast(zero, K), cast(zero, 1)
+    c2, k, one = cast(zero, -2.0 * C * LOG2E), cast(zero, -2.0 * C * LOG2E * K), cast(zero, 1)
     slope, slope_k = cast(zero, 2.0 * C), cast(zero, 6.0 * C * K)
-    s = one / (one + exp(c2 * (v + k * v * v * v)))
+    s = one / (one + exp2(v * (c2 + k * (v * v))))
     value = v * s
     return value, s + value * (one - s) * (slope + slope_k * v * v)
 

@@ -4,14 +4,13 @@ x'[m] = x[m] cos - x[m + h/2] sin;  x'[m + h/2] = x[m + h/2] cos + x[m] sin. The
 """
 
 import numpy as np
-from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .parallel import parallel
 from .rows import rows_of
-from .simd import _Tile, item_size
+from .simd import item_size
+from .vectors import Rows
 
 
 def rope_tables(length, d_head, theta, dtype):
@@ -29,22 +28,17 @@ def _turn(typingctx, sign, low, high, cos, sin, n):
     """
 
     def codegen(context, builder, signature, args):
-        tile = _Tile(context, builder, signature.args[0])
+        rows = Rows(context, builder, signature.args[0])
         sign, low, high, cos, sin, n = args
-        wide_sign, width = tile.splat(sign), tile.constant(tile.width)
-        whole = builder.sdiv(n, width)
+        wide_sign = rows.splat(sign)
 
         def turn(at, mask):
-            x, y, c, s = (tile.load_vector(tile.pointer(address, at), mask) for address in (low, high, cos, sin))
+            x, y, c, s = (rows.load_vector(rows.pointer(address, at), mask) for address in (low, high, cos, sin))
             s = builder.fmul(s, wide_sign)
-            tile.store_vector(builder.fsub(builder.fmul(x, c), builder.fmul(y, s)), tile.pointer(low, at), mask)
-            tile.store_vector(builder.fadd(builder.fmul(y, c), builder.fmul(x, s)), tile.pointer(high, at), mask)
+            rows.store_vector(builder.fsub(builder.fmul(x, c), builder.fmul(y, s)), rows.pointer(low, at), mask)
+            rows.store_vector(builder.fadd(builder.fmul(y, c), builder.fmul(x, s)), rows.pointer(high, at), mask)
 
-        with cgutils.loop_nest(builder, [whole], ir.IntType(64)) as (i,):
-            turn(builder.mul(i, width), None)
-        at = builder.mul(whole, width)
-        with builder.if_then(builder.icmp_signed("<", at, n)):
-            turn(at, tile.column_masks(builder.sub(n, at))[0])
+        rows.for_vectors(n, turn)
         return context.get_dummy_value()
 
     return types.void(sign, *[types.int64] * 5), codegen

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .fastmath import exp
+from .fastmath import LOG2E, exp2
 from .jit import jit
 from .parallel import parallel
 from .rows import rows_of
@@ -12,14 +12,14 @@ from .simd import cast
 @jit
 def silu_value(zero, v):
     """silu(v), in the dtype of `zero`."""
-    return v / (cast(zero, 1) + exp(-v))
+    return v / (cast(zero, 1) + exp2(cast(zero, -LOG2E) * v))
 
 
 @jit
 def silu_value_and_slope(zero, v):
     """silu(v) = v s and its derivative s + v s (1 - s), with s = sigmoid(v)."""
     one = cast(zero, 1)
-    s = one / (one + exp(-v))
+    s = one / (one + exp2(cast(zero, -LOG2E) * v))
     return v * s, s + v * s * (one - s)
 
 

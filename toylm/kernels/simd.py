@@ -341,17 +341,17 @@ def copy_vector(typingctx, zero, source, target):
 
 
 @intrinsic
-def power_of_two(typingctx, n):
-    """2^n as float32, for a float32 `n` that is a whole number from -126 to 127: put together from its exponent bits.
+def times_power_of_two(typingctx, x, n):
+    """x · 2^n, float32, for a whole number n that leaves a normal number: n is added to the exponent bits of x.
 
     In Numba source the integers would be 64 bits wide, and half as many would fit a vector.
     """
 
     def codegen(context, builder, signature, args):
-        exponent = builder.add(builder.fptosi(args[0], I32), I32(127))
-        return builder.bitcast(builder.shl(exponent, I32(23)), ir.FloatType())
+        shifted = builder.shl(builder.fptosi(args[1], I32), I32(23))
+        return builder.bitcast(builder.add(builder.bitcast(args[0], I32), shifted), ir.FloatType())
 
-    return types.float32(types.float32), codegen
+    return types.float32(types.float32, types.float32), codegen
 
 
 @intrinsic
@@ -386,61 +386,6 @@ def panel_width(typingctx, zero):
         return I64(_VECTORS * VECTOR_BYTES // _element(signature.args[0])[1])
 
     return types.int64(zero), codegen
-
-
-@intrinsic
-def maximum(typingctx, zero, address, n):
-    """The largest of n >= 1 elements from `address`; NaN is passed over.
-
-    LLVM vectorises such a loop only where NaN may be assumed away, which would also delete the checks for divergence.
-    """
-
-    def codegen(context, builder, signature, args):
-        tile = _Tile(context, builder, signature.args[0])
-        b, _, address, n = builder, *args
-        w = tile.constant(tile.width)
-        lowest = ir.Constant(tile.vector, [float("-inf")] * tile.width)
-        lanes = cgutils.alloca_once_value(b, lowest)
-        position = cgutils.alloca_once_value(b, tile.constant(0))
-        with cgutils.loop_nest(b, [b.sdiv(n, w)], I64) as (i,):
-            x = tile.load_vector(tile.pointer(address, b.mul(i, w)))
-            old = b.load(lanes)
-            b.store(b.select(b.fcmp_ordered(">", x, old), x, old), lanes)
-            b.store(b.mul(b.add(i, tile.constant(1)), w), position)
-        best = cgutils.alloca_once_value(b, ir.Constant(tile.element, float("-inf")))
-        whole = b.load(lanes)
-        values = [b.extract_element(whole, I32(i)) for i in range(tile.width)]
-        while len(values) > 1:
-            values = [b.select(b.fcmp_ordered(">", x, y), x, y) for x, y in zip(values[::2], values[1::2])]
-        b.store(values[0], best)
-        first = b.load(position)
-        with cgutils.loop_nest(b, [b.sub(n, first)], I64) as (i,):
-            x = b.load(tile.pointer(address, b.add(first, i)))
-            old = b.load(best)
-            b.store(b.select(b.fcmp_ordered(">", x, old), x, old), best)
-        return b.load(best)
-
-    return zero(zero, types.int64, types.int64), codegen
-
-
-@intrinsic
-def total(typingctx, zero, address, vectors):
-    """The sum of all elements of `vectors` >= 1 vectors from `address`, lane by lane first."""
-
-    def codegen(context, builder, signature, args):
-        tile = _Tile(context, builder, signature.args[0])
-        b, _, address, vectors = builder, *args
-        lanes = cgutils.alloca_once_value(b, ir.Constant(tile.vector, [0.0] * tile.width))
-        with cgutils.loop_nest(b, [vectors], I64) as (i,):
-            x = tile.load_vector(tile.pointer(address, b.mul(i, tile.constant(tile.width))))
-            b.store(b.fadd(b.load(lanes), x), lanes)
-        whole = b.load(lanes)
-        values = [b.extract_element(whole, I32(i)) for i in range(tile.width)]
-        while len(values) > 1:
-            values = [b.fadd(x, y) for x, y in zip(values[::2], values[1::2])]
-        return values[0]
-
-    return zero(zero, types.int64, types.int64), codegen
 
 
 @intrinsic

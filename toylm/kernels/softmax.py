@@ -2,11 +2,13 @@
 
 import numpy as np
 
-from .exponentials import exponentials, scale_row
+from .exponentials import exponentials
+from .fastmath import LOG2E
 from .jit import jit
 from .parallel import parallel
 from .rows import rows_of, start_of
-from .simd import maximum
+from .simd import cast
+from .vectors import maximum, scale_row
 
 
 @jit
@@ -15,8 +17,8 @@ def softmax_row(x, y, n):
     zero, count, row = x.dtype.type(0), np.int64(n), start_of(y)
     for j in range(n):
         y[j] = x[j]
-    peak = maximum(zero, row, count)
-    total = exponentials(zero, row, count, peak)
+    peak, log2e = maximum(zero, row, count), cast(zero, LOG2E)
+    total = exponentials(zero, row, count, log2e, log2e * peak)
     scale_row(zero, row, count, x.dtype.type(1) / total)
     return peak + np.log(total)
 

@@ -1,0 +1,120 @@
+"""Loops over the vectors of one row, written as vectors: short rows spend more time around a loop that LLVM vectorised than in it.
+
+All by address. Where a function takes "padded" rows, there is room for whole vectors, which are read and written whole: masked
+stores take long on some CPUs.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from .simd import I32, I64, _Tile
+
+
+class Rows(_Tile):
+    """Emits loops over the vectors of a row."""
+
+    def whole_vectors(self, n):
+        """n rounded down to whole vectors."""
+        return self.b.and_(n, self.constant(-self.width))
+
+    def for_vectors(self, n, body):
+        """body(first element, mask): every whole vector of n elements with mask None, then what is left over."""
+        whole = self.whole_vectors(n)
+        with cgutils.for_range_slice(self.b, self.constant(0), whole, self.constant(self.width), I64) as (at, _):
+            body(at, None)
+        with self.b.if_then(self.b.icmp_signed("<", whole, n)):
+            body(whole, self.column_masks(self.b.sub(n, whole))[0])
+
+    def filled(self, value):
+        """A constant vector."""
+        return ir.Constant(self.vector, [value] * self.width)
+
+    def across_lanes(self, vector, combine):
+        """All lanes combined, in pairs."""
+        values = [self.b.extract_element(vector, I32(i)) for i in range(self.width)]
+        while len(values) > 1:
+            values = [combine(x, y) for x, y in zip(values[::2], values[1::2])]
+        return values[0]
+
+
+@intrinsic
+def maximum(typingctx, zero, x, n):
+    """The largest of n >= 1 elements from address x; NaN is passed over.
+
+    LLVM vectorises such a loop only where NaN may be assumed away, which would also delete the checks for divergence.
+    """
+
+    def codegen(context, builder, signature, args):
+        rows, b = Rows(context, builder, signature.args[0]), builder
+        _, x, n = args
+        lowest = rows.filled(float("-inf"))
+        best = cgutils.alloca_once_value(b, lowest)
+
+        def larger(x, y):
+            return b.select(b.fcmp_ordered(">", x, y), x, y)
+
+        def body(at, mask):
+            vector = rows.load_vector(rows.pointer(x, at), mask)
+            if mask is not None:
+                vector = b.select(mask, vector, lowest)
+            b.store(larger(vector, b.load(best)), best)
+
+        rows.for_vectors(n, body)
+        return rows.across_lanes(b.load(best), larger)
+
+    return zero(zero, types.int64, types.int64), codegen
+
+
+@intrinsic
+def dot(typingctx, zero, x, y, n):
+    """The inner product of n elements from addresses x and y, by lanes first."""
+
+    def codegen(context, builder, signature, args):
+        rows, b = Rows(context, builder, signature.args[0]), builder
+        _, x, y, n = args
+        total = cgutils.alloca_once_value(b, rows.filled(0.0))
+
+        def body(at, mask):
+            factors = (rows.load_vector(rows.pointer(address, at), mask) for address in (x, y))
+            b.store(rows.multiply_add(*factors, b.load(total)), total)
+
+        rows.for_vectors(n, body)
+        return rows.across_lanes(b.load(total), b.fadd)
+
+    return zero(zero, *[types.int64] * 3), codegen
+
+
+@intrinsic
+def scale_row(typingctx, zero, x, n, factor):
+    """x[:n] *= factor."""
+
+    def codegen(context, builder, signature, args):
+        rows, b = Rows(context, builder, signature.args[0]), builder
+        _, x, n, factor = args
+        wide = rows.splat(factor)
+
+        def body(at, mask):
+            place = rows.pointer(x, at)
+            rows.store_vector(b.fmul(rows.load_vector(place, mask), wide), place, mask)
+
+        rows.for_vectors(n, body)
+        return context.get_dummy_value()
+
+    return types.void(zero, types.int64, types.int64, zero), codegen
+
+
+@intrinsic
+def clear_padded(typingctx, zero, x, start, stop):
+    """Zeros in a padded row from the vector after that of element start - 1 to that of element stop - 1."""
+
+    def codegen(context, builder, signature, args):
+        rows, b = Rows(context, builder, signature.args[0]), builder
+        _, x, start, stop = args
+        first, last = (rows.whole_vectors(b.add(end, rows.constant(rows.width - 1))) for end in (start, stop))
+        with cgutils.for_range_slice(b, first, last, rows.constant(rows.width), I64) as (at, _):
+            rows.store_vector(rows.filled(0.0), rows.pointer(x, at))
+        return context.get_dummy_value()
+
+    return types.void(zero, *[types.int64] * 3), codegen
