@@ -3,9 +3,12 @@
 Heads may share keys and values in groups (Ainslie et al. 2023, "GQA"): of H heads and K key-value heads, head n reads key-value
 head n // (H / K). With K = H every head has its own.
 
-The (T, T) matrix is never stored in training: a thread takes one head of one sequence, computes QUERIES rows of scores at a
-time in scratch that stays in its cache, and keeps of each row only log sum exp. The backward pass computes the rows again
-from q, k and that number (Dao et al. 2022, with whole rows in place of the online softmax: T values a row fit the cache).
+The (T, T) matrix is never stored in training: a thread takes one head of one sequence, computes the scores of QUERIES queries
+at a time in scratch that stays in its cache, and keeps of each query only log sum exp. The backward pass computes the scores
+again from q, k and that number (Dao et al. 2022, with all keys of a query in place of the online softmax: they fit the cache).
+
+Scores lie transposed, a key a row and a query a column: a vector then holds the scores of as many queries, and maxima and sums
+over keys go from row to row, never across a vector.
 
 Shapes: qkv (B·T, (H + 2K)·h), z (B·T, H·h), log_sums (B·T, H). Head n's columns are n·h to (n + 1)·h of each of q, k, v and z.
 """
@@ -14,118 +17,100 @@ import math
 
 import numpy as np
 
-from .exponentials import padded_exponentials, softmax_gradients
+from .exponentials import softmax_columns, softmax_gradient_columns
 from .fastmath import LOG2E, log
 from .jit import jit
 from .memory import address, scratch
-from .operands import operands_of, rows_of_a, steps_of
+from .operands import few_columns_of_a, operands_of, rows_of_a, steps_of, tiles
 from .parallel import parallel
 from .placement import threads_now
-from .products import multiply_rows, multiply_transposed, pack_matrix
+from .products import pack_matrix
 from .rows import rows_of
-from .simd import MR, cast, item_size, load, panel_width, store
-from .vectors import clear_padded, dot, maximum, scale_row
+from .simd import MR, NR_F32, cast, item_size, load, panel_width, store
+from .vectors import dot, scale_row
 
-QUERIES = 48  # rows of scores at a time, a multiple of every MR
+QUERIES = 3 * NR_F32  # columns of scores at a time: a multiple of MR and of every panel's width
 
 
-# Rows `start` and later of the (T, T) matrix end at the diagonal. Products with them go by tiles of MR rows, each as far as its
-# last row: what lies beyond is neither computed nor read.
+# Query i of a block that starts at `start` attends to keys 0 to start + i. Products with its scores go by tiles of MR queries, as
+# far as the last one's keys; its column holds zeros from there on to the end of what any tile of its panel reads.
 
 
 @jit
-def _scores(zero, operands, a, lda, packed, panels, c, ldc, start, rows, h):
-    """C[i, :start+i+1] = A[i] · B, for A (rows, h) and B's packed panels of depth h. Whole panels are written."""
-    size, nr = item_size(zero), panel_width(zero)
+def _keys_of(start, queries, T):
+    """How many keys the tile that query number `queries` - 1 of the block is in, or any before, attends to."""
+    return min(T, start + (queries + MR - 1) // MR * MR)
+
+
+@jit
+def _scores(zero, operands, a, lda, panels, c, start, rows, T, h):
+    """C[j, i] = A[j] · B[i] for all keys j of query i: A (T, h) from `rows_of_a`, B's packed panels, C (T, QUERIES)."""
+    size, nr, steps = item_size(zero), panel_width(zero), steps_of(operands, h)
+    for first in range(0, rows, nr):
+        tiles(operands, a, lda, lda, False, panels + first * steps * size, c + first * size, QUERIES, np.int64(0), np.int64(0),
+              _keys_of(start, first + nr, T), nr, steps)
+
+
+@jit
+def _mix(zero, operands, p, packed, panels, c, ldc, start, rows, T, h):
+    """C[i] = sum over query i's keys j of P[j, i] · B[j], for P (T, QUERIES), B's packed panels, T deep, and C (rows, h)."""
+    size, nr, depth = item_size(zero), panel_width(zero), steps_of(operands, T)
+    a, lda, step = few_columns_of_a(operands, p, QUERIES, rows, _keys_of(start, rows, T), packed)
     for i in range(0, rows, MR):
-        tile = min(np.int64(MR), rows - i)
-        n = (start + i + tile + nr - 1) // nr * nr
-        here = a + i * lda * size
-        x, ldx = rows_of_a(operands, here, lda, tile, h, packed)
-        multiply_rows(zero, operands, x, ldx, panels, steps_of(operands, h), c + i * ldc * size, ldc, np.int64(0), ldc,
-                      tile, n, h)  # fmt: skip
+        steps = steps_of(operands, _keys_of(start, i + MR, T))
+        for first in range(0, h, nr):
+            tiles(operands, a + i * step * size, lda, step, True, panels + first * depth * size, c + (i * ldc + first) * size, ldc,
+                  np.int64(0), np.int64(0), min(np.int64(MR), rows - i), min(nr, h - first), steps)
 
 
 @jit
-def _mix(zero, operands, p, ldp, packed, panels, depth, c, ldc, start, rows, h):
-    """C[i] = P[i, :start+i+1] · B, for C (rows, h) and B's packed panels of `depth` rows; P is zero up to its tile's last row."""
-    size = item_size(zero)
-    for i in range(0, rows, MR):
-        tile = min(np.int64(MR), rows - i)
-        here, k = p + i * ldp * size, start + i + tile
-        x, ldx = rows_of_a(operands, here, ldp, tile, k, packed)
-        multiply_rows(zero, operands, x, ldx, panels, steps_of(operands, depth), c + i * ldc * size, ldc, np.int64(0),
-                      ldc, tile, h, k)  # fmt: skip
-
-
-@jit
-def _mix_transposed(zero, operands, p, ldp, packed, panels, c, ldc, start, rows, h):
-    """C[:start+rows] += Pᵀ · B, for P (rows, start+rows) and the packed panels of B (rows, h), rows at most QUERIES."""
+def _mix_transposed(zero, operands, p, packed, panels, c, ldc, start, rows, T, h):
+    """C[j] += sum over the queries i of key j of P[j, i] · B[i], for P (T, QUERIES), B's packed panels, `rows` deep, C (T, h)."""
     size, nr, depth = item_size(zero), panel_width(zero), steps_of(operands, rows)
-    if start > 0:
-        multiply_transposed(zero, operands, p, ldp, packed, panels, depth, c, ldc, start, h, rows)
-    for i in range(0, rows, MR):  # columns start + i and later are zero above row i
-        multiply_transposed(zero, operands, p + (i * ldp + start + i) * size, ldp, packed,
-                            panels + steps_of(operands, i) * nr * size, depth, c + (start + i) * ldc * size, ldc,
-                            min(np.int64(MR), rows - i), h, rows - i)  # fmt: skip
-
-
-# Rows of scores end anywhere, in buffers with room for whole vectors: "padded" rows (vectors.py).
-
-
-@jit
-def _exponentials(zero, row, n, end, scale):
-    """row[:n] = exp(scale · row - its maximum), zero from n to `end`. Returns (maximum, sum)."""
-    scale2 = scale * cast(zero, LOG2E)
-    peak = maximum(zero, row, n)
-    sum_of_row = padded_exponentials(zero, row, n, scale2, scale2 * peak)
-    clear_padded(zero, row, n, end)
-    return scale * peak, sum_of_row
-
-
-@jit
-def _score_gradients(zero, row, drow, n, end, scale, log_sum, inner):
-    """row = p = exp(scale · row - log_sum), drow = p · (drow - inner) · scale, both zero from n to `end`."""
-    log2e = cast(zero, LOG2E)
-    softmax_gradients(zero, row, drow, n, scale * log2e, log_sum * log2e, inner, scale)
-    clear_padded(zero, row, n, end)
-    clear_padded(zero, drow, n, end)
+    done = np.int64(0)
+    for query in range(0, rows, nr):  # the keys that no query before this one attends to
+        stop = _keys_of(start, query + nr, T)
+        a, lda = rows_of_a(operands, p + (done * QUERIES + query) * size, QUERIES, stop - done, rows - query, packed)
+        for first in range(0, h, nr):
+            here = c + (done * ldc + first) * size
+            tiles(operands, a, lda, lda, False, panels + (first * depth + steps_of(operands, query) * nr) * size, here, ldc, here,
+                  ldc, stop - done, min(nr, h - first), steps_of(operands, rows - query))
+        done = stop
 
 
 @jit
 def _head_forward(zero, operands, q, k, v, ldq, z, ldz, log_sums, ld_log, probabilities, T, h, scratch):
     size, nr = item_size(zero), panel_width(zero)
-    width = (T + nr - 1) // nr * nr
-    keys = scratch
-    values = keys + width * h * size
-    totals = values + (h + nr) * T * size
-    peaks = totals + QUERIES * size
-    scores = peaks + QUERIES * size
-    packed = scores + QUERIES * width * size
-    scale = cast(zero, 1.0 / math.sqrt(h))
-    one = cast(zero, 1)
-    pack_matrix(zero, operands, k, ldq, T > 0, T, h, keys)
+    values = scratch
+    queries = values + (h + nr) * T * size
+    peaks = queries + QUERIES * (h + 1) * size
+    totals = peaks + QUERIES * size
+    scores = totals + QUERIES * size
+    packed_keys = scores + QUERIES * T * size
+    packed = packed_keys + T * (h + 1) * size
+    scale, one, ln2 = cast(zero, LOG2E / math.sqrt(h)), cast(zero, 1), cast(zero, 1.0 / LOG2E)
+    keys, ldk = rows_of_a(operands, k, ldq, T, h, packed_keys)
     pack_matrix(zero, operands, v, ldq, T < 0, h, T, values)
     for start in range(0, T, QUERIES):
         rows = min(np.int64(QUERIES), T - start)
-        _scores(zero, operands, q + start * ldq * size, ldq, packed, keys, scores, width, start, rows, h)
+        pack_matrix(zero, operands, q + start * ldq * size, ldq, T > 0, rows, h, queries)
+        _scores(zero, operands, keys, ldk, queries, scores, start, rows, T, h)
+        for first in range(0, rows, nr):
+            at = first * size
+            softmax_columns(zero, scores + at, np.int64(QUERIES), start + first, _keys_of(start, first + nr, T), scale, peaks + at,
+                            totals + at)
         for i in range(rows):
-            end = start + min(i // MR * MR + MR, rows)
-            peak, sum_of_row = _exponentials(zero, scores + i * width * size, start + i + 1, end, scale)
-            store(peak, peaks, i)
-            store(sum_of_row, totals, i)
-        for i in range(rows):
-            store(load(zero, peaks, i) + log(load(zero, totals, i)), log_sums, (start + i) * ld_log)
+            store(ln2 * load(zero, peaks, i) + log(load(zero, totals, i)), log_sums, (start + i) * ld_log)
         if probabilities != 0:
             for i in range(rows):
-                row, inverse = scores + i * width * size, one / load(zero, totals, i)
+                inverse, row = one / load(zero, totals, i), probabilities + (start + i) * T * size
                 for j in range(start + i + 1):
-                    store(load(zero, row, j) * inverse, probabilities, (start + i) * T + j)
+                    store(load(zero, scores, j * QUERIES + i) * inverse, row, j)
                 for j in range(start + i + 1, T):
-                    store(zero, probabilities, (start + i) * T + j)
+                    store(zero, row, j)
         out = z + start * ldz * size
-        _mix(zero, operands, scores, width, packed, values, T, out, ldz, start, rows, h)
-        for i in range(rows):  # h values a row are fewer than its scores
+        _mix(zero, operands, scores, packed, values, out, ldz, start, rows, T, h)
+        for i in range(rows):  # h values a query are fewer than its scores
             scale_row(zero, out + i * ldz * size, h, one / load(zero, totals, i))
 
 
@@ -133,37 +118,42 @@ def _head_forward(zero, operands, q, k, v, ldq, z, ldz, log_sums, ld_log, probab
 def _head_backward(zero, operands, q, k, v, ldq, z, dz, ldz, log_sums, ld_log, dq, dk, dv, T, h, scratch):
     """dq = the gradient of q; dk and dv += those of k and v."""
     size, nr = item_size(zero), panel_width(zero)
-    width = (T + nr - 1) // nr * nr
-    keys_t = scratch
-    values_t = keys_t + width * h * size
-    keys = values_t + width * h * size
-    block_panels = keys + (h + nr) * T * size
-    scores = block_panels + (h + nr) * QUERIES * size
-    dscores = scores + QUERIES * width * size
-    packed = dscores + QUERIES * width * size
-    scale = cast(zero, 1.0 / math.sqrt(h))
-    pack_matrix(zero, operands, k, ldq, T > 0, T, h, keys_t)
-    pack_matrix(zero, operands, v, ldq, T > 0, T, h, values_t)
-    pack_matrix(zero, operands, k, ldq, T < 0, h, T, keys)
+    key_panels = scratch
+    queries = key_panels + (h + nr) * T * size
+    dzs = queries + QUERIES * (h + nr) * size
+    sums = dzs + QUERIES * (h + nr) * size
+    inners = sums + QUERIES * size
+    scores = inners + QUERIES * size
+    dscores = scores + QUERIES * T * size
+    packed_keys = dscores + QUERIES * T * size
+    packed_values = packed_keys + T * (h + 1) * size
+    packed = packed_values + T * (h + 1) * size
+    log2e, factor = cast(zero, LOG2E), cast(zero, 1.0 / math.sqrt(h))
+    keys, ldk = rows_of_a(operands, k, ldq, T, h, packed_keys)
+    values, ldv = rows_of_a(operands, v, ldq, T, h, packed_values)
+    pack_matrix(zero, operands, k, ldq, T < 0, h, T, key_panels)
     for start in range(0, T, QUERIES):
         rows = min(np.int64(QUERIES), T - start)
         q_here, dz_here = q + start * ldq * size, dz + start * ldz * size
-        # forward again: scores = q·kᵀ, then p = exp(scale · scores - log sum)
-        _scores(zero, operands, q_here, ldq, packed, keys_t, scores, width, start, rows, h)
+        # forward again: scores = q·kᵀ, then p = exp(scores / sqrt(h) - log sum)
+        pack_matrix(zero, operands, q_here, ldq, T > 0, rows, h, queries)
+        _scores(zero, operands, keys, ldk, queries, scores, start, rows, T, h)
         # z = p·v, so dp = dz·vᵀ
-        _scores(zero, operands, dz_here, ldz, packed, values_t, dscores, width, start, rows, h)
+        pack_matrix(zero, operands, dz_here, ldz, T > 0, rows, h, dzs)
+        _scores(zero, operands, values, ldv, dzs, dscores, start, rows, T, h)
         for i in range(rows):
-            n, end = start + i + 1, start + min(i // MR * MR + MR, rows)
-            row, drow = scores + i * width * size, dscores + i * width * size
-            log_sum = load(zero, log_sums, (start + i) * ld_log)
+            store(log2e * load(zero, log_sums, (start + i) * ld_log), sums, i)
             # sum_j dp_j p_j = dz · z
-            inner = dot(zero, dz_here + i * ldz * size, z + (start + i) * ldz * size, h)
-            _score_gradients(zero, row, drow, n, end, scale, log_sum, inner)
-        _mix(zero, operands, dscores, width, packed, keys, T, dq + start * ldq * size, ldq, start, rows, h)
-        pack_matrix(zero, operands, q_here, ldq, T < 0, h, rows, block_panels)
-        _mix_transposed(zero, operands, dscores, width, packed, block_panels, dk, ldq, start, rows, h)
-        pack_matrix(zero, operands, dz_here, ldz, T < 0, h, rows, block_panels)
-        _mix_transposed(zero, operands, scores, width, packed, block_panels, dv, ldq, start, rows, h)
+            store(dot(zero, dz_here + i * ldz * size, z + (start + i) * ldz * size, h), inners, i)
+        for first in range(0, rows, nr):
+            at = first * size
+            softmax_gradient_columns(zero, scores + at, dscores + at, np.int64(QUERIES), start + first,
+                                     _keys_of(start, first + nr, T), log2e * factor, sums + at, inners + at, factor)  # fmt: skip
+        _mix(zero, operands, dscores, packed, key_panels, dq + start * ldq * size, ldq, start, rows, T, h)
+        pack_matrix(zero, operands, q_here, ldq, T < 0, h, rows, queries)
+        _mix_transposed(zero, operands, dscores, packed, queries, dk, ldq, start, rows, T, h)
+        pack_matrix(zero, operands, dz_here, ldz, T < 0, h, rows, dzs)
+        _mix_transposed(zero, operands, scores, packed, dzs, dv, ldq, start, rows, T, h)
 
 
 @parallel
@@ -203,9 +193,8 @@ def _backward(zero, operands, q, out, dout, logs, dq, B, T, H, K, h, scratch, sc
 
 
 def _thread_scratch(T, h, item):
-    """(address, bytes a thread) of scratch: packed k and v, and QUERIES rows of scores (twice in the backward pass)."""
-    width = T + 64
-    elements = 3 * width * (h + 64) + QUERIES * (2 * h + 66) + 3 * QUERIES * width
+    """(address, bytes a thread) of scratch: packed rows, and the scores of QUERIES queries (twice in the backward pass)."""
+    elements = T * (3 * h + 66) + QUERIES * (2 * h + 134) + 3 * QUERIES * (T + 1)
     size = -(-elements * item // 64) * 64
     return scratch.address("attention", size * threads_now()), size
 

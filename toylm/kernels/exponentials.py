@@ -13,7 +13,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .fastmath import EXP2_COEFFICIENTS
-from .simd import I32, I64
+from .simd import I32, I64, NR_F32, VECTOR_BYTES
 from .vectors import Rows
 
 _TAYLOR = [math.log(2.0) ** i / math.factorial(i) for i in range(1, 14)]  # in float64, on [-1/2, 1/2]: error 4e-18
@@ -42,7 +42,7 @@ def exp2(tile, x):
     return b.bitcast(b.add(b.bitcast(power, bits), shifted), tile.vector)
 
 
-def _make_exponentials(stored, padded):
+def _make_exponentials(stored):
     @intrinsic
     def exponentials(typingctx, zero, x, n, scale, shift):
         def codegen(context, builder, signature, args):
@@ -52,12 +52,12 @@ def _make_exponentials(stored, padded):
             total = cgutils.alloca_once_value(b, rows.filled(0.0))
 
             def body(at, mask):
-                place, tail = rows.pointer(x, at), None if padded else mask
-                power = exp2(rows, rows.multiply_add(rows.load_vector(place, tail), wide_scale, wide_shift))
+                place = rows.pointer(x, at)
+                power = exp2(rows, rows.multiply_add(rows.load_vector(place, mask), wide_scale, wide_shift))
                 if mask is not None:
                     power = b.select(mask, power, rows.filled(0.0))
                 if stored:
-                    rows.store_vector(power, place, tail)
+                    rows.store_vector(power, place, mask)
                 b.store(b.fadd(b.load(total), power), total)
 
             rows.for_vectors(n, body)
@@ -69,33 +69,105 @@ def _make_exponentials(stored, padded):
 
 
 # x[:n] becomes 2^(scale · x - shift), which is at most 2^127, x an address; returns the sum. Adds up by lanes, then the lanes.
-exponentials = _make_exponentials(stored=True, padded=False)
+exponentials = _make_exponentials(stored=True)
 # The sum alone.
-sum_of_exponentials = _make_exponentials(stored=False, padded=False)
-# The first for padded rows (vectors.py): what the last vector holds beyond n becomes 0.
-padded_exponentials = _make_exponentials(stored=True, padded=True)
+sum_of_exponentials = _make_exponentials(stored=False)
+
+
+class _Columns(Rows):
+    """Emits loops down a panel of NR columns: a vector of every row at a time, cut at a diagonal."""
+
+    def __init__(self, context, builder, zero_type, stride, diagonal, stop):
+        super().__init__(context, builder, zero_type)
+        self.stride, self.diagonal, self.stop = stride, diagonal, stop
+
+    def per_vector(self, make):
+        """make(first column) for every vector of a row."""
+        return [make(self.constant(i * self.width)) for i in range(NR_F32 * 4 // VECTOR_BYTES)]
+
+    def for_rows(self, bases, body):
+        """body(pointers, mask) for rows 0 to stop of every vector of the matrices at the addresses `bases`: above row `diagonal`
+        with mask None, from there on with the lanes whose column is not below row - diagonal."""
+        b = self.b
+        for start, stop, cut in ((self.constant(0), self.diagonal, False), (self.diagonal, self.stop, True)):
+            with cgutils.for_range_slice(b, start, stop, self.constant(1), I64) as (row, _):
+                at = b.mul(row, self.stride)
+                for vector in range(NR_F32 * 4 // VECTOR_BYTES):
+                    column = self.constant(vector * self.width)
+                    body(vector, [self.pointer(base, at, column) for base in bases],
+                         self._mask(vector, b.sub(row, self.diagonal)) if cut else None)  # fmt: skip
+
+    def _mask(self, vector, below):
+        kind = I64 if self.size == 8 else I32
+        below = below if self.size == 8 else self.b.trunc(below, I32)
+        lanes = ir.VectorType(kind, self.width)
+        columns = ir.Constant(lanes, [vector * self.width + i for i in range(self.width)])
+        return self.b.icmp_signed(">=", columns, self.splat(below, lanes))
+
+    def kept(self, mask, value):
+        """value, 0 where the mask says no."""
+        return value if mask is None else self.b.select(mask, value, self.filled(0.0))
 
 
 @intrinsic
-def softmax_gradients(typingctx, zero, x, dy, n, scale, shift, inner, factor):
-    """x[:n] becomes p = 2^(scale · x - shift), dy becomes p · (dy - inner) · factor; padded rows (vectors.py), whose
-    last vectors hold 0 beyond n."""
+def softmax_columns(typingctx, zero, x, stride, diagonal, stop, scale, peaks, totals):
+    """Of NR columns: x[:stop] becomes 2^(scale · x - peak), peak = the column's largest scale · x, totals the sums over rows.
+
+    Column i counts as far as row diagonal + i (0 <= diagonal <= stop); beyond, x becomes 0. x: an address, rows `stride` elements
+    apart; peaks, totals: addresses of NR values. NaN is passed over in peaks.
+    """
 
     def codegen(context, builder, signature, args):
-        rows, b = Rows(context, builder, signature.args[0]), builder
-        _, x, dy, n, scale, shift, inner, factor = args
-        wide_scale, wide_shift, wide_inner, wide_factor = map(rows.splat, (scale, b.fneg(shift), inner, factor))
+        _, x, stride, diagonal, stop, scale, peaks, totals = args
+        columns, b = _Columns(context, builder, signature.args[0], stride, diagonal, stop), builder
+        wide_scale = columns.splat(scale)
+        best = columns.per_vector(lambda _: cgutils.alloca_once_value(b, columns.filled(float("-inf"))))
+        total = columns.per_vector(lambda _: cgutils.alloca_once_value(b, columns.filled(0.0)))
 
-        def body(at, mask):
-            here, there = rows.pointer(x, at), rows.pointer(dy, at)
-            power = exp2(rows, rows.multiply_add(rows.load_vector(here), wide_scale, wide_shift))
-            gradient = b.fmul(b.fmul(power, wide_factor), b.fsub(rows.load_vector(there), wide_inner))
-            if mask is not None:
-                power, gradient = (b.select(mask, value, rows.filled(0.0)) for value in (power, gradient))
-            rows.store_vector(power, here)
-            rows.store_vector(gradient, there)
+        def largest(vector, pointers, mask):
+            value, old = columns.load_vector(pointers[0]), b.load(best[vector])
+            larger = b.select(b.fcmp_ordered(">", value, old), value, old)
+            b.store(larger if mask is None else b.select(mask, larger, old), best[vector])
 
-        rows.for_vectors(n, body)
+        columns.for_rows([x], largest)
+        peak = [b.fmul(b.load(value), wide_scale) for value in best]
+        shift = [b.fneg(value) for value in peak]
+
+        def power(vector, pointers, mask):
+            value = exp2(columns, columns.multiply_add(columns.load_vector(pointers[0]), wide_scale, shift[vector]))
+            value = columns.kept(mask, value)
+            columns.store_vector(value, pointers[0])
+            b.store(b.fadd(b.load(total[vector]), value), total[vector])
+
+        columns.for_rows([x], power)
+        places = columns.per_vector(lambda column: (columns.pointer(peaks, column), columns.pointer(totals, column)))
+        for vector, (peak_place, total_place) in enumerate(places):
+            columns.store_vector(peak[vector], peak_place)
+            columns.store_vector(b.load(total[vector]), total_place)
         return context.get_dummy_value()
 
-    return types.void(zero, *[types.int64] * 3, *[zero] * 4), codegen
+    return types.void(zero, *[types.int64] * 4, zero, types.int64, types.int64), codegen
+
+
+@intrinsic
+def softmax_gradient_columns(typingctx, zero, x, dy, stride, diagonal, stop, scale, shifts, inners, factor):
+    """Of NR columns cut as in `softmax_columns`: x becomes p = 2^(scale · x - shift), dy becomes p · (dy - inner) · factor."""
+
+    def codegen(context, builder, signature, args):
+        _, x, dy, stride, diagonal, stop, scale, shifts, inners, factor = args
+        columns, b = _Columns(context, builder, signature.args[0], stride, diagonal, stop), builder
+        wide_scale, wide_factor = columns.splat(scale), columns.splat(factor)
+        shift = columns.per_vector(lambda at: b.fneg(columns.load_vector(columns.pointer(shifts, at))))
+        inner = columns.per_vector(lambda at: columns.load_vector(columns.pointer(inners, at)))
+
+        def gradient(vector, pointers, mask):
+            p = exp2(columns, columns.multiply_add(columns.load_vector(pointers[0]), wide_scale, shift[vector]))
+            p = columns.kept(mask, p)
+            columns.store_vector(p, pointers[0])
+            d = b.fsub(columns.load_vector(pointers[1]), inner[vector])
+            columns.store_vector(columns.kept(mask, b.fmul(b.fmul(p, wide_factor), d)), pointers[1])
+
+        columns.for_rows([x, dy], gradient)
+        return context.get_dummy_value()
+
+    return types.void(zero, *[types.int64] * 5, zero, types.int64, types.int64, zero), codegen

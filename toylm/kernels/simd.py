@@ -233,13 +233,14 @@ class _Tile:
                 for j in range(_VECTORS):
                     self.store_vector(new[i][j], c_pointer[i][j])
                 continue
-            with b.if_then(b.icmp_signed("<", self.constant(i), rows)):
-                # Masked stores take long on some CPUs: not where only rows are missing.
-                with b.if_else(b.icmp_signed("==", columns, self.constant(_VECTORS * self.width))) as (whole, narrow):
-                    for branch, kept in ((whole, [None] * _VECTORS), (narrow, masks)):
-                        with branch:
-                            for j in range(_VECTORS):
-                                self.store_vector(new[i][j], c_pointer[i][j], kept[j])
+            # Masked stores take long on some CPUs: not where only rows are missing.
+            row_exists = b.icmp_signed("<", self.constant(i), rows)
+            whole = b.icmp_signed("==", columns, self.constant(_VECTORS * self.width))
+            with b.if_then(row_exists), b.if_else(whole) as (then, otherwise):
+                for branch, kept in ((then, [None] * _VECTORS), (otherwise, masks)):
+                    with branch:
+                        for j in range(_VECTORS):
+                            self.store_vector(new[i][j], c_pointer[i][j], kept[j])
 
 
 def _make_tile(a_by_row, pairs=False):
@@ -255,7 +256,7 @@ def _make_tile(a_by_row, pairs=False):
 
     @intrinsic
     def edge_tile(typingctx, zero, a, lda, b, ldb, c, ldc, k, addend, ldd, rows, columns):
-        """The same where only rows <= MR and columns <= NR of C exist: nothing of C outside is read or written. B has NR columns."""
+        """The same where only rows <= MR, columns <= NR of C exist: nothing of C outside is read or written. B has NR columns."""
 
         def codegen(context, builder, signature, args):
             _Tile(context, builder, signature.args[0], True, a_by_row, pairs).emit(*args[1:])

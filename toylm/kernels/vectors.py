@@ -1,7 +1,6 @@
 """Loops over the vectors of one row, written as vectors: short rows spend more time around a loop that LLVM vectorised than in it.
 
-All by address. Where a function takes "padded" rows, there is room for whole vectors, which are read and written whole: masked
-stores take long on some CPUs.
+All by address.
 """
 
 from llvmlite import ir
@@ -103,18 +102,3 @@ def scale_row(typingctx, zero, x, n, factor):
         return context.get_dummy_value()
 
     return types.void(zero, types.int64, types.int64, zero), codegen
-
-
-@intrinsic
-def clear_padded(typingctx, zero, x, start, stop):
-    """Zeros in a padded row from the vector after that of element start - 1 to that of element stop - 1."""
-
-    def codegen(context, builder, signature, args):
-        rows, b = Rows(context, builder, signature.args[0]), builder
-        _, x, start, stop = args
-        first, last = (rows.whole_vectors(b.add(end, rows.constant(rows.width - 1))) for end in (start, stop))
-        with cgutils.for_range_slice(b, first, last, rows.constant(rows.width), I64) as (at, _):
-            rows.store_vector(rows.filled(0.0), rows.pointer(x, at))
-        return context.get_dummy_value()
-
-    return types.void(zero, *[types.int64] * 3), codegen
