@@ -1,4 +1,4 @@
-"""Loops over a row's vectors against NumPy, at every length around a vector's, with what surrounds the row left alone."""
+"""Loops over the vectors of rows and columns against NumPy, at every length around a vector's; what lies around is left alone."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from toylm.kernels import exponentials as e
 from toylm.kernels import fastmath, vectors
 from toylm.kernels.jit import jit
 from toylm.kernels.memory import address
-from toylm.kernels.simd import VECTOR_BYTES
+from toylm.kernels.simd import NR_F32
 
 DTYPES = [np.float32, np.float64]
 LENGTHS = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 100]
@@ -29,13 +29,8 @@ def _scale(zero, x, n, factor):
 
 
 @jit
-def _clear(zero, x, start, stop):
-    vectors.clear_padded(zero, x, start, stop)
-
-
-@jit
-def _exponentials(zero, x, n, scale, shift):
-    return e.exponentials(zero, x, n, scale, shift)
+def _exponentials(zero, x, y, n, scale, shift):
+    return e.exponentials(zero, x, y, n, scale, shift)
 
 
 @jit
@@ -44,13 +39,13 @@ def _sum(zero, x, n, scale, shift):
 
 
 @jit
-def _padded(zero, x, n, scale, shift):
-    return e.padded_exponentials(zero, x, n, scale, shift)
+def _columns(zero, x, stride, diagonal, stop, scale, peaks, totals):
+    e.softmax_columns(zero, x, stride, diagonal, stop, scale, peaks, totals)
 
 
 @jit
-def _gradients(zero, x, dy, n, scale, shift, inner, factor):
-    e.softmax_gradients(zero, x, dy, n, scale, shift, inner, factor)
+def _gradient_columns(zero, x, dy, stride, diagonal, stop, scale, shifts, inners, factor):
+    e.softmax_gradient_columns(zero, x, dy, stride, diagonal, stop, scale, shifts, inners, factor)
 
 
 @jit
@@ -67,10 +62,6 @@ def row(n, dtype, seed=0):
 
 def outside(frame, n):
     return np.concatenate([frame[:3], frame[3 + n :]])
-
-
-def width(dtype):
-    return VECTOR_BYTES // np.dtype(dtype).itemsize
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -100,41 +91,55 @@ def test_maximum_passes_over_nan_and_takes_infinities(dtype):
 def test_exponentials(n, dtype):
     zero, scale, shift = dtype(0), dtype(1.7), dtype(2.5)
     tolerance = 2e-6 if dtype is np.float32 else 1e-14
-    (x, frame), whole = row(n, dtype), -(-n // width(dtype)) * width(dtype)
-    before, expected = frame.copy(), np.exp2(1.7 * x.astype(float) - 2.5)
+    (x, frame), (y, other) = row(n, dtype), row(n, dtype, 1)
+    before, other_before, expected = frame.copy(), other.copy(), np.exp2(1.7 * x.astype(float) - 2.5)
     assert _sum(zero, address(x), n, scale, shift) == pytest.approx(expected.sum(), rel=tolerance)
+    assert _exponentials(zero, address(x), address(y), n, scale, shift) == pytest.approx(expected.sum(), rel=tolerance)
     np.testing.assert_array_equal(frame, before)
-    assert _exponentials(zero, address(x), n, scale, shift) == pytest.approx(expected.sum(), rel=tolerance)
-    np.testing.assert_allclose(x, expected, rtol=tolerance)
+    np.testing.assert_allclose(y, expected, rtol=tolerance)
+    np.testing.assert_array_equal(outside(other, n), outside(other_before, n))
+    assert _exponentials(zero, address(x), address(x), n, scale, shift) == pytest.approx(expected.sum(), rel=tolerance)
+    np.testing.assert_array_equal(x, y)
     np.testing.assert_array_equal(outside(frame, n), outside(before, n))
-    frame[:] = before
-    assert _padded(zero, address(x), n, scale, shift) == pytest.approx(expected.sum(), rel=tolerance)
-    np.testing.assert_allclose(x, expected, rtol=tolerance)
-    assert not frame[3 + n : 3 + whole].any()
-    np.testing.assert_array_equal(outside(frame, whole), outside(before, whole))
+
+
+def panel(dtype, rows, seed=0):
+    """(NR columns of a wider matrix, the matrix, where both end)."""
+    nr = NR_F32 * 4 // np.dtype(dtype).itemsize
+    wide = np.random.default_rng(seed).standard_normal((rows + 3, nr + 5)).astype(dtype)
+    return wide[1:-2, 2:-3], wide
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("n", LENGTHS)
-def test_softmax_gradients(n, dtype):
-    (x, frame), (dy, dframe), whole = row(n, dtype), row(n, dtype, 1), -(-n // width(dtype)) * width(dtype)
-    before, dbefore = frame.copy(), dframe.copy()
-    p = np.exp2(0.9 * x.astype(float) - 1.5)
-    gradient = p * (dy.astype(float) - 0.25) * 0.5
-    _gradients(dtype(0), address(x), address(dy), n, dtype(0.9), dtype(1.5), dtype(0.25), dtype(0.5))
-    for found, expected, around, unchanged in ((x, p, frame, before), (dy, gradient, dframe, dbefore)):
-        np.testing.assert_allclose(found, expected, rtol=2e-6, atol=1e-6)
-        assert not around[3 + n : 3 + whole].any()
-        np.testing.assert_array_equal(outside(around, whole), outside(unchanged, whole))
+@pytest.mark.parametrize("diagonal, stop", [(0, 1), (0, 5), (1, 1), (3, 40), (17, 20), (17, 17)])
+def test_softmax_of_columns_cut_at_the_diagonal(diagonal, stop, dtype):
+    tolerance = 3e-6 if dtype is np.float32 else 1e-13
+    (x, wide), (dy, dwide) = panel(dtype, 45), panel(dtype, 45, 1)
+    before, dbefore, nr = wide.copy(), dwide.copy(), x.shape[1]
+    counts = np.arange(45)[:, None] <= diagonal + np.arange(nr)
+    counts[stop:] = False
+    scaled = np.where(counts, 0.7 * x.astype(float), -np.inf)
+    peaks, totals = np.full(nr, np.nan, dtype), np.full(nr, np.nan, dtype)
+    scores = x.copy()
+    _columns(dtype(0), address(wide[1:, 2:]), wide.shape[1], diagonal, stop, dtype(0.7), address(peaks), address(totals))
+    expected = np.exp2(scaled - scaled.max(axis=0))
+    np.testing.assert_allclose(x[:stop], expected[:stop], rtol=tolerance, atol=1e-30)
+    np.testing.assert_allclose(peaks, scaled.max(axis=0), rtol=tolerance)
+    np.testing.assert_allclose(totals, expected.sum(axis=0), rtol=tolerance)
+    wide[1 : 1 + stop, 2:-3] = before[1 : 1 + stop, 2:-3]
+    np.testing.assert_array_equal(wide, before)
 
-
-def test_clearing_goes_by_whole_vectors():
-    w = width(np.float32)
-    for start, stop in ((w - 1, w), (w, w + 1), (1, 3 * w), (2 * w, 2 * w)):
-        x = np.ones(5 * w, np.float32)
-        _clear(np.float32(0), address(x), start, stop)
-        first, last = -(-start // w) * w, -(-stop // w) * w
-        assert not x[first:last].any() and x[:first].all() and x[last:].all()
+    shifts = (peaks + np.log2(totals)).astype(dtype)
+    inners = np.linspace(-0.5, 0.5, nr).astype(dtype)
+    p = np.where(counts, np.exp2(0.7 * scores.astype(float) - shifts), 0)
+    gradient = p * (dy.astype(float) - inners) * 0.3
+    _gradient_columns(dtype(0), address(wide[1:, 2:]), address(dwide[1:, 2:]), wide.shape[1], diagonal, stop, dtype(0.7),
+                      address(shifts), address(inners), dtype(0.3))  # fmt: skip
+    np.testing.assert_allclose(x[:stop], p[:stop], rtol=2 * tolerance, atol=1e-30)
+    np.testing.assert_allclose(dy[:stop], gradient[:stop], rtol=2 * tolerance, atol=10 * tolerance)
+    for changed, original in ((wide, before), (dwide, dbefore)):
+        changed[1 : 1 + stop, 2:-3] = original[1 : 1 + stop, 2:-3]
+        np.testing.assert_array_equal(changed, original)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -142,7 +147,7 @@ def test_powers_of_two_at_the_ends_of_their_range(dtype):
     lowest, highest = (-126, 127) if dtype is np.float32 else (-1022, 1023)
     x = np.array([np.nan, -np.inf, -1e9, lowest, -1, 0, 0.5, 1, highest, 3.0] * 2, dtype)
     expected = [0, 2.0**lowest, 2.0**lowest, 2.0**lowest, 0.5, 1, 2**0.5, 2, 2.0**highest, 8] * 2
-    _exponentials(dtype(0), address(x), x.size, dtype(1), dtype(0))
+    _exponentials(dtype(0), address(x), address(x), x.size, dtype(1), dtype(0))
     assert np.isnan(x[[0, 10]]).all()
     np.testing.assert_allclose(x[[*range(1, 10), *range(11, 20)]], expected[1:10] + expected[11:], rtol=3e-7)
 

@@ -49,7 +49,7 @@ def cross_entropy_backward(logits, targets, scale, losses, threads, thread):
         target_logit = z[targets[i]]
         row = start_of(z)
         peak = maximum(zero, row, V)
-        total = exponentials(zero, row, V, log2e, log2e * peak)
+        total = exponentials(zero, row, row, V, log2e, log2e * peak)
         losses[i] = np.float64(peak - target_logit) + np.log(np.float64(total))
         scale_row(zero, row, V, z.dtype.type(scale) / total)
         z[targets[i]] -= z.dtype.type(scale)

@@ -42,36 +42,42 @@ def exp2(tile, x):
     return b.bitcast(b.add(b.bitcast(power, bits), shifted), tile.vector)
 
 
-def _make_exponentials(stored):
-    @intrinsic
-    def exponentials(typingctx, zero, x, n, scale, shift):
-        def codegen(context, builder, signature, args):
-            rows, b = Rows(context, builder, signature.args[0]), builder
-            _, x, n, scale, shift = args
-            wide_scale, wide_shift = rows.splat(scale), rows.splat(b.fneg(shift))
-            total = cgutils.alloca_once_value(b, rows.filled(0.0))
+def _sum_of_powers(context, builder, signature, args, target):
+    _, x, n, scale, shift = args
+    rows, b = Rows(context, builder, signature.args[0]), builder
+    wide_scale, wide_shift = rows.splat(scale), rows.splat(b.fneg(shift))
+    total = cgutils.alloca_once_value(b, rows.filled(0.0))
 
-            def body(at, mask):
-                place = rows.pointer(x, at)
-                power = exp2(rows, rows.multiply_add(rows.load_vector(place, mask), wide_scale, wide_shift))
-                if mask is not None:
-                    power = b.select(mask, power, rows.filled(0.0))
-                if stored:
-                    rows.store_vector(power, place, mask)
-                b.store(b.fadd(b.load(total), power), total)
+    def body(at, mask):
+        power = exp2(rows, rows.multiply_add(rows.load_vector(rows.pointer(x, at), mask), wide_scale, wide_shift))
+        if mask is not None:
+            power = b.select(mask, power, rows.filled(0.0))
+        if target is not None:
+            rows.store_vector(power, rows.pointer(target, at), mask)
+        b.store(b.fadd(b.load(total), power), total)
 
-            rows.for_vectors(n, body)
-            return rows.across_lanes(b.load(total), b.fadd)
-
-        return zero(zero, types.int64, types.int64, zero, zero), codegen
-
-    return exponentials
+    rows.for_vectors(n, body)
+    return rows.across_lanes(b.load(total), b.fadd)
 
 
-# x[:n] becomes 2^(scale · x - shift), which is at most 2^127, x an address; returns the sum. Adds up by lanes, then the lanes.
-exponentials = _make_exponentials(stored=True)
-# The sum alone.
-sum_of_exponentials = _make_exponentials(stored=False)
+@intrinsic
+def exponentials(typingctx, zero, x, y, n, scale, shift):
+    """y[:n] = 2^(scale · x - shift), each at most 2^127; returns the sum, added up by lanes, then the lanes. y may be x."""
+
+    def codegen(context, builder, signature, args):
+        return _sum_of_powers(context, builder, signature, [*args[:2], *args[3:]], args[2])
+
+    return zero(zero, *[types.int64] * 3, zero, zero), codegen
+
+
+@intrinsic
+def sum_of_exponentials(typingctx, zero, x, n, scale, shift):
+    """The sum alone."""
+
+    def codegen(context, builder, signature, args):
+        return _sum_of_powers(context, builder, signature, args, None)
+
+    return zero(zero, types.int64, types.int64, zero, zero), codegen
 
 
 class _Columns(Rows):

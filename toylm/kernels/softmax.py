@@ -7,7 +7,7 @@ from .fastmath import LOG2E
 from .jit import jit
 from .parallel import parallel
 from .rows import rows_of, start_of
-from .simd import cast
+from .simd import cast, item_size
 from .vectors import maximum, scale_row
 
 
@@ -15,10 +15,13 @@ from .vectors import maximum, scale_row
 def softmax_row(x, y, n):
     """y[:n] = softmax(x[:n]); returns the log of the sum of exponentials of x. x and y may be the same array."""
     zero, count, row = x.dtype.type(0), np.int64(n), start_of(y)
-    for j in range(n):
-        y[j] = x[j]
-    peak, log2e = maximum(zero, row, count), cast(zero, LOG2E)
-    total = exponentials(zero, row, count, log2e, log2e * peak)
+    source = start_of(x)
+    if x.strides[0] != item_size(zero):
+        for j in range(n):
+            y[j] = x[j]
+        source = row
+    peak, log2e = maximum(zero, source, count), cast(zero, LOG2E)
+    total = exponentials(zero, source, row, count, log2e, log2e * peak)
     scale_row(zero, row, count, x.dtype.type(1) / total)
     return peak + np.log(total)
 

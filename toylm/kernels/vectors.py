@@ -10,6 +10,8 @@ from numba.extending import intrinsic
 
 from .simd import I32, I64, _Tile
 
+CHAINS = 4  # vectors whose maxima are independent: one instruction takes as long as four of them take together
+
 
 class Rows(_Tile):
     """Emits loops over the vectors of a row."""
@@ -18,10 +20,25 @@ class Rows(_Tile):
         """n rounded down to whole vectors."""
         return self.b.and_(n, self.constant(-self.width))
 
-    def for_vectors(self, n, body):
-        """body(first element, mask): every whole vector of n elements with mask None, then what is left over."""
-        whole = self.whole_vectors(n)
-        with cgutils.for_range_slice(self.b, self.constant(0), whole, self.constant(self.width), I64) as (at, _):
+    def for_vectors(self, n, body, chains=1):
+        """body(first element, mask): every whole vector of n elements with mask None, then what is left over.
+
+        With chains > 1, body(first element, mask, chain): so many vectors in turn belong to chains of their own, which need not
+        wait for each other's results.
+        """
+        whole, done = self.whole_vectors(n), self.constant(0)
+        if chains > 1:
+            done = self.b.and_(n, self.constant(-self.width * chains))
+            step = self.constant(self.width * chains)
+            with cgutils.for_range_slice(self.b, self.constant(0), done, step, I64) as (at, _):
+                for chain in range(chains):
+                    body(self.b.add(at, self.constant(chain * self.width)), None, chain)
+            one = body
+
+            def body(at, mask):
+                one(at, mask, 0)
+
+        with cgutils.for_range_slice(self.b, done, whole, self.constant(self.width), I64) as (at, _):
             body(at, None)
         with self.b.if_then(self.b.icmp_signed("<", whole, n)):
             body(whole, self.column_masks(self.b.sub(n, whole))[0])
@@ -49,19 +66,22 @@ def maximum(typingctx, zero, x, n):
         rows, b = Rows(context, builder, signature.args[0]), builder
         _, x, n = args
         lowest = rows.filled(float("-inf"))
-        best = cgutils.alloca_once_value(b, lowest)
+        best = [cgutils.alloca_once_value(b, lowest) for _ in range(CHAINS)]
 
         def larger(x, y):
             return b.select(b.fcmp_ordered(">", x, y), x, y)
 
-        def body(at, mask):
+        def body(at, mask, chain):
             vector = rows.load_vector(rows.pointer(x, at), mask)
             if mask is not None:
                 vector = b.select(mask, vector, lowest)
-            b.store(larger(vector, b.load(best)), best)
+            b.store(larger(vector, b.load(best[chain])), best[chain])
 
-        rows.for_vectors(n, body)
-        return rows.across_lanes(b.load(best), larger)
+        rows.for_vectors(n, body, CHAINS)
+        of_all = b.load(best[0])
+        for chain in best[1:]:
+            of_all = larger(of_all, b.load(chain))
+        return rows.across_lanes(of_all, larger)
 
     return zero(zero, types.int64, types.int64), codegen
 
