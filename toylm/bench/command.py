@@ -7,6 +7,7 @@
   toylm bench fusions
   toylm bench scaling --picture scaling.png
   toylm bench startup
+  toylm bench variants
 
 A peer that is not installed is named and skipped. Every engine runs in a process of its own, so that peak memory and thread
 settings are its own.
@@ -27,6 +28,7 @@ MODULES = {
     "fusions": ("fusions", "what each fused kernel saves in time and memory"),
     "scaling": ("scaling", "time a step against sequence length, width, vocabulary and batch"),
     "startup": ("startup", "seconds to --help, to the first step warm, and with a cold compile"),
+    "variants": ("variants", "how far apart loss and gradients are between the ways to compute a step"),
 }
 
 
