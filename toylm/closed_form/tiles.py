@@ -62,7 +62,7 @@ def prefetch(b, address):
 
 def fused_multiply_add(b):
     """The function (x, y, z) -> x y + z on vectors, rounded once."""
-    return cgutils.get_or_insert_function(b.module, ir.FunctionType(VECTOR, [VECTOR] * 3), f"llvm.fma.v{WIDTH}f64")
+    return cgutils.get_or_insert_function(b.module, ir.FunctionType(VECTOR, [VECTOR] * 3), f"llvm.fmuladd.v{WIDTH}f64")
 
 
 def pointers(b, *addresses):

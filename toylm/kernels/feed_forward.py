@@ -26,7 +26,7 @@ from .simd import MR, NR_F32, item_size, load, panel_width, store
 KINDS = ("gelu", "relu2", "silu", "swiglu")
 GELU, RELU2, SILU, SWIGLU = range(4)
 ROWS = 8 * MR
-UNITS = 8 * NR_F32  # hidden units at a time, a multiple of every panel's width
+UNITS = 16 * NR_F32  # hidden units at a time, a multiple of every panel's width
 
 
 @jit

@@ -84,16 +84,16 @@ class _Tile:
         self.vector = ir.VectorType(self.element, self.width)
 
     def multiply_add(self, a, b, acc):
-        """acc + a · b, lane by lane."""
+        """acc + a · b, lane by lane; one rounding where the CPU has an instruction for it, two elsewhere."""
         module, call = self.b.module, self.b.call
         if not self.pairs:
             kind = ir.FunctionType(self.vector, [self.vector] * 3)
-            return call(cgutils.get_or_insert_function(module, kind, f"llvm.fma.v{self.width}{self.name}"), [a, b, acc])
+            return call(cgutils.get_or_insert_function(module, kind, f"llvm.fmuladd.v{self.width}{self.name}"), [a, b, acc])
         if not HOST_BF16:
             bits = ir.VectorType(I32, self.width)
             shift, high = (ir.Constant(bits, [value] * self.width) for value in (16, 0xFFFF0000))
             kind = ir.FunctionType(self.vector, [self.vector] * 3)
-            fma = cgutils.get_or_insert_function(module, kind, f"llvm.fma.v{self.width}{self.name}")
+            fma = cgutils.get_or_insert_function(module, kind, f"llvm.fmuladd.v{self.width}{self.name}")
             a, b = self.b.bitcast(a, bits), self.b.bitcast(b, bits)
             for part in (lambda x: self.b.and_(x, high), lambda x: self.b.shl(x, shift)):
                 acc = call(fma, [self.b.bitcast(part(a), self.vector), self.b.bitcast(part(b), self.vector), acc])
