@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from toylm.kernels.feed_forward import KINDS, feed_forward_backward, feed_forward_forward, feed_forward_reference
+from toylm.kernels.feed_forward import (
+    KINDS,
+    feed_forward_backward,
+    feed_forward_backward_with_weights,
+    feed_forward_forward,
+    feed_forward_reference,
+)
 from toylm.kernels.gelu import gelu_backward_reference
 from toylm.kernels.layernorm import layernorm_reference
 from toylm.kernels.matmul_bf16 import round_to_bf16
@@ -12,6 +18,7 @@ from toylm.kernels.relu2 import relu2_backward_reference
 from toylm.kernels.rmsnorm import rmsnorm_reference
 from toylm.kernels.silu import silu_backward_reference
 from toylm.kernels.swiglu import swiglu_backward_reference
+from toylm.threads import get_threads
 
 SIZES = [(1, 1, 1), (5, 7, 33), (97, 48, 64), (101, 33, 301), (250, 65, 515)]  # N, d, ff
 PRECISIONS = [
@@ -75,6 +82,11 @@ def test_feed_forward(N, d, ff, kind, precision):
     close(hidden, hidden_here, precision)
     close(dpre, dpre_here, precision)
     close(dh, dpre_here @ exact(w1).T, precision)
+    again, sums = np.full_like(dh, np.nan), np.full(get_threads() * (w1.size + w2.size), np.nan, h.dtype)
+    dw1, dw2 = feed_forward_backward_with_weights(kind, dout, pre, w1, w2, h, again, sums, bf16)
+    np.testing.assert_array_equal(again, dh)
+    close(dw1.sum(axis=0).reshape(w1.shape), exact(h).T @ exact(dpre), precision)
+    close(dw2.sum(axis=0).reshape(w2.shape), exact(hidden).T @ exact(dout), precision)
 
 
 def test_norm_inside_the_feed_forward_writes_the_rows_that_the_norm_writes():

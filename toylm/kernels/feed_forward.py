@@ -6,7 +6,8 @@
 for act one of gelu, relu2, silu (W1 (d, ff)), or hidden = silu(gate) · up with pre = (gate | up) (W1 (d, 2 ff), "swiglu").
 A thread takes ROWS rows and of them UNITS hidden units at a time: product, activation, product. `pre` is kept for the backward
 pass, `hidden` is not; the backward pass leaves `hidden` and `dpre` behind for the gradients of the weights, which are sums over
-all rows and so products of their own (the model's Linear). Both matrices are packed once for all threads (operands.py).
+all rows and so products of their own (the model's Linear), unless they are so small that a thread keeps its part of them in its
+cache as well. Both matrices are packed once for all threads (operands.py).
 """
 
 import numpy as np
@@ -18,7 +19,7 @@ from .norm_projection import NONE, norm_rows
 from .operands import operands_of, rows_of_a, steps_of
 from .parallel import parallel
 from .placement import threads_now
-from .products import multiply_rows, pack_matrices, panel_bytes, share
+from .products import multiply_rows, multiply_transposed, pack_matrices, pack_matrix, panel_bytes, share
 from .relu2 import relu2_reference, relu2_value_and_slope
 from .silu import silu_reference, silu_value, silu_value_and_slope
 from .simd import MR, NR_F32, item_size, load, panel_width, store
@@ -27,6 +28,8 @@ KINDS = ("gelu", "relu2", "silu", "swiglu")
 GELU, RELU2, SILU, SWIGLU = range(4)
 ROWS = 8 * MR
 UNITS = 16 * NR_F32  # hidden units at a time, a multiple of every panel's width
+OWN_STRIDE = 2 * UNITS + 16  # of a thread's own rows: an odd number of cache lines, so that columns spread over all cache sets
+WEIGHT_BYTES = 192 * 1024
 
 
 @jit
@@ -112,7 +115,8 @@ def _forward(zero, operands, kind, norm, x, gamma, beta, eps, h, rstd, w1, b1, w
 
 
 @parallel
-def _backward(zero, operands, kind, dout, pre, w1, w2, hidden, dpre, dh, N, d, ff, memory, thread_bytes, threads, thread):
+def _backward(zero, operands, kind, dout, pre, w1, w2, hidden, dpre, dh, h, sums, N, d, ff, memory, thread_bytes, threads,
+              thread):  # fmt: skip
     size, nr = item_size(zero), panel_width(zero)
     parts = 2 if kind == SWIGLU else 1
     width, deep, deep_hidden = parts * ff, steps_of(operands, d), steps_of(operands, ff)
@@ -121,25 +125,50 @@ def _backward(zero, operands, kind, dout, pre, w1, w2, hidden, dpre, dh, N, d, f
     packed = memory + thread * thread_bytes
     dhidden = packed + ROWS * d * size
     packed_dpre = dhidden + ROWS * UNITS * size
+    # With h, this thread's part of the weights' gradients is added up here, and hidden and dpre need not leave the cache.
+    with_weights = h != 0
+    own_rows = packed_dpre + ROWS * UNITS * size
+    dout_panels = own_rows + 2 * ROWS * OWN_STRIDE * size
+    dpre_panels = dout_panels + ROWS * (d + nr) * size
+    packed_columns = dpre_panels + ROWS * (UNITS + nr) * size
+    own_dw1, own_dw2 = sums + thread * d * width * size, sums + (threads * d * width + thread * ff * d) * size
+    ld_hidden, ld_dpre, second = ff, width, ff
+    if with_weights:
+        ld_hidden, ld_dpre, second = np.int64(OWN_STRIDE), np.int64(OWN_STRIDE), np.int64(UNITS)
+        for i in range(d * width):
+            store(zero, own_dw1, i)
+        for i in range(ff * d):
+            store(zero, own_dw2, i)
     for start in range(row_start, row_stop, ROWS):
         rows = min(np.int64(ROWS), row_stop - start)
         a, dx = dout + start * d * size, dh + start * d * size
         douts, ld = rows_of_a(operands, a, d, rows, d, packed)
+        if with_weights:
+            pack_matrix(zero, operands, a, d, d < 0, d, rows, dout_panels)
         for unit in range(0, ff, UNITS):
             n = min(np.int64(UNITS), ff - unit)
+            hidden_here, dpre_here = hidden + (start * ff + unit) * size, dpre + (start * width + unit) * size
+            if with_weights:
+                hidden_here, dpre_here = own_rows, own_rows + ROWS * OWN_STRIDE * size
             multiply_rows(zero, operands, douts, ld, w2 + unit * deep * size, deep, dhidden, np.int64(UNITS), np.int64(0),
                           np.int64(0), rows, n, d)  # fmt: skip
-            at = (start * width + unit) * size
             for i in range(rows):
-                row, drow = pre + at + i * width * size, dpre + at + i * width * size
+                row, drow = pre + ((start + i) * width + unit) * size, dpre_here + i * ld_dpre * size
                 _activate_backward(zero, kind, dhidden + i * UNITS * size, row, row + ff * size,
-                                   hidden + ((start + i) * ff + unit) * size, drow, drow + ff * size, n)  # fmt: skip
+                                   hidden_here + i * ld_hidden * size, drow, drow + second * size, n)  # fmt: skip
             for part in range(parts):
-                here = dpre + at + part * ff * size
-                dpres, ld_dpres = rows_of_a(operands, here, width, rows, n, packed_dpre)
+                here = dpre_here + part * second * size
+                dpres, ld_dpres = rows_of_a(operands, here, ld_dpre, rows, n, packed_dpre)
                 panels = w1 + part * part_bytes + steps_of(operands, unit) * nr * size
                 addend = dx if unit > 0 or part > 0 else np.int64(0)
                 multiply_rows(zero, operands, dpres, ld_dpres, panels, deep_hidden, dx, d, addend, d, rows, d, n)
+                if with_weights:
+                    pack_matrix(zero, operands, here, ld_dpre, d < 0, n, rows, dpre_panels)
+                    multiply_transposed(zero, operands, h + start * d * size, d, packed_columns, dpre_panels,
+                                        steps_of(operands, rows), own_dw1 + (part * ff + unit) * size, width, d, n, rows)
+            if with_weights:
+                multiply_transposed(zero, operands, hidden_here, ld_hidden, packed_columns, dout_panels, steps_of(operands, rows),
+                                    own_dw2 + unit * d * size, d, n, d, rows)
 
 
 def _pack(operands, bf16, zero, w1, w2, ff, backward):
@@ -155,9 +184,16 @@ def _pack(operands, bf16, zero, w1, w2, ff, backward):
 
 
 def _thread_scratch(d, item):
-    """(address, bytes a thread): packed rows, ROWS x UNITS values and the same packed."""
-    size = -(-ROWS * (d + 2 * UNITS + 2) * item // 64) * 64
+    """(address, bytes a thread): packed rows, ROWS x UNITS values and the same packed; and, for the weights' gradients, rows of
+    hidden and dpre, panels of dout and dpre, and columns packed."""
+    rows = d + 2 * UNITS + 2 * OWN_STRIDE + (d + 64) + (UNITS + 64) + (max(d, UNITS) + 64)
+    size = -(-ROWS * rows * item // 64) * 64
     return scratch.address("feed_forward", size * threads_now()), size
+
+
+def weight_gradients_fit(w1, w2):
+    """Whether a thread can keep both gradients in its second-level cache, beside the rows that it works on."""
+    return w1.nbytes + w2.nbytes <= WEIGHT_BYTES
 
 
 def feed_forward_forward(kind, h, w1, w2, pre, out, residual=None, b1=None, b2=None, norm=None, bf16=False):
@@ -178,11 +214,26 @@ def feed_forward_forward(kind, h, w1, w2, pre, out, residual=None, b1=None, b2=N
 def feed_forward_backward(kind, dout, pre, w1, w2, hidden, dpre, dh, bf16=False):
     """dh (N, d) = gradient of h, from dout (N, d); hidden (N, ff) = act(pre) and dpre (N, ff or 2 ff) fall out on the way:
     dw2 = hiddenᵀ·dout, dw1 = hᵀ·dpre. Overwrites hidden, dpre and dh."""
+    _run_backward(kind, dout, pre, w1, w2, address(hidden), address(dpre), dh, 0, 0, bf16)
+
+
+def feed_forward_backward_with_weights(kind, dout, pre, w1, w2, h, dh, sums, bf16=False):
+    """The same with the weights' gradients in place of hidden and dpre, which then stay in the cache; for small matrices.
+
+    Returns (dw1 (threads, w1.size), dw2 (threads, w2.size)), each thread's share, to be added up in a fixed order
+    (rmsnorm.add_parts): views of `sums`, (threads · (w1.size + w2.size),). Overwrites dh and sums.
+    """
+    _run_backward(kind, dout, pre, w1, w2, 0, 0, dh, address(h), address(sums), bf16)
+    border = threads_now() * w1.size
+    return sums[:border].reshape(-1, w1.size), sums[border:].reshape(-1, w2.size)
+
+
+def _run_backward(kind, dout, pre, w1, w2, hidden, dpre, dh, h, sums, bf16):
     (N, d), ff, zero = dout.shape, w2.shape[0], dout.dtype.type(0)
     operands = operands_of(dout.dtype, bf16)
     panels1, panels2 = _pack(operands, bf16, zero, w1, w2, ff, True)
-    _backward(zero, operands, KINDS.index(kind), address(dout), address(pre), panels1, panels2, address(hidden), address(dpre),
-              address(dh), N, d, ff, *_thread_scratch(d, zero.nbytes))  # fmt: skip
+    _backward(zero, operands, KINDS.index(kind), address(dout), address(pre), panels1, panels2, hidden, dpre, address(dh), h,
+              sums, N, d, ff, *_thread_scratch(d, zero.nbytes))  # fmt: skip
 
 
 def feed_forward_reference(kind, h, w1, w2, b1=0.0, b2=0.0):

@@ -1,8 +1,15 @@
 """The feed-forward part: act(h·w_ff1)·w_ff2 with one activation, or (silu(h·gate) * h·up)·w_ff2, added to the stream."""
 
-from ..kernels.feed_forward import feed_forward_backward, feed_forward_forward
+from ..kernels.feed_forward import (
+    feed_forward_backward,
+    feed_forward_backward_with_weights,
+    feed_forward_forward,
+    weight_gradients_fit,
+)
 from ..kernels.gelu import gelu_backward
+from ..kernels.placement import threads_now
 from ..kernels.relu2 import relu2_backward
+from ..kernels.rmsnorm import add_parts
 from ..kernels.silu import silu_backward
 from ..kernels.swiglu import swiglu_backward
 from .hidden import hidden_rows
@@ -49,9 +56,16 @@ class FeedForward:
 
     def backward(self, parameters, gradients, workspace, dout, h, a, dh):
         """dh (N, d) = gradient of h, overwritten; dout (N, d) is left as it is."""
+        matrices = self._matrices(parameters)
+        if self.precision.fused and self.ff1.bias is None and weight_gradients_fit(*matrices):
+            sums = workspace.take("dw_ff_sums", (threads_now() * sum(w.size for w in matrices),))
+            shares = feed_forward_backward_with_weights(self.kind, dout, a.ff_pre, *matrices, h, dh, sums, self.precision.bf16)
+            for linear, share in zip((self.ff1, self.ff2), shares):
+                add_parts(share, gradients[linear.weight].flat)
+            return
         dpre = workspace.take("dpre", a.ff_pre.shape)
         if self.precision.fused:
-            feed_forward_backward(self.kind, dout, a.ff_pre, *self._matrices(parameters), a.shared_hidden, dpre, dh,
+            feed_forward_backward(self.kind, dout, a.ff_pre, *matrices, a.shared_hidden, dpre, dh,
                                   self.precision.bf16)  # fmt: skip
             self.ff2.backward_weight(gradients, dout, a.shared_hidden)
             self.ff1.backward_weight(gradients, dpre, h)
