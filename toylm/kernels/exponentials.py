@@ -50,7 +50,11 @@ def _sum_of_powers(context, builder, signature, args, target):
 
     def body(at, mask):
         power = exp2(rows, rows.multiply_add(rows.load_vector(rows.pointer(x, at), mask), wide_scale, wide_shift))
-        if mask is not None:
+        if mask is None:
+            # What lies behind this row, often the next one, is read while this one is computed.
+            for address in (x,) if target is None else (x, target):
+                rows.prefetch(rows.pointer(address, b.add(at, n)))
+        else:
             power = b.select(mask, power, rows.filled(0.0))
         if target is not None:
             rows.store_vector(power, rows.pointer(target, at), mask)

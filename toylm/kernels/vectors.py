@@ -43,6 +43,12 @@ class Rows(_Tile):
         with self.b.if_then(self.b.icmp_signed("<", whole, n)):
             body(whole, self.column_masks(self.b.sub(n, whole))[0])
 
+    def prefetch(self, pointer):
+        """Ask for a cache line, into the second-level cache; an address where nothing is does no harm."""
+        byte = ir.IntType(8).as_pointer()
+        function = self.b.module.declare_intrinsic("llvm.prefetch", [byte], ir.FunctionType(ir.VoidType(), [byte, I32, I32, I32]))
+        self.b.call(function, [self.b.bitcast(pointer, byte), I32(0), I32(2), I32(1)])  # to be read, for long, data
+
     def filled(self, value):
         """A constant vector."""
         return ir.Constant(self.vector, [value] * self.width)
