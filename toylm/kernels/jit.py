@@ -113,7 +113,6 @@ class _CompileClock(event.Listener):
             self.seconds += time.perf_counter() - self._start
             self.count += 1
 
-
     @contextlib.contextmanager
     def running(self):
         """Around what Numba compiles without an event."""

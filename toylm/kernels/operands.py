@@ -34,6 +34,9 @@ def signature(parameters):
     return types.void(*[types.int64] * parameters)
 
 
+_tables = []  # they live as long as the process
+
+
 @functools.cache
 def operands_of(dtype, bf16=False):
     """The table of an arithmetic: its address, as an int. Compiles what is in it, or loads it."""
@@ -44,9 +47,6 @@ def operands_of(dtype, bf16=False):
     table = np.array([int(bf16), *functions(dtype.type(0))], np.int64)
     _tables.append(table)
     return table.ctypes.data
-
-
-_tables = []  # they live as long as the process
 
 
 @intrinsic
