@@ -82,7 +82,7 @@ def _in_process(name, shape, folder):
     variables = {**os.environ, **environment}
     variables["PYTHONPATH"] = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
-        [sys.executable, "-m", "toylm.bench.variants", task, str(file)], env=variables, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-P", "-m", "toylm.bench.variants", task, str(file)], env=variables, stderr=subprocess.PIPE, text=True,
         encoding="utf-8", errors="replace", check=False,
     )  # fmt: skip
     if done.returncode:

@@ -129,13 +129,15 @@ def _compile_apart(kinds):
     """Compile in child processes; whether all succeeded (if not, this process compiles for itself).
 
     Three at a time, each for a part of the kernels; a last one goes through all of them for what the parts may have missed.
+    With -P, since a folder named toylm may lie where they start, as it does in a checkout: they would compile that one's kernels,
+    which Numba keeps apart from this one's.
     """
     root = str(Path(__file__).absolute().parents[2])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])}
     for parts in (("forward", "backward", "text"), ("all",)):
         children = [
             subprocess.Popen(
-                [sys.executable, "-m", "toylm.train.warm_up", part, *kinds], stdin=subprocess.DEVNULL,
+                [sys.executable, "-P", "-m", "toylm.train.warm_up", part, *kinds], stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment,
             )
             for part in parts
