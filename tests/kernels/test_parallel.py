@@ -1,11 +1,13 @@
-"""What `parallel` promises: every thread once, arguments of all kinds, sums in a fixed order, failures that are not lost."""
+"""What `parallel` and `rows` promise: every thread once, every row once, arguments of all kinds, failures that are not lost."""
 
 import sys
 
 import numpy as np
 import pytest
 
+from toylm.kernels.memory import address
 from toylm.kernels.parallel import parallel
+from toylm.kernels.rows import own_share, take
 from toylm.threads import get_threads
 
 
@@ -37,6 +39,35 @@ def test_any_number_of_threads_may_be_asked_for(threads):
     x, y, out, expected = _given(threads, False)
     _record.with_threads(x, (y, 0.5), False, out, threads)
     assert out.tolist() == expected
+
+
+@parallel
+def _visit(visits, least, unit, threads, thread, queue):
+    """visits[i, thread] += 1 for the rows that this thread does."""
+    total = visits.shape[0]
+    start, stop = own_share(total, least, unit, threads, thread)
+    while start < stop:
+        visits[start, thread] += 1
+        start, stop = take(queue, start + 1, stop, total, least, unit, threads)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+@pytest.mark.parametrize("total, least, unit", [(0, 1, 1), (1, 1, 1), (7, 1, 1), (64, 1, 1), (1003, 12, 6), (5000, 48, 6)])
+def test_every_row_is_done_once(total, least, unit, threads):
+    visits = np.zeros((total, threads))
+    _visit.with_threads(visits, least, unit, threads)
+    assert visits.sum(axis=1).tolist() == [1.0] * total
+
+
+def test_a_fast_thread_does_the_rest_of_a_slow_ones_share():
+    queue = np.zeros(1, np.int64)
+    assert own_share(96, 1, 6, 2, 0) == (0, 36) and own_share(96, 1, 6, 2, 1) == (48, 84)
+    ranges, (start, stop) = [], own_share(96, 1, 6, 2, 1)
+    while start < stop:
+        ranges.append((start, stop))
+        start, stop = take(address(queue), stop, stop, 96, 1, 6, 2)
+    assert ranges == [(48, 84), (36, 42), (84, 90), (42, 48), (90, 96)]
+    assert take(address(queue), 36, 36, 96, 1, 6, 2) == (96, 96)
 
 
 @parallel

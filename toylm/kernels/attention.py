@@ -25,7 +25,7 @@ from .operands import few_columns_of_a, operands_of, rows_of_a, steps_of, tiles
 from .parallel import parallel
 from .placement import threads_now
 from .products import pack_matrix
-from .rows import rows_of
+from .rows import own_share, take
 from .simd import MR, NR_F32, cast, item_size, load, panel_width, store
 from .vectors import dot, scale_row
 
@@ -157,11 +157,11 @@ def _head_backward(zero, operands, q, k, v, ldq, z, dz, ldz, log_sums, ld_log, d
 
 
 @parallel
-def _forward(zero, operands, q, out, logs, probabilities, B, T, H, K, h, scratch, scratch_bytes, threads, thread):
+def _forward(zero, operands, q, out, logs, probabilities, B, T, H, K, h, scratch, scratch_bytes, threads, thread, queue):
     size = item_size(zero)
     ldq, ldz = (H + 2 * K) * h, H * h
-    start, stop = rows_of(B * H, threads, thread)
-    for pair in range(start, stop):
+    pair, stop = own_share(B * H, np.int64(1), np.int64(1), threads, thread)
+    while pair < stop:
         row, head = pair // H * T, pair % H
         shared = head // (H // K)
         at = q + row * ldq * size
@@ -169,15 +169,16 @@ def _forward(zero, operands, q, out, logs, probabilities, B, T, H, K, h, scratch
         _head_forward(zero, operands, at + head * h * size, at + (H + shared) * h * size, at + (H + K + shared) * h * size, ldq,
                       out + (row * ldz + head * h) * size, ldz, logs + (row * H + head) * size, H, p, T, h,
                       scratch + thread * scratch_bytes)
+        pair, stop = take(queue, pair + 1, stop, B * H, np.int64(1), np.int64(1), threads)
 
 
 @parallel
-def _backward(zero, operands, q, out, dout, logs, dq, B, T, H, K, h, scratch, scratch_bytes, threads, thread):
+def _backward(zero, operands, q, out, dout, logs, dq, B, T, H, K, h, scratch, scratch_bytes, threads, thread, queue):
     size = item_size(zero)
     ldq, ldz, group = (H + 2 * K) * h, H * h, H // K
     # A thread takes all the heads that share keys and values, one after the other: their gradients add up in one order.
-    start, stop = rows_of(B * K, threads, thread)
-    for pair in range(start, stop):
+    pair, stop = own_share(B * K, np.int64(1), np.int64(1), threads, thread)
+    while pair < stop:
         row, shared = pair // K * T, pair % K
         at = row * ldq * size
         k_at, v_at = at + (H + shared) * h * size, at + (H + K + shared) * h * size
@@ -190,6 +191,7 @@ def _backward(zero, operands, q, out, dout, logs, dq, B, T, H, K, h, scratch, sc
             _head_backward(zero, operands, q + q_at, q + k_at, q + v_at, ldq, out + z_at, dout + z_at, ldz,
                            logs + (row * H + head) * size, H, dq + q_at, dq + k_at, dq + v_at, T, h,
                            scratch + thread * scratch_bytes)
+        pair, stop = take(queue, pair + 1, stop, B * K, np.int64(1), np.int64(1), threads)
 
 
 def _thread_scratch(T, h, item):

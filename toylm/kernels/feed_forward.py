@@ -19,8 +19,9 @@ from .norm_projection import NONE, norm_rows
 from .operands import operands_of, rows_of_a, steps_of
 from .parallel import parallel
 from .placement import threads_now
-from .products import multiply_rows, multiply_transposed, pack_matrices, pack_matrix, panel_bytes, share
+from .products import multiply_rows, multiply_transposed, pack_matrices, pack_matrix, panel_bytes
 from .relu2 import relu2_reference, relu2_value_and_slope
+from .rows import own_share, share, take
 from .silu import silu_reference, silu_value, silu_value_and_slope
 from .simd import MR, NR_F32, item_size, load, panel_width, store
 
@@ -78,18 +79,18 @@ def _activate_backward(zero, kind, dhidden, pre, up, hidden, dpre, dup, n):
 
 @parallel
 def _forward(zero, operands, kind, norm, x, gamma, beta, eps, h, rstd, w1, b1, w2, b2, d_out, pre, out, N, d, ff, memory,
-             thread_bytes, threads, thread):  # fmt: skip
+             thread_bytes, threads, thread, queue):  # fmt: skip
     size, nr = item_size(zero), panel_width(zero)
     parts = 2 if kind == SWIGLU else 1
     width, deep, deep_hidden = parts * ff, steps_of(operands, d), steps_of(operands, ff)
     part_bytes = (ff + nr - 1) // nr * nr * deep * size
-    row_start, row_stop = share(N, threads, thread, np.int64(MR))
     packed = memory + thread * thread_bytes
     hidden = packed + ROWS * d * size
     packed_hidden = hidden + ROWS * UNITS * size
     rows_of_h = np.int64(h.ctypes.data)
-    for start in range(row_start, row_stop, ROWS):
-        rows = min(np.int64(ROWS), row_stop - start)
+    start, stop = own_share(N, np.int64(ROWS), np.int64(MR), threads, thread)
+    while start < stop:
+        rows = min(np.int64(ROWS), stop - start)
         norm_rows(norm, x, gamma, beta, eps, h, rstd, start, start + rows)
         a, y = rows_of_h + start * d * size, out + start * d * size
         normed, ld = rows_of_a(operands, a, d, rows, d, packed)
@@ -112,16 +113,16 @@ def _forward(zero, operands, kind, norm, x, gamma, beta, eps, h, rstd, w1, b1, w
             for i in range(rows):
                 for j in range(d):
                     store(load(zero, y, i * d + j) + load(zero, b2, j), y, i * d + j)
+        start, stop = take(queue, start + rows, stop, N, np.int64(ROWS), np.int64(MR), threads)
 
 
 @parallel
 def _backward(zero, operands, kind, dout, pre, w1, w2, hidden, dpre, dh, h, sums, N, d, ff, memory, thread_bytes, threads,
-              thread):  # fmt: skip
+              thread, queue):  # fmt: skip
     size, nr = item_size(zero), panel_width(zero)
     parts = 2 if kind == SWIGLU else 1
     width, deep, deep_hidden = parts * ff, steps_of(operands, d), steps_of(operands, ff)
     part_bytes = (d + nr - 1) // nr * nr * deep_hidden * size
-    row_start, row_stop = share(N, threads, thread, np.int64(MR))
     packed = memory + thread * thread_bytes
     dhidden = packed + ROWS * d * size
     packed_dpre = dhidden + ROWS * UNITS * size
@@ -139,8 +140,13 @@ def _backward(zero, operands, kind, dout, pre, w1, w2, hidden, dpre, dh, h, sums
             store(zero, own_dw1, i)
         for i in range(ff * d):
             store(zero, own_dw2, i)
-    for start in range(row_start, row_stop, ROWS):
-        rows = min(np.int64(ROWS), row_stop - start)
+    if with_weights:  # sums that must keep their order
+        start, stop = share(N, threads, thread, np.int64(MR))
+        queue = np.int64(0)
+    else:
+        start, stop = own_share(N, np.int64(ROWS), np.int64(MR), threads, thread)
+    while start < stop:
+        rows = min(np.int64(ROWS), stop - start)
         a, dx = dout + start * d * size, dh + start * d * size
         douts, ld = rows_of_a(operands, a, d, rows, d, packed)
         if with_weights:
@@ -169,6 +175,7 @@ def _backward(zero, operands, kind, dout, pre, w1, w2, hidden, dpre, dh, h, sums
             if with_weights:
                 multiply_transposed(zero, operands, hidden_here, ld_hidden, packed_columns, dout_panels, steps_of(operands, rows),
                                     own_dw2 + unit * d * size, d, n, d, rows)
+        start, stop = take(queue, start + rows, stop, N, np.int64(ROWS), np.int64(MR), threads)
 
 
 def _pack(operands, bf16, zero, w1, w2, ff, backward):

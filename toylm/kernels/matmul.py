@@ -15,8 +15,11 @@ from .memory import address, scratch
 from .operands import operands_of
 from .parallel import parallel
 from .placement import threads_now
-from .products import SCRATCH_BYTES, product, share
+from .products import SCRATCH_BYTES, product
+from .rows import own_share, share, take
 from .simd import MR, panel_width
+
+ROWS = 8 * MR  # that a thread takes at a time, at least: it packs B for them
 
 
 @jit
@@ -34,15 +37,19 @@ def split_by_rows(m, n, nr, threads):
 
 
 @parallel
-def _parallel_product(zero, operands, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, d, ldd, m, n, k, memory, threads, thread):
+def _parallel_product(zero, operands, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, d, ldd, m, n, k, memory, threads, thread,
+                      queue):  # fmt: skip
     nr = panel_width(zero)
     row_start, row_stop, column_start, column_stop = np.int64(0), m, np.int64(0), n
     if split_by_rows(m, n, nr, threads):
-        row_start, row_stop = share(m, threads, thread, np.int64(MR))
+        row_start, row_stop = own_share(m, np.int64(ROWS), np.int64(MR), threads, thread)
     else:
         column_start, column_stop = share(n, threads, thread, nr)
-    product(zero, operands, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, d, ldd, row_start, row_stop, column_start,
-            column_stop, k, memory + thread * SCRATCH_BYTES)
+        queue = np.int64(0)
+    while row_start < row_stop:
+        product(zero, operands, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, d, ldd, row_start, row_stop, column_start,
+                column_stop, k, memory + thread * SCRATCH_BYTES)  # fmt: skip
+        row_start, row_stop = take(queue, row_stop, row_stop, m, np.int64(ROWS), np.int64(MR), threads)
 
 
 MODES = ("auto", "numba", "blas")

@@ -8,12 +8,14 @@ import numpy as np
 
 from .jit import jit
 from .layernorm import layernorm_row
+from .matmul import ROWS
 from .memory import address, scratch
 from .operands import operands_of
 from .parallel import parallel
 from .placement import threads_now
-from .products import A_BLOCK_BYTES, SCRATCH_BYTES, product, share
+from .products import A_BLOCK_BYTES, SCRATCH_BYTES, product
 from .rmsnorm import rmsnorm_row
+from .rows import own_share, take
 from .simd import MR, item_size
 
 NONE, RMS, LAYER = 0, 1, 2
@@ -31,14 +33,15 @@ def norm_rows(kind, x, gamma, beta, eps, h, rstd, start, stop):
 
 
 @parallel
-def _forward(zero, operands, kind, x, gamma, beta, eps, h, rstd, w, y, d, ldd, m, n, k, memory, threads, thread):
+def _forward(zero, operands, kind, x, gamma, beta, eps, h, rstd, w, y, d, ldd, m, n, k, memory, threads, thread, queue):
     block = max(np.int64(A_BLOCK_BYTES) // (k * item_size(zero)), np.int64(8 * MR)) // MR * MR
-    row_start, row_stop = share(m, threads, thread, np.int64(MR))
     a, packed = np.int64(h.ctypes.data), memory + thread * SCRATCH_BYTES
-    for start in range(row_start, row_stop, block):
-        stop = min(start + block, row_stop)
+    start, taken = own_share(m, np.int64(ROWS), np.int64(MR), threads, thread)
+    while start < taken:
+        stop = min(start + block, taken)
         norm_rows(kind, x, gamma, beta, eps, h, rstd, start, stop)
         product(zero, operands, a, k, False, w, n, False, y, n, d, ldd, start, stop, np.int64(0), n, k, packed)
+        start, taken = take(queue, stop, taken, m, np.int64(ROWS), np.int64(MR), threads)
 
 
 def norm_projection(norm, x, h, rstd, w, y, bias=None, bf16=False):

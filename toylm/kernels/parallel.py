@@ -60,41 +60,42 @@ def _borrowed(context, builder, kind, value):
 
 @intrinsic
 def _fork(typingctx, kernel, fork, arguments):
-    """Call kernel(*arguments, thread) in every thread, their number being the last of the arguments; `fork` is the address of
-    `_in_all_threads`. Returns whether any call raised (out of memory, say)."""
-    signature = kernel.get_call_type(typingctx, (*arguments.types, nb.int64), {})
+    """Call kernel(*arguments, thread), or kernel(*arguments, thread, queue), in every thread, their number being the last of the
+    arguments; `fork` is the address of `_in_all_threads`. Returns whether any call raised (out of memory, say)."""
+    code = kernel.dispatcher.py_func.__code__
+    queued = code.co_varnames[code.co_argcount - 1] == "queue"
+    signature = kernel.get_call_type(typingctx, (*arguments.types, *[nb.int64] * (1 + queued)), {})
 
     def codegen(context, builder, outer, values):
         compiled = kernel.dispatcher.get_compile_result(signature)
         context.active_code_library.add_linking_library(compiled.library)
-        # The arguments and a word for failures lie on this thread's stack, where all threads find them: they are gone
-        # before this function returns.
+        # The arguments, a word for failures and the queue lie on this thread's stack, where all threads find them: they are
+        # gone before this function returns.
         packed = cgutils.alloca_once_value(builder, values[2])
-        failed = cgutils.alloca_once_value(builder, I64(0))
-        both = cgutils.alloca_once(builder, ir.ArrayType(I64, 2))
-        for i, pointer in enumerate((packed, failed)):
-            builder.store(builder.ptrtoint(pointer, I64), cgutils.gep_inbounds(builder, both, 0, i))
+        failed, queue = (cgutils.alloca_once_value(builder, I64(0)) for _ in range(2))
+        all_three = cgutils.alloca_once(builder, ir.ArrayType(I64, 3))
+        for i, pointer in enumerate((packed, failed, queue)):
+            builder.store(builder.ptrtoint(pointer, I64), cgutils.gep_inbounds(builder, all_three, 0, i))
 
         name = context.mangler(f"in_one_thread_{kernel.dispatcher.py_func.__name__}", outer.args)
         one = ir.Function(builder.module, ir.FunctionType(ir.VoidType(), [I64, I64]), name)
         one.linkage = "internal"
         inner = ir.IRBuilder(one.append_basic_block("entry"))
-        found = inner.inttoptr(one.args[0], both.type)
-        addresses = [inner.load(cgutils.gep_inbounds(inner, found, 0, i)) for i in range(2)]
+        found = inner.inttoptr(one.args[0], all_three.type)
+        addresses = [inner.load(cgutils.gep_inbounds(inner, found, 0, i)) for i in range(3)]
         tuple_value = inner.load(inner.inttoptr(addresses[0], packed.type))
         parts = enumerate(arguments.types)
         unpacked = [_borrowed(context, inner, kind, inner.extract_value(tuple_value, i)) for i, kind in parts]
+        unpacked += [one.args[1], addresses[2]][: 1 + queued]
         function = context.declare_function(builder.module, compiled.fndesc)
-        status, _ = context.call_conv.call_function(
-            inner, function, signature.return_type, signature.args, [*unpacked, one.args[1]]
-        )
+        status, _ = context.call_conv.call_function(inner, function, signature.return_type, signature.args, unpacked)
         with inner.if_then(status.is_error, likely=False):
             inner.store(I64(1), inner.inttoptr(addresses[1], failed.type))
         inner.ret_void()
 
         pointer = ir.FunctionType(ir.VoidType(), [I64] * 3).as_pointer()
         threads = builder.extract_value(values[2], len(arguments.types) - 1)
-        where = [builder.ptrtoint(one, I64), builder.ptrtoint(both, I64), threads]
+        where = [builder.ptrtoint(one, I64), builder.ptrtoint(all_three, I64), threads]
         builder.call(builder.inttoptr(values[1], pointer), where)
         return builder.load(failed)
 
@@ -120,6 +121,8 @@ def parallel(function):
 
     Neither is given by the caller: as many threads run as are set (`toylm.threads`). To choose their number, call
     `.with_threads(*arguments, threads)`. The kernel divides its work by them (rows.py), fixed, so that sums have a fixed order.
+    One whose results do not depend on who computes them may take a last parameter `queue`, from which threads take rows until
+    none are left (`rows.take`).
     Raises RuntimeError where a thread failed, which is for want of memory: kernels raise nothing themselves.
     """
     kernel = jit(function)

@@ -21,15 +21,6 @@ SCRATCH_BYTES = PANEL_BYTES + A_BLOCK_BYTES + 64 * KC * MR  # a panel of B, a bl
 
 
 @jit
-def share(total, parts, part, unit):
-    """The range [start, stop) of `total` that falls to one of `parts`, cut at multiples of `unit`."""
-    units = (total + unit - 1) // unit
-    start = units * part // parts * unit
-    stop = units * (part + 1) // parts * unit
-    return min(start, total), min(stop, total)
-
-
-@jit
 def product(zero, operands, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, d, ldd, row_start, row_stop, column_start,
             column_stop, k, memory):
     """The block of C = D + op(A)·op(B) in these rows and columns; no D where `d` is 0, D may be C. `memory`: SCRATCH_BYTES."""
