@@ -1,5 +1,6 @@
 """The ways to compute a step agree to rounding: float32 within 1e-5 of float64 in loss and gradients."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from toylm.bench import variants
 from toylm.bench.presets import Shape
+from toylm.kernels import products
 from toylm.kernels.matmul import matmul_mode
 from toylm.threads import get_threads, set_threads
 
@@ -37,6 +39,15 @@ def test_float32_is_within_rounding_of_float64(exact, monkeypatch, mode, threads
         matmul_mode.cache_clear()
     assert 0 < found["loss"] < variants.BAR and 0 < found["gradients"] < variants.BAR
     assert found["worst"] < 1e-4
+
+
+def test_small_weights_get_the_same_gradients_inside_larger_kernels(exact, monkeypatch):
+    monkeypatch.setattr(products, "WEIGHT_BYTES", products.WEIGHT_BYTES)
+    inside = variants.one_step(dataclasses.replace(SHAPE, batch=4), "float64", None)
+    apart = variants.one_step(dataclasses.replace(SHAPE, batch=4), "float64", None, small=False)
+    assert products.WEIGHT_BYTES == 0
+    found = variants.errors(apart, inside)
+    assert found["loss"] < 1e-14 and 0 < found["gradients"] < 1e-13 and found["worst"] < 1e-12
 
 
 def test_errors_are_relative_to_the_exact_step():

@@ -4,9 +4,14 @@ import pytest
 from toylm.kernels.attention import (
     attention_backward,
     attention_backward_reference,
+    attention_backward_with_projections,
     attention_forward,
     attention_reference,
+    projection_gradients_fit,
 )
+from toylm.kernels.rmsnorm import rmsnorm_backward_reference, rmsnorm_forward
+from toylm.kernels.rope import rope_forward, rope_reference, rope_tables
+from toylm.threads import get_threads
 
 # (B, T, H, K, h): one token, below, at and beyond a block of query rows, heads wider and narrower than a tile; the last four
 # share their keys and values in groups
@@ -28,6 +33,51 @@ def test_equals_the_whole_matrix(B, T, H, K, h, dtype):
     np.testing.assert_allclose(z, expected, atol=tolerance)
     np.testing.assert_allclose(stored, probabilities, atol=tolerance)
     np.testing.assert_allclose(dqkv, attention_backward_reference(qkv.astype(float), dz, T, H, K), atol=tolerance)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64", pytest.param("bf16", marks=pytest.mark.bf16)])
+@pytest.mark.parametrize("rope", [False, True])
+@pytest.mark.parametrize("B, T, H, K, h, d", [(1, 1, 1, 1, 2, 3), (3, 31, 2, 2, 8, 20), (4, 128, 4, 2, 16, 64), (2, 97, 3, 1, 6, 9)]
+                         )  # fmt: skip
+def test_backward_from_behind_the_projections_to_before_the_norm(B, T, H, K, h, d, rope, precision):
+    rng, dtype = np.random.default_rng(T), np.float64 if precision == "float64" else np.float32
+    N, n = B * T, (H + 2 * K) * h
+    x, dout, normed = (rng.standard_normal((N, d)).astype(dtype) for _ in range(3))
+    gamma, rstd = rng.standard_normal(d).astype(dtype), np.empty(N, dtype)
+    w_qkv, w_o = (rng.standard_normal(shape).astype(dtype) / np.sqrt(shape[0]).astype(dtype) for shape in ((d, n), (H * h, d)))
+    rmsnorm_forward(x, gamma, 1e-5, normed, rstd)
+    qkv, z, logs = normed @ w_qkv, np.empty((N, H * h), dtype), np.empty((N, H), dtype)
+    tables = rope_tables(T + 3, h, 10000.0, dtype)
+    if rope:
+        rope_forward(qkv, *tables, T, 0, H + K, h, 1)
+    attention_forward(qkv, z, logs, T, H)
+
+    dx, gradients = dout.copy(), [np.ones_like(w) for w in (w_qkv, w_o, gamma)]
+    sums = np.full(get_threads() * (w_qkv.size + w_o.size + d), np.nan, dtype)
+    attention_backward_with_projections(
+        qkv, z, dx, logs, T, H, w_qkv, w_o, normed, (x, gamma, rstd), dx, gradients, sums, (*tables, H + K) if rope else None,
+        precision == "bf16",
+    )  # fmt: skip
+
+    out, weights, rows = dout.astype(float), (w_qkv.astype(float), w_o.astype(float)), normed.astype(float)
+    dqkv = attention_backward_reference(qkv.astype(float), out @ weights[1].T, T, H, K)
+    if rope:
+        turning = dqkv[:, : (H + K) * h].reshape(B, T, H + K, h)
+        dqkv[:, : (H + K) * h] = rope_reference(turning, direction=-1).reshape(N, -1)
+    change, dgamma = rmsnorm_backward_reference(dqkv @ weights[0].T, x.astype(float), gamma.astype(float))
+    expected = (dx, out + change), *zip(gradients, (1 + rows.T @ dqkv, 1 + z.astype(float).T @ out, 1 + dgamma))
+    bound = {"float32": 1e-5, "float64": 1e-13, "bf16": 3e-2}[precision]
+    for actual, exact in expected:
+        np.testing.assert_allclose(actual, exact, rtol=0, atol=bound * max(1, np.abs(exact).max()))
+
+
+def test_projections_join_the_backward_pass_where_they_are_small_and_sequences_can_be_shared_out():
+    threads = get_threads()
+    w_qkv, w_o = np.zeros((64, 192), np.float32), np.zeros((64, 64), np.float32)
+    assert projection_gradients_fit(w_qkv, w_o, 8 * threads, 128)
+    assert not projection_gradients_fit(w_qkv, w_o, 8 * threads, 1024)
+    assert not projection_gradients_fit(np.zeros((128, 384), np.float32), np.zeros((128, 128), np.float32), 8 * threads, 128)
+    assert threads == 1 or not projection_gradients_fit(w_qkv, w_o, threads + 1, 128)
 
 
 @pytest.mark.parametrize("H, K", [(2, 2), (4, 2), (3, 1)])

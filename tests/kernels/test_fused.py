@@ -15,7 +15,7 @@ from toylm.kernels.layernorm import layernorm_reference
 from toylm.kernels.matmul_bf16 import round_to_bf16
 from toylm.kernels.norm_projection import LAYER, RMS, norm_projection, norm_projection_reference
 from toylm.kernels.relu2 import relu2_backward_reference
-from toylm.kernels.rmsnorm import rmsnorm_reference
+from toylm.kernels.rmsnorm import rmsnorm_backward_reference, rmsnorm_forward, rmsnorm_reference
 from toylm.kernels.silu import silu_backward_reference
 from toylm.kernels.swiglu import swiglu_backward_reference
 from toylm.threads import get_threads
@@ -82,11 +82,17 @@ def test_feed_forward(N, d, ff, kind, precision):
     close(hidden, hidden_here, precision)
     close(dpre, dpre_here, precision)
     close(dh, dpre_here @ exact(w1).T, precision)
-    again, sums = np.full_like(dh, np.nan), np.full(get_threads() * (w1.size + w2.size), np.nan, h.dtype)
-    dw1, dw2 = feed_forward_backward_with_weights(kind, dout, pre, w1, w2, h, again, sums, bf16)
-    np.testing.assert_array_equal(again, dh)
-    close(dw1.sum(axis=0).reshape(w1.shape), exact(h).T @ exact(dpre), precision)
-    close(dw2.sum(axis=0).reshape(w2.shape), exact(hidden).T @ exact(dout), precision)
+    # the same with the weights' gradients, and back through the norm before: all added to what is there
+    x, gamma, rstd = normal((N, d), precision, 7), normal(d, precision, 8), np.empty(N, h.dtype)
+    rmsnorm_forward(x, gamma, 1e-5, np.empty_like(x), rstd)
+    dx, gradients = dout.copy(), [np.ones_like(w) for w in (w1, w2, gamma)]
+    sums = np.full(get_threads() * (w1.size + w2.size + d), np.nan, h.dtype)
+    feed_forward_backward_with_weights(kind, dx, pre, w1, w2, h, (x, gamma, rstd), dx, gradients, sums, bf16)
+    change, dgamma = rmsnorm_backward_reference(exact(dh), exact(x), exact(gamma))
+    close(dx, exact(dout) + change, precision)
+    expected = (exact(h).T @ exact(dpre), exact(hidden).T @ exact(dout), dgamma)
+    for found, product in zip(gradients, expected):
+        close(found, 1 + product, precision)
 
 
 def test_norm_inside_the_feed_forward_writes_the_rows_that_the_norm_writes():

@@ -18,13 +18,14 @@ from pathlib import Path
 from .presets import PRESETS
 
 BAR = 1e-5  # of loss and of all gradients together, in float32
-# name -> (precision, threads: None for all, environment)
+# name -> (precision, threads: None for all, environment, whether small weights get their gradients inside larger kernels)
 VARIANTS = {
-    "float64": ("float64", None, {}),
-    "float32": ("float32", None, {}),
-    "float32, one thread": ("float32", 1, {}),
-    "float32, products by BLAS, nothing fused": ("float32", None, {"TOYLM_MATMUL": "blas"}),
-    "bf16": ("bf16", None, {}),
+    "float64": ("float64", None, {}, True),
+    "float32": ("float32", None, {}, True),
+    "float32, one thread": ("float32", 1, {}, True),
+    "float32, small weights like large ones": ("float32", None, {}, False),
+    "float32, products by BLAS, nothing fused": ("float32", None, {"TOYLM_MATMUL": "blas"}, True),
+    "bf16": ("bf16", None, {}, True),
 }
 
 
@@ -34,15 +35,20 @@ def add_arguments(parser):
     parser.add_argument("--json", default=None, metavar="FILE", help="write every number there")
 
 
-def one_step(shape, precision, threads):
+def one_step(shape, precision, threads, small=True):
     """(loss, flat gradients, {name: slice of them}) of a `Shape` in `precision`, at the weights that training starts from.
 
-    threads: their number, None for all cores.
+    threads: their number, None for all cores. small: False computes the gradients of small weights as those of large ones, in
+    products of their own.
     """
     import numpy as np
 
     import toylm
 
+    from ..kernels import products
+
+    if not small:
+        products.WEIGHT_BYTES = 0
     config = toylm.ModelConfig(shape.vocab_size, shape.d_model, shape.d_ff, shape.n_heads, shape.n_layers, shape.length)
     model = toylm.TransformerLM(config, seed=0, precision=precision, threads=threads)
     batch = np.random.default_rng(0).integers(0, shape.vocab_size, (shape.batch, shape.length + 1))
@@ -75,8 +81,8 @@ def _in_process(name, shape, folder):
     """`one_step` of a variant, None where this machine cannot compute it (the reason is printed)."""
     import numpy as np
 
-    precision, threads, environment = VARIANTS[name]
-    task = json.dumps({"shape": dataclasses.asdict(shape), "precision": precision, "threads": threads})
+    precision, threads, environment, small = VARIANTS[name]
+    task = json.dumps({"shape": dataclasses.asdict(shape), "precision": precision, "threads": threads, "small": small})
     file = Path(folder, "step.npz")
     root = str(Path(__file__).absolute().parents[2])
     variables = {**os.environ, **environment}
@@ -127,7 +133,7 @@ def main(task, file):
     from .presets import Shape
 
     task = json.loads(task)
-    loss, gradients, pieces = one_step(Shape(**task["shape"]), task["precision"], task["threads"])
+    loss, gradients, pieces = one_step(Shape(**task["shape"]), task["precision"], task["threads"], task["small"])
     np.savez(file, loss=loss, gradients=gradients, names=list(pieces), ends=[part.stop for part in pieces.values()])
 
 

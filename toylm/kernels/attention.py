@@ -17,6 +17,8 @@ import math
 
 import numpy as np
 
+from . import products
+from .attention_projections import inputs_backward, outputs_backward, projections_scratch
 from .exponentials import softmax_columns, softmax_gradient_columns
 from .fastmath import LOG2E, log
 from .jit import jit
@@ -24,12 +26,14 @@ from .memory import address, scratch
 from .operands import few_columns_of_a, operands_of, rows_of_a, steps_of, tiles
 from .parallel import parallel
 from .placement import threads_now
-from .products import pack_matrix
-from .rows import own_share, take
+from .products import pack_matrix, pack_own, panel_bytes
+from .rows import last_to_finish, own_share, rows_of, take
 from .simd import MR, NR_F32, cast, item_size, load, panel_width, store
-from .vectors import dot, scale_row
+from .vectors import add_shares, clear, dot, scale_row
 
 QUERIES = 3 * NR_F32  # columns of scores at a time: a multiple of MR and of every panel's width
+SEQUENCE_BYTES = 128 * 1024  # of one sequence's dqkv, which a thread keeps beside its sums of the projections' gradients
+NO_MATRICES = np.zeros((0, 6), np.int64)
 
 
 # Query i of a block that starts at `start` attends to keys 0 to start + i. Products with its scores go by tiles of MR queries, as
@@ -173,30 +177,68 @@ def _forward(zero, operands, q, out, logs, probabilities, B, T, H, K, h, scratch
 
 
 @parallel
-def _backward(zero, operands, q, out, dout, logs, dq, B, T, H, K, h, scratch, scratch_bytes, threads, thread, queue):
+def _backward(zero, operands, q, out, dout, logs, dq, B, T, H, K, h, scratch, scratch_bytes, matrices, projections, turn,
+              threads, thread, queue):  # fmt: skip
     size = item_size(zero)
     ldq, ldz, group = (H + 2 * K) * h, H * h, H // K
+    normed, x, gamma, rstd, dx, sums, dw_qkv, dw_o, dgamma, d, panel_elements, own_elements = projections
+    with_projections = normed != 0  # dout is then what comes after W_o, and dz and dqkv stay here
+    o_panels = scratch + thread * scratch_bytes
+    own_dz = o_panels + panel_elements * size
+    own_dqkv = own_dz + T * ldz * size
+    memory = own_dz + own_elements * size
+    qkv_shares, o_shares = sums, sums + threads * d * ldq * size
+    gamma_shares = o_shares + threads * ldz * d * size
+    own_qkv, own_o, own_gamma = (
+        qkv_shares + thread * d * ldq * size, o_shares + thread * ldz * d * size, gamma_shares + thread * d * size
+    )  # fmt: skip
+    rest = queue
+    qkv_panels = o_panels
+    if with_projections:  # fixed shares of the sequences: sums must keep their order
+        pack_own(zero, operands, matrices, o_panels)
+        qkv_panels += matrices[1, 5]
+        clear(zero, own_qkv, d * ldq)
+        clear(zero, own_o, ldz * d)
+        clear(zero, own_gamma, d)
+        first, last = rows_of(B, threads, thread)
+        pair, stop, rest = first * K, last * K, np.int64(0)
+    else:
+        pair, stop = own_share(B * K, np.int64(1), np.int64(1), threads, thread)
     # A thread takes all the heads that share keys and values, one after the other: their gradients add up in one order.
-    pair, stop = own_share(B * K, np.int64(1), np.int64(1), threads, thread)
     while pair < stop:
         row, shared = pair // K * T, pair % K
-        at = row * ldq * size
-        k_at, v_at = at + (H + shared) * h * size, at + (H + K + shared) * h * size
+        at, z_at = row * ldq * size, row * ldz * size
+        dz_here, dq_here = dout + z_at, dq + at
+        if with_projections:
+            dz_here, dq_here = own_dz, own_dqkv
+            if shared == 0:
+                outputs_backward(zero, operands, dout + row * d * size, out + z_at, o_panels, own_dz, own_o, T, d, ldz,
+                                 own_dqkv + T * ldq * size)  # fmt: skip
+        k_at, v_at = (H + shared) * h * size, (H + K + shared) * h * size
         for i in range(T):
             for j in range(h):
-                store(zero, dq + k_at, i * ldq + j)
-                store(zero, dq + v_at, i * ldq + j)
+                store(zero, dq_here + k_at, i * ldq + j)
+                store(zero, dq_here + v_at, i * ldq + j)
         for head in range(shared * group, (shared + 1) * group):
-            q_at, z_at = at + head * h * size, (row * ldz + head * h) * size
-            _head_backward(zero, operands, q + q_at, q + k_at, q + v_at, ldq, out + z_at, dout + z_at, ldz,
-                           logs + (row * H + head) * size, H, dq + q_at, dq + k_at, dq + v_at, T, h,
-                           scratch + thread * scratch_bytes)
-        pair, stop = take(queue, pair + 1, stop, B * K, np.int64(1), np.int64(1), threads)
+            column = head * h * size
+            _head_backward(zero, operands, q + at + column, q + at + k_at, q + at + v_at, ldq, out + z_at + column,
+                           dz_here + column, ldz, logs + (row * H + head) * size, H, dq_here + column, dq_here + k_at,
+                           dq_here + v_at, T, h, memory)  # fmt: skip
+        if with_projections and shared == K - 1:
+            here = row * d * size
+            inputs_backward(zero, operands, own_dqkv, normed + here, qkv_panels, own_qkv, x + here, gamma, rstd + row * size,
+                            dx + here, own_gamma, turn, T, d, ldq, own_dqkv + T * ldq * size)  # fmt: skip
+        pair, stop = take(rest, pair + 1, stop, B * K, np.int64(1), np.int64(1), threads)
+    if with_projections and last_to_finish(queue, threads):
+        add_shares(zero, qkv_shares, threads, d * ldq, dw_qkv)
+        add_shares(zero, o_shares, threads, ldz * d, dw_o)
+        add_shares(zero, gamma_shares, threads, d, dgamma)
 
 
-def _thread_scratch(T, h, item):
-    """(address, bytes a thread) of scratch: packed rows, and the scores of QUERIES queries (twice in the backward pass)."""
-    elements = T * (3 * h + 66) + QUERIES * (2 * h + 134) + 3 * QUERIES * (T + 1)
+def _thread_scratch(T, h, item, more=0):
+    """(address, bytes a thread) of scratch: `more` elements, packed rows, and the scores of QUERIES queries (twice in the backward
+    pass)."""
+    elements = more + T * (3 * h + 66) + QUERIES * (2 * h + 134) + 3 * QUERIES * (T + 1)
     size = -(-elements * item // 64) * 64
     return scratch.address("attention", size * threads_now()), size
 
@@ -227,7 +269,39 @@ def attention_backward(qkv, z, dz, log_sums, dqkv, T, H, bf16=False):
     memory, size = _thread_scratch(T, h, qkv.itemsize)
     zero, operands = qkv.dtype.type(0), operands_of(qkv.dtype, bf16)
     _backward(zero, operands, address(qkv), address(z), address(dz), address(log_sums), address(dqkv), B, T, H, K, h, memory,
-              size)  # fmt: skip
+              size, NO_MATRICES, (0,) * 12, (0,) * 4)  # fmt: skip
+
+
+def projection_gradients_fit(w_qkv, w_o, B, T):
+    """Whether `attention_backward_with_projections` is for these: what a thread keeps fits its second-level cache, and B
+    sequences can be shared out evenly."""
+    threads = threads_now()
+    return (
+        w_qkv.nbytes + w_o.nbytes <= products.WEIGHT_BYTES
+        and T * w_qkv.shape[1] * w_qkv.itemsize <= SEQUENCE_BYTES
+        and -(-B // threads) * threads * 9 <= B * 10
+    )
+
+
+def attention_backward_with_projections(qkv, z, dout, log_sums, T, H, w_qkv, w_o, h, norm, dx, gradients, sums, turn=None,
+                                        bf16=False):  # fmt: skip
+    """From dout (B·T, d), the gradient of z·w_o, to dx (B·T, d) += that of x in qkv = h·w_qkv, h = RMSNorm(x).
+
+    w_qkv: (d, (H + 2K)·h), w_o: (H·h, d). norm: (x (B·T, d), gamma (d,), rstd (B·T,)). turn: rotary positions as (cos, sin, heads
+    that turn), or None. dx may be dout. gradients: those of w_qkv, w_o and gamma, all added to. sums: (threads · (all their
+    sizes),), overwritten: the threads' shares, which are added up in a fixed order.
+    """
+    B, K, width = _sizes(qkv, z, T, H)
+    zero, operands, d, n = qkv.dtype.type(0), operands_of(qkv.dtype, bf16), w_o.shape[1], w_qkv.shape[1]
+    bytes_o = panel_bytes(bf16, zero.nbytes, w_o.shape[0], d)
+    panels = (bytes_o + panel_bytes(bf16, zero.nbytes, d, n)) // zero.nbytes
+    rows = [(address(w_o), d, True, w_o.shape[0], d, 0), (address(w_qkv), n, True, d, n, bytes_o)]
+    own = projections_scratch(T, d, w_o.shape[0], n)
+    memory, size = _thread_scratch(T, width, zero.nbytes, panels + own)
+    arrays = [address(v) for v in (h, *norm, dx, sums, *gradients)]
+    turns = (0,) * 4 if turn is None else (address(turn[0]), address(turn[1]), turn[2], width)
+    _backward(zero, operands, address(qkv), address(z), address(dout), address(log_sums), 0, B, T, H, K, width, memory, size,
+              np.array(rows, np.int64), (*arrays, d, panels, own), turns)  # fmt: skip
 
 
 def _split(qkv, T, H, K):

@@ -12,6 +12,7 @@ cache as well. Both matrices are packed once for all threads (operands.py).
 
 import numpy as np
 
+from . import products
 from .gelu import gelu_reference, gelu_value, gelu_value_and_slope
 from .jit import jit
 from .memory import address, scratch
@@ -19,18 +20,18 @@ from .norm_projection import NONE, norm_rows
 from .operands import operands_of, rows_of_a, steps_of
 from .parallel import parallel
 from .placement import threads_now
-from .products import multiply_rows, multiply_transposed, pack_matrices, pack_matrix, panel_bytes
+from .products import ROWS, multiply_rows, multiply_transposed, pack_matrices, pack_matrix, pack_own, panel_bytes
 from .relu2 import relu2_reference, relu2_value_and_slope
-from .rows import own_share, share, take
+from .rmsnorm import rmsnorm_rows_backward
+from .rows import last_to_finish, own_share, share, take
 from .silu import silu_reference, silu_value, silu_value_and_slope
 from .simd import MR, NR_F32, item_size, load, panel_width, store
+from .vectors import add_shares, clear
 
 KINDS = ("gelu", "relu2", "silu", "swiglu")
 GELU, RELU2, SILU, SWIGLU = range(4)
-ROWS = 8 * MR
 UNITS = 16 * NR_F32  # hidden units at a time, a multiple of every panel's width
 OWN_STRIDE = 2 * UNITS + 16  # of a thread's own rows: an odd number of cache lines, so that columns spread over all cache sets
-WEIGHT_BYTES = 192 * 1024
 
 
 @jit
@@ -78,13 +79,17 @@ def _activate_backward(zero, kind, dhidden, pre, up, hidden, dpre, dup, n):
 
 
 @parallel
-def _forward(zero, operands, kind, norm, x, gamma, beta, eps, h, rstd, w1, b1, w2, b2, d_out, pre, out, N, d, ff, memory,
-             thread_bytes, threads, thread, queue):  # fmt: skip
+def _forward(zero, operands, kind, norm, x, gamma, beta, eps, h, rstd, matrices, panels, b1, b2, d_out, pre, out, N, d, ff,
+             memory, thread_bytes, threads, thread, queue):  # fmt: skip
     size, nr = item_size(zero), panel_width(zero)
     parts = 2 if kind == SWIGLU else 1
     width, deep, deep_hidden = parts * ff, steps_of(operands, d), steps_of(operands, ff)
     part_bytes = (ff + nr - 1) // nr * nr * deep * size
     packed = memory + thread * thread_bytes
+    if panels == 0:
+        panels = packed + ROWS * (d + 2 * UNITS) * size
+        pack_own(zero, operands, matrices, panels)
+    w1, w2 = panels, panels + matrices[parts, 5]
     hidden = packed + ROWS * d * size
     packed_hidden = hidden + ROWS * UNITS * size
     rows_of_h = np.int64(h.ctypes.data)
@@ -117,13 +122,13 @@ def _forward(zero, operands, kind, norm, x, gamma, beta, eps, h, rstd, w1, b1, w
 
 
 @parallel
-def _backward(zero, operands, kind, dout, pre, w1, w2, hidden, dpre, dh, h, sums, N, d, ff, memory, thread_bytes, threads,
-              thread, queue):  # fmt: skip
+def _backward(zero, operands, kind, dout, pre, matrices, panels, hidden, dpre, dh, h, sums_and_gradients, norm, N, d, ff, memory,
+              threads, thread, queue):  # fmt: skip
     size, nr = item_size(zero), panel_width(zero)
     parts = 2 if kind == SWIGLU else 1
     width, deep, deep_hidden = parts * ff, steps_of(operands, d), steps_of(operands, ff)
     part_bytes = (d + nr - 1) // nr * nr * deep_hidden * size
-    packed = memory + thread * thread_bytes
+    packed = memory[0] + thread * memory[1]  # the address, and bytes a thread
     dhidden = packed + ROWS * d * size
     packed_dpre = dhidden + ROWS * UNITS * size
     # With h, this thread's part of the weights' gradients is added up here, and hidden and dpre need not leave the cache.
@@ -132,22 +137,31 @@ def _backward(zero, operands, kind, dout, pre, w1, w2, hidden, dpre, dh, h, sums
     dout_panels = own_rows + 2 * ROWS * OWN_STRIDE * size
     dpre_panels = dout_panels + ROWS * (d + nr) * size
     packed_columns = dpre_panels + ROWS * (UNITS + nr) * size
+    own_dh = packed_columns + ROWS * (max(d, np.int64(UNITS)) + nr) * size
+    if panels == 0:
+        panels = own_dh + ROWS * d * size
+        pack_own(zero, operands, matrices, panels)
+    w1, w2 = panels, panels + matrices[parts, 5]
+    sums, dw1, dw2, dgamma = sums_and_gradients
     own_dw1, own_dw2 = sums + thread * d * width * size, sums + (threads * d * width + thread * ff * d) * size
+    x, gamma, rstd, dnormed = norm  # with them, dh goes on through the RMSNorm before the feed-forward part
+    shares2 = sums + threads * d * width * size
+    gamma_shares = shares2 + threads * ff * d * size
+    own_dgamma = gamma_shares + thread * d * size
+    rest = queue
     ld_hidden, ld_dpre, second = ff, width, ff
     if with_weights:
         ld_hidden, ld_dpre, second = np.int64(OWN_STRIDE), np.int64(OWN_STRIDE), np.int64(UNITS)
-        for i in range(d * width):
-            store(zero, own_dw1, i)
-        for i in range(ff * d):
-            store(zero, own_dw2, i)
-    if with_weights:  # sums that must keep their order
-        start, stop = share(N, threads, thread, np.int64(MR))
-        queue = np.int64(0)
+        clear(zero, own_dw1, d * width)
+        clear(zero, own_dw2, ff * d)
+        clear(zero, own_dgamma, d)
+        start, stop = share(N, threads, thread, np.int64(MR))  # sums must keep their order
+        rest = np.int64(0)
     else:
         start, stop = own_share(N, np.int64(ROWS), np.int64(MR), threads, thread)
     while start < stop:
         rows = min(np.int64(ROWS), stop - start)
-        a, dx = dout + start * d * size, dh + start * d * size
+        a, dx = dout + start * d * size, own_dh if with_weights else dh + start * d * size
         douts, ld = rows_of_a(operands, a, d, rows, d, packed)
         if with_weights:
             pack_matrix(zero, operands, a, d, d < 0, d, rows, dout_panels)
@@ -175,32 +189,43 @@ def _backward(zero, operands, kind, dout, pre, w1, w2, hidden, dpre, dh, h, sums
             if with_weights:
                 multiply_transposed(zero, operands, hidden_here, ld_hidden, packed_columns, dout_panels, steps_of(operands, rows),
                                     own_dw2 + unit * d * size, d, n, d, rows)
-        start, stop = take(queue, start + rows, stop, N, np.int64(ROWS), np.int64(MR), threads)
+        if with_weights:
+            at = start * d * size
+            rmsnorm_rows_backward(zero, own_dh, x + at, gamma, rstd + start * size, dnormed + at, own_dgamma, rows, d)
+        start, stop = take(rest, start + rows, stop, N, np.int64(ROWS), np.int64(MR), threads)
+    if with_weights and last_to_finish(queue, threads):
+        add_shares(zero, sums, threads, d * width, dw1)
+        add_shares(zero, shares2, threads, ff * d, dw2)
+        add_shares(zero, gamma_shares, threads, d, dgamma)
 
 
 def _pack(operands, bf16, zero, w1, w2, ff, backward):
-    """Panels of both matrices, transposed for the backward pass: addresses of W1's (a part after the other) and W2's."""
+    """Both matrices, transposed for the backward pass, as products.pack_own wants them, a part of W1 after the other and W2, and
+    where their panels are: 0 where they are so small that each thread packs them sooner than all wait for each other."""
     item, d, parts = zero.nbytes, w1.shape[0], w1.shape[1] // ff
     sizes1, sizes2 = ((d, ff), (ff, d)) if backward else ((ff, d), (d, ff))  # (n, k) of a part of W1, and of W2
     part_bytes = panel_bytes(bf16, item, *sizes1)
-    memory = scratch.address("feed_forward_panels", parts * part_bytes + panel_bytes(bf16, item, *sizes2))
-    rows = [(address(w1) + i * ff * item, parts * ff, backward, *sizes1, memory + i * part_bytes) for i in range(parts)]
-    rows.append((address(w2), d, backward, *sizes2, memory + parts * part_bytes))
-    pack_matrices(zero, operands, np.array(rows, np.int64))
-    return memory, memory + parts * part_bytes
+    rows = [(address(w1) + i * ff * item, parts * ff, backward, *sizes1, i * part_bytes) for i in range(parts)]
+    rows.append((address(w2), d, backward, *sizes2, parts * part_bytes))
+    matrices, total = np.array(rows, np.int64), parts * part_bytes + panel_bytes(bf16, item, *sizes2)
+    if weight_gradients_fit(w1, w2):
+        return matrices, 0, _thread_scratch(d, item, total)
+    memory = scratch.address("feed_forward_panels", total)
+    pack_matrices(zero, operands, matrices, memory)
+    return matrices, memory, _thread_scratch(d, item, 0)
 
 
-def _thread_scratch(d, item):
-    """(address, bytes a thread): packed rows, ROWS x UNITS values and the same packed; and, for the weights' gradients, rows of
-    hidden and dpre, panels of dout and dpre, and columns packed."""
-    rows = d + 2 * UNITS + 2 * OWN_STRIDE + (d + 64) + (UNITS + 64) + (max(d, UNITS) + 64)
-    size = -(-ROWS * rows * item // 64) * 64
+def _thread_scratch(d, item, panels):
+    """(address, bytes a thread): packed rows, ROWS x UNITS values and the same packed; for the weights' gradients rows of hidden
+    and dpre, panels of dout and dpre, columns packed, and dh; and `panels` bytes."""
+    rows = d + 2 * UNITS + 2 * OWN_STRIDE + (d + 64) + (UNITS + 64) + (max(d, UNITS) + 64) + d
+    size = -(-(ROWS * rows * item + panels) // 64) * 64
     return scratch.address("feed_forward", size * threads_now()), size
 
 
 def weight_gradients_fit(w1, w2):
     """Whether a thread can keep both gradients in its second-level cache, beside the rows that it works on."""
-    return w1.nbytes + w2.nbytes <= WEIGHT_BYTES
+    return w1.nbytes + w2.nbytes <= products.WEIGHT_BYTES
 
 
 def feed_forward_forward(kind, h, w1, w2, pre, out, residual=None, b1=None, b2=None, norm=None, bf16=False):
@@ -212,35 +237,35 @@ def feed_forward_forward(kind, h, w1, w2, pre, out, residual=None, b1=None, b2=N
     (N, d), ff, zero = h.shape, w2.shape[0], h.dtype.type(0)
     operands = operands_of(h.dtype, bf16)
     norm_kind, x, gamma, beta, eps, rstd = (NONE, h, h[0], h[0], 0.0, h[0]) if norm is None else norm
-    panels1, panels2 = _pack(operands, bf16, zero, w1, w2, ff, False)
+    matrices, panels, memory = _pack(operands, bf16, zero, w1, w2, ff, False)
     b1, b2, residual = (0 if v is None else address(v) for v in (b1, b2, residual))
-    _forward(zero, operands, KINDS.index(kind), norm_kind, x, gamma, beta, eps, h, rstd, panels1, b1, panels2, b2, residual,
-             address(pre), address(out), N, d, ff, *_thread_scratch(d, zero.nbytes))  # fmt: skip
+    _forward(zero, operands, KINDS.index(kind), norm_kind, x, gamma, beta, eps, h, rstd, matrices, panels, b1, b2, residual,
+             address(pre), address(out), N, d, ff, *memory)  # fmt: skip
 
 
 def feed_forward_backward(kind, dout, pre, w1, w2, hidden, dpre, dh, bf16=False):
     """dh (N, d) = gradient of h, from dout (N, d); hidden (N, ff) = act(pre) and dpre (N, ff or 2 ff) fall out on the way:
     dw2 = hiddenᵀ·dout, dw1 = hᵀ·dpre. Overwrites hidden, dpre and dh."""
-    _run_backward(kind, dout, pre, w1, w2, address(hidden), address(dpre), dh, 0, 0, bf16)
+    _run_backward(kind, dout, pre, w1, w2, address(hidden), address(dpre), address(dh), 0, (0,) * 4, (0,) * 4, bf16)
 
 
-def feed_forward_backward_with_weights(kind, dout, pre, w1, w2, h, dh, sums, bf16=False):
-    """The same with the weights' gradients in place of hidden and dpre, which then stay in the cache; for small matrices.
+def feed_forward_backward_with_weights(kind, dout, pre, w1, w2, h, norm, dx, gradients, sums, bf16=False):
+    """The same with the weights' gradients in place of hidden and dpre, which then stay in the cache; for small matrices. And
+    with the backward pass of h = RMSNorm(x) in place of dh: dx (N, d) += the gradient of x; dx may be dout.
 
-    Returns (dw1 (threads, w1.size), dw2 (threads, w2.size)), each thread's share, to be added up in a fixed order
-    (rmsnorm.add_parts): views of `sums`, (threads · (w1.size + w2.size),). Overwrites dh and sums.
+    norm: (x (N, d), gamma (d,), rstd (N,)). gradients: those of w1, w2 and gamma, all added to. sums: (threads · (all their
+    sizes),), overwritten: the threads' shares, which are added up in a fixed order.
     """
-    _run_backward(kind, dout, pre, w1, w2, 0, 0, dh, address(h), address(sums), bf16)
-    border = threads_now() * w1.size
-    return sums[:border].reshape(-1, w1.size), sums[border:].reshape(-1, w2.size)
+    step, sums_and_gradients = ([address(v) for v in values] for values in ((*norm, dx), (sums, *gradients)))
+    _run_backward(kind, dout, pre, w1, w2, 0, 0, 0, address(h), (*sums_and_gradients,), (*step,), bf16)
 
 
-def _run_backward(kind, dout, pre, w1, w2, hidden, dpre, dh, h, sums, bf16):
+def _run_backward(kind, dout, pre, w1, w2, hidden, dpre, dh, h, sums_and_gradients, norm, bf16):
     (N, d), ff, zero = dout.shape, w2.shape[0], dout.dtype.type(0)
     operands = operands_of(dout.dtype, bf16)
-    panels1, panels2 = _pack(operands, bf16, zero, w1, w2, ff, True)
-    _backward(zero, operands, KINDS.index(kind), address(dout), address(pre), panels1, panels2, hidden, dpre, address(dh), h,
-              sums, N, d, ff, *_thread_scratch(d, zero.nbytes))  # fmt: skip
+    matrices, panels, memory = _pack(operands, bf16, zero, w1, w2, ff, True)
+    _backward(zero, operands, KINDS.index(kind), address(dout), address(pre), matrices, panels, hidden, dpre, dh, h,
+              sums_and_gradients, norm, N, d, ff, memory)  # fmt: skip
 
 
 def feed_forward_reference(kind, h, w1, w2, b1=0.0, b2=0.0):

@@ -15,11 +15,9 @@ from .memory import address, scratch
 from .operands import operands_of
 from .parallel import parallel
 from .placement import threads_now
-from .products import SCRATCH_BYTES, product
+from .products import ROWS, SCRATCH_BYTES, pack_matrix, product, product_with_whole, whole_fits
 from .rows import own_share, share, take
-from .simd import MR, panel_width
-
-ROWS = 8 * MR  # that a thread takes at a time, at least: it packs B for them
+from .simd import MR, item_size, panel_width
 
 
 @jit
@@ -39,16 +37,26 @@ def split_by_rows(m, n, nr, threads):
 @parallel
 def _parallel_product(zero, operands, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, d, ldd, m, n, k, memory, threads, thread,
                       queue):  # fmt: skip
-    nr = panel_width(zero)
+    size, nr, memory = item_size(zero), panel_width(zero), memory + thread * SCRATCH_BYTES
+    by_rows = split_by_rows(m, n, nr, threads)
+    if by_rows and not a_transposed and whole_fits(zero, operands, n, k):
+        pack_matrix(zero, operands, b, ldb, b_transposed, n, k, memory)
+        start, stop = own_share(m, np.int64(ROWS), np.int64(MR), threads, thread)
+        while start < stop:
+            rows = min(np.int64(ROWS), stop - start)
+            product_with_whole(zero, operands, a + start * lda * size, lda, c + start * ldc * size, ldc,
+                               d + start * ldd * size if d != 0 else d, ldd, rows, n, k, memory)  # fmt: skip
+            start, stop = take(queue, start + rows, stop, m, np.int64(ROWS), np.int64(MR), threads)
+        return
     row_start, row_stop, column_start, column_stop = np.int64(0), m, np.int64(0), n
-    if split_by_rows(m, n, nr, threads):
+    if by_rows:
         row_start, row_stop = own_share(m, np.int64(ROWS), np.int64(MR), threads, thread)
     else:
         column_start, column_stop = share(n, threads, thread, nr)
         queue = np.int64(0)
     while row_start < row_stop:
         product(zero, operands, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, d, ldd, row_start, row_stop, column_start,
-                column_stop, k, memory + thread * SCRATCH_BYTES)  # fmt: skip
+                column_stop, k, memory)  # fmt: skip
         row_start, row_stop = take(queue, row_stop, row_stop, m, np.int64(ROWS), np.int64(MR), threads)
 
 

@@ -8,12 +8,11 @@ import numpy as np
 
 from .jit import jit
 from .layernorm import layernorm_row
-from .matmul import ROWS
 from .memory import address, scratch
 from .operands import operands_of
 from .parallel import parallel
 from .placement import threads_now
-from .products import A_BLOCK_BYTES, SCRATCH_BYTES, product
+from .products import A_BLOCK_BYTES, ROWS, SCRATCH_BYTES, pack_matrix, product, product_with_whole, whole_fits
 from .rmsnorm import rmsnorm_row
 from .rows import own_share, take
 from .simd import MR, item_size
@@ -34,13 +33,19 @@ def norm_rows(kind, x, gamma, beta, eps, h, rstd, start, stop):
 
 @parallel
 def _forward(zero, operands, kind, x, gamma, beta, eps, h, rstd, w, y, d, ldd, m, n, k, memory, threads, thread, queue):
-    block = max(np.int64(A_BLOCK_BYTES) // (k * item_size(zero)), np.int64(8 * MR)) // MR * MR
-    a, packed = np.int64(h.ctypes.data), memory + thread * SCRATCH_BYTES
+    size, a, memory = item_size(zero), np.int64(h.ctypes.data), memory + thread * SCRATCH_BYTES
+    whole = whole_fits(zero, operands, n, k)
+    block = np.int64(ROWS) if whole else max(np.int64(A_BLOCK_BYTES) // (k * size) // MR * MR, np.int64(ROWS))
+    if whole:
+        pack_matrix(zero, operands, w, n, n < 0, n, k, memory)
     start, taken = own_share(m, np.int64(ROWS), np.int64(MR), threads, thread)
     while start < taken:
         stop = min(start + block, taken)
         norm_rows(kind, x, gamma, beta, eps, h, rstd, start, stop)
-        product(zero, operands, a, k, False, w, n, False, y, n, d, ldd, start, stop, np.int64(0), n, k, packed)
+        if whole:
+            product_with_whole(zero, operands, a + start * k * size, k, y + start * n * size, n, d, ldd, stop - start, n, k, memory)
+        else:
+            product(zero, operands, a, k, False, w, n, False, y, n, d, ldd, start, stop, np.int64(0), n, k, memory)
         start, taken = take(queue, stop, taken, m, np.int64(ROWS), np.int64(MR), threads)
 
 

@@ -16,7 +16,10 @@ from .operands import KC, PANEL_BYTES, columns_of_a, few_columns_of_a, pack_pane
 from .parallel import parallel
 from .simd import MR, NR_F32, item_size, panel_width
 
+ROWS = 8 * MR  # of A, at a time where all of B is packed
+WHOLE_BYTES = 256 * 1024  # packed, a B of this size stays in the second-level cache
 A_BLOCK_BYTES = 512 * 1024  # rows of A that are swept again for every panel stay in the second-level cache
+WEIGHT_BYTES = 192 * 1024  # of a part's matrices whose gradients each thread sums for itself, in its second-level cache
 SCRATCH_BYTES = PANEL_BYTES + A_BLOCK_BYTES + 64 * KC * MR  # a panel of B, a block of A and what packing may write beyond it
 
 
@@ -62,6 +65,21 @@ def multiply_rows(zero, operands, a, lda, panels, panel_steps, c, ldc, d, ldd, r
 
 
 @jit
+def whole_fits(zero, operands, n, k):
+    """Whether all of B (k, n) may be packed at once, which leaves each row of A and C to be touched once only."""
+    nr = panel_width(zero)
+    columns = max((n + nr - 1) // nr * nr, np.int64(ROWS))
+    return columns * steps_of(operands, k) * item_size(zero) <= WHOLE_BYTES
+
+
+@jit
+def product_with_whole(zero, operands, a, lda, c, ldc, d, ldd, rows, n, k, memory):
+    """C[:rows, :n] = D + A · B for at most ROWS rows, B packed whole at the front of `memory` (SCRATCH_BYTES)."""
+    a_here, lda_here = rows_of_a(operands, a, lda, rows, k, memory + WHOLE_BYTES)
+    multiply_rows(zero, operands, a_here, lda_here, memory, steps_of(operands, k), c, ldc, d, ldd, rows, n, k)
+
+
+@jit
 def multiply_transposed(zero, operands, a, lda, packed, panels, panel_steps, c, ldc, m, n, k):
     """C[:m, :n] += Aᵀ · B, with A (k, m), at most KC steps deep, and the panels of B. `packed`: room for (k steps, m + NR)."""
     size, nr = item_size(zero), panel_width(zero)
@@ -73,6 +91,18 @@ def multiply_transposed(zero, operands, a, lda, packed, panels, panel_steps, c, 
 
 
 @jit
+def linear_backward(zero, operands, dy, ldy, x, ldx, panels, dx, ld_dx, dw, rows, n, k, packed, dy_panels):
+    """dx (rows, k) = dy·Wᵀ and dW (k, n) += xᵀ·dy for some rows, at most ROWS, of y (rows, n) = x (rows, k)·W.
+
+    panels: of Wᵀ; packed, dy_panels: room for (ROWS, max(n, k + NR)) and (ROWS, n + NR) elements.
+    """
+    dy_rows, ld = rows_of_a(operands, dy, ldy, rows, n, packed)
+    multiply_rows(zero, operands, dy_rows, ld, panels, steps_of(operands, n), dx, ld_dx, np.int64(0), np.int64(0), rows, k, n)
+    pack_matrix(zero, operands, dy, ldy, n < 0, n, rows, dy_panels)
+    multiply_transposed(zero, operands, x, ldx, packed, dy_panels, steps_of(operands, rows), dw, n, k, n, rows)
+
+
+@jit
 def pack_matrix(zero, operands, b, ldb, transposed, n, k, panels):
     """All panels of op(B) (k, n), on one thread."""
     size, nr, steps = item_size(zero), panel_width(zero), steps_of(operands, k)
@@ -81,17 +111,26 @@ def pack_matrix(zero, operands, b, ldb, transposed, n, k, panels):
                    panels + first * steps * size)
 
 
+@jit
+def pack_own(zero, operands, matrices, panels):
+    """Pack several matrices into `panels`, on one thread. matrices: (M, 6) int64, a row: address, row stride, transposed, n, k,
+    bytes from the start of `panels`."""
+    for i in range(matrices.shape[0]):
+        b, ldb, transposed, n, k, offset = matrices[i]
+        pack_matrix(zero, operands, b, ldb, transposed != 0, n, k, panels + offset)
+
+
 @parallel
-def pack_matrices(zero, operands, matrices, threads, thread):
-    """Pack several matrices in one region. matrices: (M, 6) int64, a row: address, row stride, transposed, n, k, panels."""
+def pack_matrices(zero, operands, matrices, panels, threads, thread):
+    """The same once for all threads, in a region of its own."""
     size, nr = item_size(zero), panel_width(zero)
     for i in range(matrices.shape[0]):
-        b, ldb, transposed, n, k, panels = matrices[i]
+        b, ldb, transposed, n, k, offset = matrices[i]
         count, steps = (n + nr - 1) // nr, steps_of(operands, k)
         for j in range(count * thread // threads, count * (thread + 1) // threads):
             first = j * nr
             pack_panel(operands, b + (first * ldb if transposed else first) * size, ldb, transposed, min(nr, n - first), k,
-                       panels + first * steps * size)
+                       panels + offset + first * steps * size)  # fmt: skip
 
 
 def panel_bytes(bf16, item, n, k):

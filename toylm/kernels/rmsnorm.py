@@ -8,6 +8,7 @@ from numba.extending import intrinsic
 from .jit import jit
 from .parallel import parallel
 from .rows import rows_of, start_of
+from .simd import item_size, load
 from .vectors import Rows
 
 
@@ -65,6 +66,15 @@ def _row_backward(typingctx, scale, dy, x, gamma, dx, part, d):
         return context.get_dummy_value()
 
     return types.void(scale, *[types.int64] * 6), codegen
+
+
+@jit
+def rmsnorm_rows_backward(zero, dy, x, gamma, rstd, dx, part, rows, d):
+    """`rmsnorm_backward` of some rows, by address; `part` (d,) is added to."""
+    size = item_size(zero)
+    for i in range(rows):
+        at = i * d * size
+        _row_backward(load(zero, rstd, i), dy + at, x + at, gamma, dx + at, part, d)
 
 
 @parallel

@@ -7,8 +7,9 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
+from .jit import jit
 from .parallel import parallel
-from .rows import rows_of
+from .rows import rows_of, start_of
 from .simd import item_size
 from .vectors import Rows
 
@@ -44,20 +45,24 @@ def _turn(typingctx, sign, low, high, cos, sin, n):
     return types.void(sign, *[types.int64] * 5), codegen
 
 
+@jit
+def turn_row(sign, row, cos, sin, n_rotated, d_head):
+    """Turn the first `n_rotated` heads of a row by a position's angles, all by address; sign: 1, or -1 for the way back."""
+    half, size = d_head // 2, item_size(sign)
+    for h in range(n_rotated):
+        low = row + h * d_head * size
+        _turn(sign, low, low + half * size, cos, sin, half)
+
+
 @parallel
 def rope_forward(qk, cos, sin, T, first_position, n_rotated, d_head, direction, threads, thread):
     """Turn the first `n_rotated` heads of each row in place. qk: (B·T, at least n_rotated · d_head), the q and k columns
     of a fused projection; row i has position first_position + i mod T. direction -1 is the backward pass."""
     sign = qk.dtype.type(direction)
-    half, size = np.int64(d_head // 2), item_size(sign)
     start, stop = rows_of(qk.shape[0], threads, thread)
     for i in range(start, stop):
-        row = np.int64(qk[i].ctypes.data)
         position = first_position + i % T
-        c, s = np.int64(cos[position].ctypes.data), np.int64(sin[position].ctypes.data)
-        for h in range(n_rotated):
-            low = row + h * d_head * size
-            _turn(sign, low, low + half * size, c, s, half)
+        turn_row(sign, start_of(qk[i]), start_of(cos[position]), start_of(sin[position]), n_rotated, np.int64(d_head))
 
 
 def rope_reference(x, theta=10000.0, direction=1, first_position=0):

@@ -42,7 +42,7 @@ def _next(typingctx, queue):
 
     def codegen(context, builder, signature, args):
         place = builder.inttoptr(args[0], I64.as_pointer())
-        return builder.atomic_rmw("add", place, I64(1), "monotonic")
+        return builder.atomic_rmw("add", place, I64(1), "acq_rel")
 
     return types.int64(types.int64), codegen
 
@@ -71,6 +71,12 @@ def take(queue, start, stop, total, least, unit, threads):
         start, stop = share(share(total, threads, part, unit)[1] - rest, np.int64(PIECES), piece, unit)
         if start < stop:
             return rest + start, rest + stop
+
+
+@jit
+def last_to_finish(queue, threads):
+    """Whether all other threads have called this before: then what they wrote is there to be read. Once a region, no `take`."""
+    return _next(queue) == threads - 1
 
 
 @jit

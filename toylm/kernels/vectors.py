@@ -8,7 +8,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .simd import I32, I64, _Tile
+from .jit import jit
+from .simd import I32, I64, _Tile, item_size, load, store
 
 CHAINS = 4  # vectors whose maxima are independent: one instruction takes as long as four of them take together
 
@@ -128,3 +129,19 @@ def scale_row(typingctx, zero, x, n, factor):
         return context.get_dummy_value()
 
     return types.void(zero, types.int64, types.int64, zero), codegen
+
+
+@jit
+def clear(zero, values, count):
+    """values[:count] = 0, by address."""
+    for i in range(count):
+        store(zero, values, i)
+
+
+@jit
+def add_shares(zero, shares, threads, count, total):
+    """total[:count] += shares[0], shares[1], ..., in this order; by address, shares (threads, count)."""
+    for t in range(threads):
+        share = shares + t * count * item_size(zero)
+        for i in range(count):
+            store(load(zero, total, i) + load(zero, share, i), total, i)

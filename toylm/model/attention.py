@@ -1,6 +1,12 @@
 """Causal multi-head self-attention: (q | k | v) = h·w_qkv, heads attend, their outputs joined · w_o is added to the stream."""
 
-from ..kernels.attention import attention_backward, attention_forward
+from ..kernels.attention import (
+    attention_backward,
+    attention_backward_with_projections,
+    attention_forward,
+    projection_gradients_fit,
+)
+from ..kernels.placement import threads_now
 from ..kernels.rope import rope_forward, rope_tables
 from .linear import Linear
 
@@ -39,10 +45,13 @@ class Attention:
         attention_forward(a.qkv, a.head_outputs, a.log_sums, a.length, self.config.n_heads, bf16=self.precision.bf16)
         self.output.forward(parameters, a.head_outputs, out, residual)
 
-    def backward(self, parameters, gradients, workspace, dout, h, a, dh):
-        """dh (N, d) = gradient of h, overwritten; dout (N, d) is left as it is (the stream's own branch)."""
+    def backward(self, parameters, gradients, workspace, dout, h, a, norm, dx):
+        """dx (N, d) += gradient of x, where h = norm(x); dout (N, d), which may be dx, is the gradient of the part's output."""
+        if self._backward_at_once(parameters, gradients, workspace, dout, h, a, norm, dx):
+            return
         dz = workspace.take("dz", a.head_outputs.shape)
         dqkv = workspace.take("dqkv", a.qkv.shape)
+        dh = workspace.take("dh", dx.shape)
         # forward: out = residual + z·w_o
         self.output.backward(parameters, gradients, dout, a.head_outputs, dz)
         # forward: z = heads of softmax(q·kᵀ / sqrt(h))·v
@@ -50,3 +59,18 @@ class Attention:
         self._turn(dqkv, a.length, -1)
         # forward: qkv = h·w_qkv
         self.qkv.backward(parameters, gradients, dqkv, h, dh)
+        # forward: h = norm(x)
+        norm.backward(parameters, gradients, workspace, dh, dx)
+
+    def _backward_at_once(self, parameters, gradients, workspace, dout, h, a, norm, dx):
+        """`backward` as one kernel, where there is one: small projections without biases behind an RMSNorm. Whether it was."""
+        w_qkv, w_o = (parameters[linear.weight].array for linear in (self.qkv, self.output))
+        rms, c = norm.rms_arguments(parameters), self.config
+        if rms is None or c.biases or not self.precision.fused or not projection_gradients_fit(w_qkv, w_o, a.batch, a.length):
+            return False
+        sums = workspace.take("attention_sums", (threads_now() * (w_qkv.size + w_o.size + c.d_model),))
+        turn = (self.cos, self.sin, c.n_heads + c.n_kv_heads) if self.rope else None
+        found = [gradients[name].flat for name in (self.qkv.weight, self.output.weight, norm.norm.gamma)]
+        attention_backward_with_projections(a.qkv, a.head_outputs, dout, a.log_sums, a.length, c.n_heads, w_qkv, w_o, h, rms, dx,
+                                            found, sums, turn, self.precision.bf16)  # fmt: skip
+        return True

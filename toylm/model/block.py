@@ -44,10 +44,9 @@ class Block:
     def backward(self, parameters, gradients, workspace, a, dstream, dropout=None):
         """dstream (N, d): gradient of residual_out on entry, of residual_in on return. The residual add hands it to both
         branches: it stays, and what comes back through the branch is added."""
-        dh = workspace.take("dh", dstream.shape)
+        norm2 = NormOf(self.norm2, a.residual_mid, a.rstd2)
         dbranch = dstream if dropout is None else dropout.backward(2 * self.index + 2, dstream)
-        self.feed_forward.backward(parameters, gradients, workspace, dbranch, a.norm2, a, dh)
-        self.norm2.backward(parameters, gradients, workspace, dh, a.residual_mid, a.rstd2, dstream)
+        self.feed_forward.backward(parameters, gradients, workspace, dbranch, a.norm2, a, norm2, dstream)
+        norm1 = NormOf(self.norm1, a.residual_in, a.rstd1)
         dbranch = dstream if dropout is None else dropout.backward(2 * self.index + 1, dstream)
-        self.attention.backward(parameters, gradients, workspace, dbranch, a.norm1, a, dh)
-        self.norm1.backward(parameters, gradients, workspace, dh, a.residual_in, a.rstd1, dstream)
+        self.attention.backward(parameters, gradients, workspace, dbranch, a.norm1, a, norm1, dstream)

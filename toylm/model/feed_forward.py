@@ -9,7 +9,6 @@ from ..kernels.feed_forward import (
 from ..kernels.gelu import gelu_backward
 from ..kernels.placement import threads_now
 from ..kernels.relu2 import relu2_backward
-from ..kernels.rmsnorm import add_parts
 from ..kernels.silu import silu_backward
 from ..kernels.swiglu import swiglu_backward
 from .hidden import hidden_rows
@@ -54,15 +53,23 @@ class FeedForward:
         kind, gamma, beta, eps = norm.arguments(parameters)
         return kind, norm.x, gamma, beta, eps, norm.rstd
 
-    def backward(self, parameters, gradients, workspace, dout, h, a, dh):
-        """dh (N, d) = gradient of h, overwritten; dout (N, d) is left as it is."""
-        matrices = self._matrices(parameters)
-        if self.precision.fused and self.ff1.bias is None and weight_gradients_fit(*matrices):
-            sums = workspace.take("dw_ff_sums", (threads_now() * sum(w.size for w in matrices),))
-            shares = feed_forward_backward_with_weights(self.kind, dout, a.ff_pre, *matrices, h, dh, sums, self.precision.bf16)
-            for linear, share in zip((self.ff1, self.ff2), shares):
-                add_parts(share, gradients[linear.weight].flat)
+    def backward(self, parameters, gradients, workspace, dout, h, a, norm, dx):
+        """dx (N, d) += gradient of x, where h = norm(x); dout (N, d), which may be dx, is the gradient of the part's output."""
+        matrices, rms = self._matrices(parameters), norm.rms_arguments(parameters)
+        if self.precision.fused and self.ff1.bias is None and rms is not None and weight_gradients_fit(*matrices):
+            sums = workspace.take("dw_ff_sums", (threads_now() * (sum(w.size for w in matrices) + h.shape[1]),))
+            found = [gradients[name].flat for name in (self.ff1.weight, self.ff2.weight, norm.norm.gamma)]
+            feed_forward_backward_with_weights(self.kind, dout, a.ff_pre, *matrices, h, rms, dx, found, sums,
+                                               self.precision.bf16)  # fmt: skip
             return
+        dh = workspace.take("dh", dx.shape)
+        self._backward_to_h(parameters, gradients, workspace, dout, h, a, dh)
+        # forward: h = norm(x)
+        norm.backward(parameters, gradients, workspace, dh, dx)
+
+    def _backward_to_h(self, parameters, gradients, workspace, dout, h, a, dh):
+        """dh (N, d) = gradient of h, overwritten; dout is left as it is."""
+        matrices = self._matrices(parameters)
         dpre = workspace.take("dpre", a.ff_pre.shape)
         if self.precision.fused:
             feed_forward_backward(self.kind, dout, a.ff_pre, *matrices, a.shared_hidden, dpre, dh,

@@ -10,7 +10,7 @@ from ..kernels.rmsnorm import add_parts, rmsnorm_backward, rmsnorm_forward
 class NormOf:
     """The norm of x (N, d) as a step that is still to be taken: a part may take it inside a kernel of its own.
 
-    Whoever takes it writes h (N, d) and rstd (N,), which the backward pass reads.
+    Whoever takes it writes h (N, d) and rstd (N,), which the backward pass reads. And on the way back the same.
     """
 
     def __init__(self, norm, x, rstd):
@@ -23,6 +23,14 @@ class NormOf:
     def arguments(self, parameters):
         """(kind, gamma, beta, eps), as kernels want them."""
         return self.norm.arguments(parameters)
+
+    def backward(self, parameters, gradients, workspace, dh, dx):
+        """dx += gradient of x, in a pass of its own."""
+        self.norm.backward(parameters, gradients, workspace, dh, self.x, self.rstd, dx)
+
+    def rms_arguments(self, parameters):
+        """(x, gamma, rstd) for a kernel that takes an RMSNorm's backward pass along; None where the norm is another."""
+        return (self.x, parameters[self.norm.gamma].flat, self.rstd) if isinstance(self.norm, RMSNorm) else None
 
 
 class RMSNorm:
