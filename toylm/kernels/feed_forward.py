@@ -16,7 +16,7 @@ from .gelu import gelu_reference, gelu_value, gelu_value_and_slope
 from .jit import jit
 from .memory import address, scratch
 from .norm_projection import NONE, norm_rows
-from .operands import operands_of, rows_of_a, steps_of
+from .operands import operands_of, row_unit, rows_of_a, steps_of
 from .parallel import parallel
 from .placement import threads_now
 from .products import multiply_rows, multiply_transposed, pack_matrices, pack_matrix, panel_bytes
@@ -80,7 +80,7 @@ def _activate_backward(zero, kind, dhidden, pre, up, hidden, dpre, dup, n):
 @parallel
 def _forward(zero, operands, kind, norm, x, gamma, beta, eps, h, rstd, w1, b1, w2, b2, d_out, pre, out, N, d, ff, memory,
              thread_bytes, threads, thread, queue):  # fmt: skip
-    size, nr = item_size(zero), panel_width(zero)
+    size, nr, cut = item_size(zero), panel_width(zero), row_unit(operands)
     parts = 2 if kind == SWIGLU else 1
     width, deep, deep_hidden = parts * ff, steps_of(operands, d), steps_of(operands, ff)
     part_bytes = (ff + nr - 1) // nr * nr * deep * size
@@ -88,7 +88,7 @@ def _forward(zero, operands, kind, norm, x, gamma, beta, eps, h, rstd, w1, b1, w
     hidden = packed + ROWS * d * size
     packed_hidden = hidden + ROWS * UNITS * size
     rows_of_h = np.int64(h.ctypes.data)
-    start, stop = own_share(N, np.int64(ROWS), np.int64(MR), threads, thread)
+    start, stop = own_share(N, np.int64(ROWS), cut, threads, thread)
     while start < stop:
         rows = min(np.int64(ROWS), stop - start)
         norm_rows(norm, x, gamma, beta, eps, h, rstd, start, start + rows)
@@ -113,13 +113,13 @@ def _forward(zero, operands, kind, norm, x, gamma, beta, eps, h, rstd, w1, b1, w
             for i in range(rows):
                 for j in range(d):
                     store(load(zero, y, i * d + j) + load(zero, b2, j), y, i * d + j)
-        start, stop = take(queue, start + rows, stop, N, np.int64(ROWS), np.int64(MR), threads)
+        start, stop = take(queue, start + rows, stop, N, np.int64(ROWS), cut, threads)
 
 
 @parallel
 def _backward(zero, operands, kind, dout, pre, w1, w2, hidden, dpre, dh, h, sums, N, d, ff, memory, thread_bytes, threads,
               thread, queue):  # fmt: skip
-    size, nr = item_size(zero), panel_width(zero)
+    size, nr, cut = item_size(zero), panel_width(zero), row_unit(operands)
     parts = 2 if kind == SWIGLU else 1
     width, deep, deep_hidden = parts * ff, steps_of(operands, d), steps_of(operands, ff)
     part_bytes = (d + nr - 1) // nr * nr * deep_hidden * size
@@ -141,10 +141,10 @@ def _backward(zero, operands, kind, dout, pre, w1, w2, hidden, dpre, dh, h, sums
         for i in range(ff * d):
             store(zero, own_dw2, i)
     if with_weights:  # sums that must keep their order
-        start, stop = share(N, threads, thread, np.int64(MR))
+        start, stop = share(N, threads, thread, cut)
         queue = np.int64(0)
     else:
-        start, stop = own_share(N, np.int64(ROWS), np.int64(MR), threads, thread)
+        start, stop = own_share(N, np.int64(ROWS), cut, threads, thread)
     while start < stop:
         rows = min(np.int64(ROWS), stop - start)
         a, dx = dout + start * d * size, dh + start * d * size
@@ -175,7 +175,7 @@ def _backward(zero, operands, kind, dout, pre, w1, w2, hidden, dpre, dh, h, sums
             if with_weights:
                 multiply_transposed(zero, operands, hidden_here, ld_hidden, packed_columns, dout_panels, steps_of(operands, rows),
                                     own_dw2 + unit * d * size, d, n, d, rows)
-        start, stop = take(queue, start + rows, stop, N, np.int64(ROWS), np.int64(MR), threads)
+        start, stop = take(queue, start + rows, stop, N, np.int64(ROWS), cut, threads)
 
 
 def _pack(operands, bf16, zero, w1, w2, ff, backward):

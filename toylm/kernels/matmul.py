@@ -12,7 +12,7 @@ import numpy as np
 from . import simd
 from .jit import jit
 from .memory import address, scratch
-from .operands import operands_of
+from .operands import operands_of, row_unit
 from .parallel import parallel
 from .placement import threads_now
 from .products import SCRATCH_BYTES, product
@@ -39,17 +39,17 @@ def split_by_rows(m, n, nr, threads):
 @parallel
 def _parallel_product(zero, operands, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, d, ldd, m, n, k, memory, threads, thread,
                       queue):  # fmt: skip
-    nr = panel_width(zero)
+    nr, cut = panel_width(zero), row_unit(operands)
     row_start, row_stop, column_start, column_stop = np.int64(0), m, np.int64(0), n
     if split_by_rows(m, n, nr, threads):
-        row_start, row_stop = own_share(m, np.int64(ROWS), np.int64(MR), threads, thread)
+        row_start, row_stop = own_share(m, np.int64(ROWS), cut, threads, thread)
     else:
         column_start, column_stop = share(n, threads, thread, nr)
         queue = np.int64(0)
     while row_start < row_stop:
         product(zero, operands, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, d, ldd, row_start, row_stop, column_start,
                 column_stop, k, memory + thread * SCRATCH_BYTES)  # fmt: skip
-        row_start, row_stop = take(queue, row_stop, row_stop, m, np.int64(ROWS), np.int64(MR), threads)
+        row_start, row_stop = take(queue, row_stop, row_stop, m, np.int64(ROWS), cut, threads)
 
 
 MODES = ("auto", "numba", "blas")

@@ -10,7 +10,7 @@ from .jit import jit
 from .layernorm import layernorm_row
 from .matmul import ROWS
 from .memory import address, scratch
-from .operands import operands_of
+from .operands import operands_of, row_unit
 from .parallel import parallel
 from .placement import threads_now
 from .products import A_BLOCK_BYTES, SCRATCH_BYTES, product
@@ -34,14 +34,15 @@ def norm_rows(kind, x, gamma, beta, eps, h, rstd, start, stop):
 
 @parallel
 def _forward(zero, operands, kind, x, gamma, beta, eps, h, rstd, w, y, d, ldd, m, n, k, memory, threads, thread, queue):
-    block = max(np.int64(A_BLOCK_BYTES) // (k * item_size(zero)), np.int64(8 * MR)) // MR * MR
+    cut = row_unit(operands)
+    block = max(np.int64(A_BLOCK_BYTES) // (k * item_size(zero)), np.int64(8 * MR)) // cut * cut
     a, packed = np.int64(h.ctypes.data), memory + thread * SCRATCH_BYTES
-    start, taken = own_share(m, np.int64(ROWS), np.int64(MR), threads, thread)
+    start, taken = own_share(m, np.int64(ROWS), cut, threads, thread)
     while start < taken:
         stop = min(start + block, taken)
         norm_rows(kind, x, gamma, beta, eps, h, rstd, start, stop)
         product(zero, operands, a, k, False, w, n, False, y, n, d, ldd, start, stop, np.int64(0), n, k, packed)
-        start, taken = take(queue, stop, taken, m, np.int64(ROWS), np.int64(MR), threads)
+        start, taken = take(queue, stop, taken, m, np.int64(ROWS), cut, threads)
 
 
 def norm_projection(norm, x, h, rstd, w, y, bias=None, bf16=False):
