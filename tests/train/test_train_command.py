@@ -102,6 +102,15 @@ def test_precision_auto_is_decided_and_told_at_the_start(train, capsys, monkeypa
     assert "precision bf16 needs a CPU with AVX512_BF16" in capsys.readouterr().err
 
 
+def test_the_first_lines_tell_what_multiplies_bf16(train, capsys, monkeypatch):
+    from toylm.kernels import bf16_choice
+
+    monkeypatch.setenv("TOYLM_BF16", "emulate")
+    monkeypatch.setattr(bf16_choice, "bf16_way", lambda: "on AMX tiles")
+    assert train("--steps", "5", "--dry-run", "--precision", "bf16") == 0
+    assert "bf16 on AMX tiles" in capsys.readouterr().out
+
+
 def test_dry_run_leaves_nothing(train, tmp_path, capsys):
     assert train("--steps", "5", "--dry-run", "--out", "runs/x") == 0
     assert "memory" in capsys.readouterr().out

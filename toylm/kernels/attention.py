@@ -23,27 +23,28 @@ from .exponentials import softmax_columns, softmax_gradient_columns
 from .fastmath import LOG2E, log
 from .jit import jit
 from .memory import address, scratch
-from .operands import few_columns_of_a, operands_of, rows_of_a, steps_of, tiles
+from .operands import few_columns_of_a, operands_of, row_unit, rows_of_a, steps_of, tiles
 from .parallel import parallel
 from .placement import threads_now
 from .products import pack_matrix, pack_own, panel_bytes
 from .rows import last_to_finish, own_share, rows_of, take
-from .simd import MR, NR_F32, cast, item_size, load, panel_width, store
+from .simd import NR_F32, cast, item_size, load, panel_width, store
 from .vectors import add_shares, clear, dot, scale_row
 
-QUERIES = 3 * NR_F32  # columns of scores at a time: a multiple of MR and of every panel's width
+QUERIES = 3 * NR_F32  # columns of scores at a time: a multiple of every tile's rows and of every panel's width
 SEQUENCE_BYTES = 128 * 1024  # of one sequence's dqkv, which a thread keeps beside its sums of the projections' gradients
 NO_MATRICES = np.zeros((0, 6), np.int64)
 
 
-# Query i of a block that starts at `start` attends to keys 0 to start + i. Products with its scores go by tiles of MR queries, as
-# far as the last one's keys; its column holds zeros from there on to the end of what any tile of its panel reads.
+# Query i of a block that starts at `start` attends to keys 0 to start + i. Products with its scores go by tiles of queries, as far
+# as the last one's keys; its column holds zeros from there on to the end of what any tile of its panel reads.
 
 
 @jit
-def _keys_of(start, queries, T):
+def _keys_of(operands, start, queries, T):
     """How many keys the tile that query number `queries` - 1 of the block is in, or any before, attends to."""
-    return min(T, start + (queries + MR - 1) // MR * MR)
+    unit = row_unit(operands)
+    return min(T, start + (queries + unit - 1) // unit * unit)
 
 
 @jit
@@ -52,19 +53,20 @@ def _scores(zero, operands, a, lda, panels, c, start, rows, T, h):
     size, nr, steps = item_size(zero), panel_width(zero), steps_of(operands, h)
     for first in range(0, rows, nr):
         tiles(operands, a, lda, lda, False, panels + first * steps * size, c + first * size, QUERIES, np.int64(0), np.int64(0),
-              _keys_of(start, first + nr, T), nr, steps)
+              _keys_of(operands, start, first + nr, T), nr, steps)
 
 
 @jit
 def _mix(zero, operands, p, packed, panels, c, ldc, start, rows, T, h):
     """C[i] = sum over query i's keys j of P[j, i] · B[j], for P (T, QUERIES), B's packed panels, T deep, and C (rows, h)."""
     size, nr, depth = item_size(zero), panel_width(zero), steps_of(operands, T)
-    a, lda, step = few_columns_of_a(operands, p, QUERIES, rows, _keys_of(start, rows, T), packed)
-    for i in range(0, rows, MR):
-        steps = steps_of(operands, _keys_of(start, i + MR, T))
+    a, lda, step = few_columns_of_a(operands, p, QUERIES, rows, _keys_of(operands, start, rows, T), packed)
+    unit = row_unit(operands)
+    for i in range(0, rows, unit):
+        steps = steps_of(operands, _keys_of(operands, start, i + unit, T))
         for first in range(0, h, nr):
             tiles(operands, a + i * step * size, lda, step, True, panels + first * depth * size, c + (i * ldc + first) * size, ldc,
-                  np.int64(0), np.int64(0), min(np.int64(MR), rows - i), min(nr, h - first), steps)
+                  np.int64(0), np.int64(0), min(unit, rows - i), min(nr, h - first), steps)
 
 
 @jit
@@ -73,7 +75,7 @@ def _mix_transposed(zero, operands, p, packed, panels, c, ldc, start, rows, T, h
     size, nr, depth = item_size(zero), panel_width(zero), steps_of(operands, rows)
     done = np.int64(0)
     for query in range(0, rows, nr):  # the keys that no query before this one attends to
-        stop = _keys_of(start, query + nr, T)
+        stop = _keys_of(operands, start, query + nr, T)
         a, lda = rows_of_a(operands, p + (done * QUERIES + query) * size, QUERIES, stop - done, rows - query, packed)
         for first in range(0, h, nr):
             here = c + (done * ldc + first) * size
@@ -101,8 +103,8 @@ def _head_forward(zero, operands, q, k, v, ldq, z, ldz, log_sums, ld_log, probab
         _scores(zero, operands, keys, ldk, queries, scores, start, rows, T, h)
         for first in range(0, rows, nr):
             at = first * size
-            softmax_columns(zero, scores + at, np.int64(QUERIES), start + first, _keys_of(start, first + nr, T), scale, peaks + at,
-                            totals + at)
+            stop = _keys_of(operands, start, first + nr, T)
+            softmax_columns(zero, scores + at, np.int64(QUERIES), start + first, stop, scale, peaks + at, totals + at)
         for i in range(rows):
             store(ln2 * load(zero, peaks, i) + log(load(zero, totals, i)), log_sums, (start + i) * ld_log)
         if probabilities != 0:
@@ -151,8 +153,9 @@ def _head_backward(zero, operands, q, k, v, ldq, z, dz, ldz, log_sums, ld_log, d
             store(dot(zero, dz_here + i * ldz * size, z + (start + i) * ldz * size, h), inners, i)
         for first in range(0, rows, nr):
             at = first * size
-            softmax_gradient_columns(zero, scores + at, dscores + at, np.int64(QUERIES), start + first,
-                                     _keys_of(start, first + nr, T), log2e * factor, sums + at, inners + at, factor)  # fmt: skip
+            stop = _keys_of(operands, start, first + nr, T)
+            softmax_gradient_columns(zero, scores + at, dscores + at, np.int64(QUERIES), start + first, stop, log2e * factor,
+                                     sums + at, inners + at, factor)  # fmt: skip
         _mix(zero, operands, dscores, packed, key_panels, dq + start * ldq * size, ldq, start, rows, T, h)
         pack_matrix(zero, operands, q_here, ldq, T < 0, h, rows, queries)
         _mix_transposed(zero, operands, dscores, packed, queries, dk, ldq, start, rows, T, h)

@@ -19,7 +19,7 @@ from .simd import (
 
 
 @jit
-def _at(zero, x, ld, by_columns, i, p, k):
+def value_at(zero, x, ld, by_columns, i, p, k):
     """Element (i, p) of a matrix stored by rows, or by columns; 0 beyond k."""
     if p >= k:
         return zero
@@ -40,13 +40,13 @@ def _interleave(zero, x, ldx, columns, k, packed, stride):
                 pair_rows(zero, at, at + ldx * 4, row + c * 4)
             start = whole
         for c in range(start, columns):
-            store(pair(_at(zero, x, ldx, True, c, 2 * p, k), _at(zero, x, ldx, True, c, 2 * p + 1, k)), row, c)
+            store(pair(value_at(zero, x, ldx, True, c, 2 * p, k), value_at(zero, x, ldx, True, c, 2 * p + 1, k)), row, c)
         for c in range(columns, stride):
             store(zero, row, c)
 
 
-def functions(zero):
-    """The addresses in the table of operands.py, after PAIRS; `zero` is float32."""
+def entries(zero):
+    """The table of operands.py; `zero` is float32."""
 
     @c_function(signature(TILES_PARAMETERS))
     def tiles(a, lda, step, by_columns, panel, c, ldc, d, ldd, rows, columns, pairs):
@@ -78,7 +78,7 @@ def functions(zero):
                 transpose_pairs(zero, b + (c * ldb + 2 * p) * 4, ldb, panel + (p * nr + c) * 4, nr)
         for c in range(columns):
             for p in range(whole_pairs if c < whole_columns else 0, pairs):
-                value = pair(_at(zero, b, ldb, False, c, 2 * p, k), _at(zero, b, ldb, False, c, 2 * p + 1, k))
+                value = pair(value_at(zero, b, ldb, False, c, 2 * p, k), value_at(zero, b, ldb, False, c, 2 * p + 1, k))
                 store(value, panel, p * nr + c)
         for c in range(columns, nr):
             for p in range(pairs):
@@ -92,11 +92,11 @@ def functions(zero):
             for p in range(whole):
                 pair_along(zero, a + (i * lda + p * 2 * WIDTH) * 4, packed + (i * pairs + p * WIDTH) * 4)
             for p in range(whole * WIDTH, pairs):
-                value = pair(_at(zero, a, lda, False, i, 2 * p, k), _at(zero, a, lda, False, i, 2 * p + 1, k))
+                value = pair(value_at(zero, a, lda, False, i, 2 * p, k), value_at(zero, a, lda, False, i, 2 * p + 1, k))
                 store(value, packed, i * pairs + p)
 
     @c_function(signature(PACKING_PARAMETERS))
     def pack_columns(a, lda, rows, k, packed):
         _interleave(zero, a, lda, rows, k, packed, (rows + WIDTH - 1) // WIDTH * WIDTH)
 
-    return tiles, pack_panel, pack_rows, pack_columns
+    return 1, 0, MR, tiles, pack_panel, pack_rows, pack_columns

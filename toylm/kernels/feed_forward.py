@@ -17,7 +17,7 @@ from .gelu import gelu_reference, gelu_value, gelu_value_and_slope
 from .jit import jit
 from .memory import address, scratch
 from .norm_projection import NONE, norm_rows
-from .operands import operands_of, rows_of_a, steps_of
+from .operands import operands_of, row_unit, rows_of_a, steps_of
 from .parallel import parallel
 from .placement import threads_now
 from .products import ROWS, multiply_rows, multiply_transposed, pack_matrices, pack_matrix, pack_own, panel_bytes
@@ -25,7 +25,7 @@ from .relu2 import relu2_reference, relu2_value_and_slope
 from .rmsnorm import rmsnorm_rows_backward
 from .rows import last_to_finish, own_share, share, take
 from .silu import silu_reference, silu_value, silu_value_and_slope
-from .simd import MR, NR_F32, item_size, load, panel_width, store
+from .simd import NR_F32, item_size, load, panel_width, store
 from .vectors import add_shares, clear
 
 KINDS = ("gelu", "relu2", "silu", "swiglu")
@@ -81,7 +81,7 @@ def _activate_backward(zero, kind, dhidden, pre, up, hidden, dpre, dup, n):
 @parallel
 def _forward(zero, operands, kind, norm, x, gamma, beta, eps, h, rstd, matrices, panels, b1, b2, d_out, pre, out, N, d, ff,
              memory, thread_bytes, threads, thread, queue):  # fmt: skip
-    size, nr = item_size(zero), panel_width(zero)
+    size, nr, cut = item_size(zero), panel_width(zero), row_unit(operands)
     parts = 2 if kind == SWIGLU else 1
     width, deep, deep_hidden = parts * ff, steps_of(operands, d), steps_of(operands, ff)
     part_bytes = (ff + nr - 1) // nr * nr * deep * size
@@ -93,7 +93,7 @@ def _forward(zero, operands, kind, norm, x, gamma, beta, eps, h, rstd, matrices,
     hidden = packed + ROWS * d * size
     packed_hidden = hidden + ROWS * UNITS * size
     rows_of_h = np.int64(h.ctypes.data)
-    start, stop = own_share(N, np.int64(ROWS), np.int64(MR), threads, thread)
+    start, stop = own_share(N, np.int64(ROWS), cut, threads, thread)
     while start < stop:
         rows = min(np.int64(ROWS), stop - start)
         norm_rows(norm, x, gamma, beta, eps, h, rstd, start, start + rows)
@@ -118,13 +118,13 @@ def _forward(zero, operands, kind, norm, x, gamma, beta, eps, h, rstd, matrices,
             for i in range(rows):
                 for j in range(d):
                     store(load(zero, y, i * d + j) + load(zero, b2, j), y, i * d + j)
-        start, stop = take(queue, start + rows, stop, N, np.int64(ROWS), np.int64(MR), threads)
+        start, stop = take(queue, start + rows, stop, N, np.int64(ROWS), cut, threads)
 
 
 @parallel
 def _backward(zero, operands, kind, dout, pre, matrices, panels, hidden, dpre, dh, h, sums_and_gradients, norm, N, d, ff, memory,
               threads, thread, queue):  # fmt: skip
-    size, nr = item_size(zero), panel_width(zero)
+    size, nr, cut = item_size(zero), panel_width(zero), row_unit(operands)
     parts = 2 if kind == SWIGLU else 1
     width, deep, deep_hidden = parts * ff, steps_of(operands, d), steps_of(operands, ff)
     part_bytes = (d + nr - 1) // nr * nr * deep_hidden * size
@@ -155,10 +155,10 @@ def _backward(zero, operands, kind, dout, pre, matrices, panels, hidden, dpre, d
         clear(zero, own_dw1, d * width)
         clear(zero, own_dw2, ff * d)
         clear(zero, own_dgamma, d)
-        start, stop = share(N, threads, thread, np.int64(MR))  # sums must keep their order
+        start, stop = share(N, threads, thread, cut)  # sums must keep their order
         rest = np.int64(0)
     else:
-        start, stop = own_share(N, np.int64(ROWS), np.int64(MR), threads, thread)
+        start, stop = own_share(N, np.int64(ROWS), cut, threads, thread)
     while start < stop:
         rows = min(np.int64(ROWS), stop - start)
         a, dx = dout + start * d * size, own_dh if with_weights else dh + start * d * size
@@ -192,7 +192,7 @@ def _backward(zero, operands, kind, dout, pre, matrices, panels, hidden, dpre, d
         if with_weights:
             at = start * d * size
             rmsnorm_rows_backward(zero, own_dh, x + at, gamma, rstd + start * size, dnormed + at, own_dgamma, rows, d)
-        start, stop = take(rest, start + rows, stop, N, np.int64(ROWS), np.int64(MR), threads)
+        start, stop = take(rest, start + rows, stop, N, np.int64(ROWS), cut, threads)
     if with_weights and last_to_finish(queue, threads):
         add_shares(zero, sums, threads, d * width, dw1)
         add_shares(zero, shares2, threads, ff * d, dw2)

@@ -12,7 +12,7 @@ import numpy as np
 from . import simd
 from .jit import jit
 from .memory import address, scratch
-from .operands import operands_of
+from .operands import operands_of, row_unit
 from .parallel import parallel
 from .placement import threads_now
 from .products import ROWS, SCRATCH_BYTES, pack_matrix, product, product_with_whole, whole_fits
@@ -38,26 +38,26 @@ def split_by_rows(m, n, nr, threads):
 def _parallel_product(zero, operands, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, d, ldd, m, n, k, memory, threads, thread,
                       queue):  # fmt: skip
     size, nr, memory = item_size(zero), panel_width(zero), memory + thread * SCRATCH_BYTES
-    by_rows = split_by_rows(m, n, nr, threads)
+    by_rows, cut = split_by_rows(m, n, nr, threads), row_unit(operands)
     if by_rows and not a_transposed and whole_fits(zero, operands, n, k):
         pack_matrix(zero, operands, b, ldb, b_transposed, n, k, memory)
-        start, stop = own_share(m, np.int64(ROWS), np.int64(MR), threads, thread)
+        start, stop = own_share(m, np.int64(ROWS), cut, threads, thread)
         while start < stop:
             rows = min(np.int64(ROWS), stop - start)
             product_with_whole(zero, operands, a + start * lda * size, lda, c + start * ldc * size, ldc,
                                d + start * ldd * size if d != 0 else d, ldd, rows, n, k, memory)  # fmt: skip
-            start, stop = take(queue, start + rows, stop, m, np.int64(ROWS), np.int64(MR), threads)
+            start, stop = take(queue, start + rows, stop, m, np.int64(ROWS), cut, threads)
         return
     row_start, row_stop, column_start, column_stop = np.int64(0), m, np.int64(0), n
     if by_rows:
-        row_start, row_stop = own_share(m, np.int64(ROWS), np.int64(MR), threads, thread)
+        row_start, row_stop = own_share(m, np.int64(ROWS), cut, threads, thread)
     else:
         column_start, column_stop = share(n, threads, thread, nr)
         queue = np.int64(0)
     while row_start < row_stop:
         product(zero, operands, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, d, ldd, row_start, row_stop, column_start,
                 column_stop, k, memory)  # fmt: skip
-        row_start, row_stop = take(queue, row_stop, row_stop, m, np.int64(ROWS), np.int64(MR), threads)
+        row_start, row_stop = take(queue, row_stop, row_stop, m, np.int64(ROWS), cut, threads)
 
 
 MODES = ("auto", "numba", "blas")

@@ -1,33 +1,35 @@
-"""Matrix products with bf16 operands and float32 sums (AVX512_BF16): float32 in, rounded on the way into packed blocks.
+"""Matrix products with bf16 operands and float32 sums (AVX512_BF16 or AMX): float32 in, rounded on the way into packed blocks.
 
 Weights, activations and gradients stay float32 in memory; what is rounded is what enters a multiplication.
 """
 
-import os
-
 import numpy as np
 
+from .bf16_choice import bf16_mode
 from .matmul import check_product, multiply
 from .operands import operands_of
 from .simd import HOST_BF16
 
 
 def supported():
-    """Whether bf16 products may be asked for: the CPU has the instruction (AVX512_BF16), or TOYLM_BF16=emulate allows several
-    float32 ones in its place, which are slower than float32 products and give what the instruction gives but for roundings."""
-    return HOST_BF16 or os.environ.get("TOYLM_BF16") == "emulate"
+    """Whether bf16 products may be asked for: the CPU has an instruction (AVX512_BF16 or AMX), or TOYLM_BF16=emulate allows
+    several float32 ones in its place, which are slower than float32 products and give what the instruction gives but for
+    roundings. Raises ValueError where TOYLM_BF16 is none of its values."""
+    return bf16_mode() in ("emulate", "tiles") or HOST_BF16
 
 
 def matmul_bf16(a, b, out, transpose_a=False, transpose_b=False, accumulate=False, addend=None):
     """`matmul` with both operands rounded to bf16 (8 bits of precision), products and sums in float32. All float32.
 
-    Raises ValueError for shapes that do not fit and on a CPU without AVX512_BF16.
+    Raises ValueError for shapes that do not fit and on a CPU without AVX512_BF16 or AMX.
     """
     m, n, k, addend = check_product(a, b, out, transpose_a, transpose_b, accumulate, addend)
     if a.dtype != np.float32:
         raise TypeError(f"bf16 products take float32 matrices, not {a.dtype}")
     if not supported():
-        raise ValueError("this CPU has no bf16 products (AVX512_BF16); use float32, or TOYLM_BF16=emulate to try them slowly")
+        raise ValueError(
+            "this CPU has no bf16 products (AVX512_BF16 or AMX); use float32, or TOYLM_BF16=emulate to try them slowly"
+        )
     if m == 0 or n == 0 or k == 0:
         out[:] = 0 if addend is None else addend
         return out

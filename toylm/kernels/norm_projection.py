@@ -9,13 +9,13 @@ import numpy as np
 from .jit import jit
 from .layernorm import layernorm_row
 from .memory import address, scratch
-from .operands import operands_of
+from .operands import operands_of, row_unit
 from .parallel import parallel
 from .placement import threads_now
 from .products import A_BLOCK_BYTES, ROWS, SCRATCH_BYTES, pack_matrix, product, product_with_whole, whole_fits
 from .rmsnorm import rmsnorm_row
 from .rows import own_share, take
-from .simd import MR, item_size
+from .simd import item_size
 
 NONE, RMS, LAYER = 0, 1, 2
 
@@ -34,11 +34,11 @@ def norm_rows(kind, x, gamma, beta, eps, h, rstd, start, stop):
 @parallel
 def _forward(zero, operands, kind, x, gamma, beta, eps, h, rstd, w, y, d, ldd, m, n, k, memory, threads, thread, queue):
     size, a, memory = item_size(zero), np.int64(h.ctypes.data), memory + thread * SCRATCH_BYTES
-    whole = whole_fits(zero, operands, n, k)
-    block = np.int64(ROWS) if whole else max(np.int64(A_BLOCK_BYTES) // (k * size) // MR * MR, np.int64(ROWS))
+    whole, cut = whole_fits(zero, operands, n, k), row_unit(operands)
+    block = np.int64(ROWS) if whole else max(np.int64(A_BLOCK_BYTES) // (k * size) // cut * cut, np.int64(ROWS))
     if whole:
         pack_matrix(zero, operands, w, n, n < 0, n, k, memory)
-    start, taken = own_share(m, np.int64(ROWS), np.int64(MR), threads, thread)
+    start, taken = own_share(m, np.int64(ROWS), cut, threads, thread)
     while start < taken:
         stop = min(start + block, taken)
         norm_rows(kind, x, gamma, beta, eps, h, rstd, start, stop)
@@ -46,7 +46,7 @@ def _forward(zero, operands, kind, x, gamma, beta, eps, h, rstd, w, y, d, ldd, m
             product_with_whole(zero, operands, a + start * k * size, k, y + start * n * size, n, d, ldd, stop - start, n, k, memory)
         else:
             product(zero, operands, a, k, False, w, n, False, y, n, d, ldd, start, stop, np.int64(0), n, k, memory)
-        start, taken = take(queue, stop, taken, m, np.int64(ROWS), np.int64(MR), threads)
+        start, taken = take(queue, stop, taken, m, np.int64(ROWS), cut, threads)
 
 
 def norm_projection(norm, x, h, rstd, w, y, bias=None, bf16=False):

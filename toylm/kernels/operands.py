@@ -2,8 +2,9 @@
 
 Products come in three arithmetics: float32 and float64, whose values are read where they are, and bf16, whose values are rounded
 and laid in pairs along k (pairs.py). Whatever differs, the register tiles and the packing, is compiled once an arithmetic and
-called by address (plain_operands.py, bf16_operands.py); the kernels around it get the table as the number `operands` and are the
-same for float32 and bf16. Linked into every kernel instead, tiles and packing would be most of the time that compiling takes.
+called by address (plain_operands.py, bf16_operands.py, and amx_operands.py for bf16 on a CPU with AMX); the kernels around it get
+the table as the number `operands` and are the same for float32 and bf16. Linked into every kernel instead, tiles and packing would
+be most of the time that compiling takes.
 
 A *step* is what a tile adds in one round: one value along k, or one pair. Packed panels of B: (ceil(n / NR), steps, NR), so that
 columns from `first`, a multiple of NR, start at first · steps elements and step p of a panel at p · NR.
@@ -16,14 +17,15 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from .bf16_choice import on_amx_tiles
 from .jit import jit
 from .simd import MR, NR_F32, VECTOR_BYTES
 
 KC = 256  # steps of a panel: KC · NR float32 (16 KiB, 32 with AVX-512) stay in the first-level cache
 PANEL_BYTES = KC * NR_F32 * 4  # of any arithmetic
 
-# The table: whether a step is a pair (0 or 1), then addresses of functions. All their parameters are int64.
-PAIRS, TILES, PANEL, ROWS, COLUMNS = range(5)
+# The table: three numbers (see `pairs`, `by_rows`, `row_unit`), then addresses of functions. All their parameters are int64.
+PAIRS, BY_ROWS, ROW_UNIT, TILES, PANEL, ROWS, COLUMNS = range(7)
 TILES_PARAMETERS = 12  # a, lda, step, by_columns, panel, c, ldc, d, ldd, rows, columns, k
 PANEL_PARAMETERS = 6  # b, ldb, transposed, columns, k, panel
 PACKING_PARAMETERS = 5  # a, lda, rows, k, packed: of ROWS and COLUMNS
@@ -40,11 +42,13 @@ _tables = []  # they live as long as the process
 @functools.cache
 def operands_of(dtype, bf16=False):
     """The table of an arithmetic: its address, as an int. Compiles what is in it, or loads it."""
-    if bf16:
-        from .bf16_operands import functions
+    if not bf16:
+        from .plain_operands import entries
+    elif on_amx_tiles():
+        from .amx_operands import entries
     else:
-        from .plain_operands import functions
-    table = np.array([int(bf16), *functions(dtype.type(0))], np.int64)
+        from .bf16_operands import entries
+    table = np.array(entries(dtype.type(0)), np.int64)
     _tables.append(table)
     return table.ctypes.data
 
@@ -67,14 +71,23 @@ def _invoke(typingctx, operands, index, arguments):
     return types.void(types.int64, types.int64, arguments), codegen
 
 
-@intrinsic
-def pairs(typingctx, operands):
-    """1 where a step is a pair of values, else 0."""
+def _number(index):
+    @intrinsic
+    def number(typingctx, operands):
+        def codegen(context, builder, signature, values):
+            word = ir.IntType(64)
+            table = builder.inttoptr(values[0], word.as_pointer())
+            return builder.load(builder.gep(table, [ir.Constant(word, index)]))
 
-    def codegen(context, builder, signature, values):
-        return builder.load(builder.inttoptr(values[0], ir.IntType(64).as_pointer()))
+        return types.int64(types.int64), codegen
 
-    return types.int64(types.int64), codegen
+    return number
+
+
+pairs = _number(PAIRS)  # 1 where a step is a pair of values, else 0
+by_rows = _number(BY_ROWS)  # 1 where tiles read A by rows only, a transposed one as well, else 0
+# Rows of C that tiles work on at a time. Work is cut at multiples of it: rows beyond are slower and may be summed in other order.
+row_unit = _number(ROW_UNIT)
 
 
 @jit
@@ -89,7 +102,7 @@ def tiles(operands, a, lda, step, by_columns, panel, c, ldc, d, ldd, rows, colum
     """C[:rows, :columns] = D + A · panel, `k` >= 1 steps deep, tile by tile; all by address.
 
     A by rows: (i, p) is lda · i + p elements from `a`, and step = lda. By columns: p · lda + i within a tile, whose first row i
-    is i · step elements from `a`. No D where `d` is 0; D may be C.
+    is i · step elements from `a`; tiles that read A by rows only take by_columns for False. No D where `d` is 0; D may be C.
     """
     _invoke(operands, TILES, (a, lda, step, by_columns, panel, c, ldc, d, ldd, rows, columns, k))
 
@@ -111,13 +124,15 @@ def rows_of_a(operands, a, lda, rows, k, packed):
 
 @jit
 def columns_of_a(operands, a, lda, rows, k, packed):
-    """Aᵀ, from A (k, rows), packed as `tiles` reads it by columns: (address, lda, step).
+    """Aᵀ, from A (k, rows), packed as `tiles` reads it by columns, or by rows where it reads nothing else: (address, lda, step).
 
     Walking along a column of A itself would take a cache line, often of one and the same cache set, a step.
     """
     _invoke(operands, COLUMNS, (a, lda, rows, k, packed))
     if pairs(operands) == 0:
         return packed, np.int64(MR), k
+    if by_rows(operands) == 1:
+        return packed, steps_of(operands, k), steps_of(operands, k)
     width = np.int64(VECTOR_BYTES // 4)
     return packed, (rows + width - 1) // width * width, np.int64(1)
 

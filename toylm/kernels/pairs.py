@@ -89,6 +89,25 @@ def transpose_pairs(typingctx, zero, source, source_stride, target, target_strid
 
 
 @intrinsic
+def transpose_paired_rows(typingctx, zero, source, source_stride, target, target_stride):
+    """target[i, p] = pair(source[2p, i], source[2p + 1, i]) for WIDTH columns i and as many pairs p."""
+
+    def codegen(context, builder, signature, args):
+        tile = _Tile(context, builder, signature.args[0])
+        source, source_stride, target, target_stride = args[1:]
+        pairs = []
+        for p in range(WIDTH):
+            rows = [tile.pointer(source, builder.mul(source_stride, tile.constant(2 * p + half))) for half in range(2)]
+            low, high = (_rounded(builder, tile.load_vector(row)) for row in rows)
+            pairs.append(_as_floats(builder, _interleaved(builder, low, high), tile))
+        for i, row in enumerate(tile.transposed(pairs)):
+            tile.store_vector(row, tile.pointer(target, builder.mul(target_stride, tile.constant(i))))
+        return context.get_dummy_value()
+
+    return types.void(zero, *[types.int64] * 4), codegen
+
+
+@intrinsic
 def pair(typingctx, low, high):
     """One pair of float32 values, as the float32 with its bits."""
 

@@ -21,8 +21,8 @@ from .simd import (
 )
 
 
-def functions(zero):
-    """The addresses in the table of operands.py, after PAIRS, for the dtype of `zero`."""
+def entries(zero):
+    """The table of operands.py for the dtype of `zero`."""
 
     @c_function(signature(TILES_PARAMETERS))
     def tiles(a, lda, step, by_columns, panel, c, ldc, d, ldd, rows, columns, k):
@@ -90,4 +90,4 @@ def functions(zero):
                     for i in range(min(np.int64(MR), rows - c)):
                         store(load(zero, source, p * lda + i), target, p * MR + i)
 
-    return tiles, pack_panel, 0, pack_columns
+    return 0, 0, MR, tiles, pack_panel, 0, pack_columns

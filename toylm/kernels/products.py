@@ -12,7 +12,7 @@ values and pairs: see operands.py, whose functions do what differs between float
 import numpy as np
 
 from .jit import jit
-from .operands import KC, PANEL_BYTES, columns_of_a, few_columns_of_a, pack_panel, pairs, rows_of_a, steps_of, tiles
+from .operands import KC, PANEL_BYTES, columns_of_a, few_columns_of_a, pack_panel, pairs, row_unit, rows_of_a, steps_of, tiles
 from .parallel import parallel
 from .simd import MR, NR_F32, item_size, panel_width
 
@@ -30,7 +30,8 @@ def product(zero, operands, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, 
     size, nr = item_size(zero), panel_width(zero)
     packed = memory + PANEL_BYTES
     depth = np.int64(KC) << pairs(operands)  # values along k at a time
-    block = max(np.int64(A_BLOCK_BYTES) // (min(steps_of(operands, k), np.int64(KC)) * size), np.int64(8 * MR)) // MR * MR
+    unit = row_unit(operands)
+    block = max(np.int64(A_BLOCK_BYTES) // (min(steps_of(operands, k), np.int64(KC)) * size), np.int64(8 * MR)) // unit * unit
     for block_start in range(row_start, row_stop, block):
         rows = min(block, row_stop - block_start)
         c_block, d_block = c + block_start * ldc * size, d + block_start * ldd * size if d != 0 else d

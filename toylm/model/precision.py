@@ -43,6 +43,15 @@ def resolve(name):
     return "bf16" if matmul_bf16.HOST_BF16 else "float32"
 
 
+def spelled(name):
+    """A resolved name as a run's first lines tell it: of bf16 also what multiplies it."""
+    if name != "bf16":
+        return name
+    from ..kernels.bf16_choice import bf16_way
+
+    return f"bf16 {bf16_way()}"
+
+
 def precision_of(name):
     """The Precision called `name`; "auto" is bf16 where the CPU multiplies it, else float32.
 
@@ -57,7 +66,7 @@ def precision_of(name):
     if name == "bf16":
         if not matmul_bf16.supported():
             raise ValueError(
-                "precision bf16 needs a CPU with AVX512_BF16, which this one lacks; use float32, "
+                "precision bf16 needs a CPU with AVX512_BF16 or AMX, which this one lacks; use float32, "
                 "or set TOYLM_BF16=emulate to try the arithmetic, slowly"
             )
         return Precision("bf16", np.dtype(np.float32), matmul_bf16.matmul_bf16)

@@ -169,6 +169,7 @@ def memory_bytes(parts, settings):
 
 def report(settings, prepared, parts, console):
     """Print what is about to be trained: text, model, memory, tokens per step and epoch."""
+    from ..model.precision import spelled
     from ..threads import get_threads
     from .host import cpu_name
 
@@ -190,7 +191,7 @@ def report(settings, prepared, parts, console):
     say(
         f"model        {parts.model.parameters.size:,} parameters: d_model {config.d_model}, d_ff {config.d_ff}, "
         f"{count(config.n_layers, 'layer')}, {count(config.n_heads, 'head')}, context {config.context_length}, "
-        f"positions {config.positions}, {settings.precision}"
+        f"positions {config.positions}, {spelled(settings.precision)}"
     )
     if parts.model.counts is not None:
         say(f"counts       {parts.model.counts}")
