@@ -75,8 +75,8 @@ def test_projections_join_the_backward_pass_where_they_are_small_and_sequences_c
     threads = get_threads()
     w_qkv, w_o = np.zeros((64, 192), np.float32), np.zeros((64, 64), np.float32)
     assert projection_gradients_fit(w_qkv, w_o, 8 * threads, 128)
-    assert not projection_gradients_fit(w_qkv, w_o, 8 * threads, 1024)
-    assert not projection_gradients_fit(np.zeros((128, 384), np.float32), np.zeros((128, 128), np.float32), 8 * threads, 128)
+    assert not projection_gradients_fit(w_qkv, w_o, 8 * threads, 2048)
+    assert not projection_gradients_fit(np.zeros((256, 384), np.float32), np.zeros((128, 256), np.float32), 8 * threads, 128)
     assert threads == 1 or not projection_gradients_fit(w_qkv, w_o, threads + 1, 128)
 
 

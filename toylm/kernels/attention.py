@@ -17,7 +17,6 @@ import math
 
 import numpy as np
 
-from . import products
 from .attention_projections import inputs_backward, outputs_backward, projections_scratch
 from .exponentials import softmax_columns, softmax_gradient_columns
 from .fastmath import LOG2E, log
@@ -26,13 +25,13 @@ from .memory import address, scratch
 from .operands import few_columns_of_a, operands_of, row_unit, rows_of_a, steps_of, tiles
 from .parallel import parallel
 from .placement import threads_now
-from .products import pack_matrix, pack_own, panel_bytes
+from .products import gradients_fit, pack_matrix, pack_own, panel_bytes
 from .rows import last_to_finish, own_share, rows_of, take
 from .simd import NR_F32, cast, item_size, load, panel_width, store
 from .vectors import add_shares, clear, dot, scale_row
 
 QUERIES = 3 * NR_F32  # columns of scores at a time: a multiple of every tile's rows and of every panel's width
-SEQUENCE_BYTES = 128 * 1024  # of one sequence's dqkv, which a thread keeps beside its sums of the projections' gradients
+SEQUENCE_BYTES = 256 * 1024  # of one sequence's dqkv, which a thread keeps beside its sums of the projections' gradients
 NO_MATRICES = np.zeros((0, 6), np.int64)
 
 
@@ -280,7 +279,7 @@ def projection_gradients_fit(w_qkv, w_o, B, T):
     sequences can be shared out evenly."""
     threads = threads_now()
     return (
-        w_qkv.nbytes + w_o.nbytes <= products.WEIGHT_BYTES
+        gradients_fit(w_qkv, w_o)
         and T * w_qkv.shape[1] * w_qkv.itemsize <= SEQUENCE_BYTES
         and -(-B // threads) * threads * 9 <= B * 10
     )

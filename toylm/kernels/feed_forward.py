@@ -12,7 +12,6 @@ cache as well. Both matrices are packed once for all threads (operands.py).
 
 import numpy as np
 
-from . import products
 from .gelu import gelu_reference, gelu_value, gelu_value_and_slope
 from .jit import jit
 from .memory import address, scratch
@@ -20,7 +19,7 @@ from .norm_projection import NONE, norm_rows
 from .operands import operands_of, row_unit, rows_of_a, steps_of
 from .parallel import parallel
 from .placement import threads_now
-from .products import ROWS, multiply_rows, multiply_transposed, pack_matrices, pack_matrix, pack_own, panel_bytes
+from .products import ROWS, gradients_fit, multiply_rows, multiply_transposed, pack_matrices, pack_matrix, pack_own, panel_bytes
 from .relu2 import relu2_reference, relu2_value_and_slope
 from .rmsnorm import rmsnorm_rows_backward
 from .rows import last_to_finish, own_share, share, take
@@ -208,7 +207,7 @@ def _pack(operands, bf16, zero, w1, w2, ff, backward):
     rows = [(address(w1) + i * ff * item, parts * ff, backward, *sizes1, i * part_bytes) for i in range(parts)]
     rows.append((address(w2), d, backward, *sizes2, parts * part_bytes))
     matrices, total = np.array(rows, np.int64), parts * part_bytes + panel_bytes(bf16, item, *sizes2)
-    if weight_gradients_fit(w1, w2):
+    if gradients_fit(w1, w2):
         return matrices, 0, _thread_scratch(d, item, total)
     memory = scratch.address("feed_forward_panels", total)
     pack_matrices(zero, operands, matrices, memory)
@@ -221,11 +220,6 @@ def _thread_scratch(d, item, panels):
     rows = d + 2 * UNITS + 2 * OWN_STRIDE + (d + 64) + (UNITS + 64) + (max(d, UNITS) + 64) + d
     size = -(-(ROWS * rows * item + panels) // 64) * 64
     return scratch.address("feed_forward", size * threads_now()), size
-
-
-def weight_gradients_fit(w1, w2):
-    """Whether a thread can keep both gradients in its second-level cache, beside the rows that it works on."""
-    return w1.nbytes + w2.nbytes <= products.WEIGHT_BYTES
 
 
 def feed_forward_forward(kind, h, w1, w2, pre, out, residual=None, b1=None, b2=None, norm=None, bf16=False):

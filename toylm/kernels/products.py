@@ -14,12 +14,14 @@ import numpy as np
 from .jit import jit
 from .operands import KC, PANEL_BYTES, columns_of_a, few_columns_of_a, pack_panel, pairs, row_unit, rows_of_a, steps_of, tiles
 from .parallel import parallel
+from .placement import threads_now
 from .simd import MR, NR_F32, item_size, panel_width
 
 ROWS = 8 * MR  # of A, at a time where all of B is packed
 WHOLE_BYTES = 256 * 1024  # packed, a B of this size stays in the second-level cache
 A_BLOCK_BYTES = 512 * 1024  # rows of A that are swept again for every panel stay in the second-level cache
-WEIGHT_BYTES = 192 * 1024  # of a part's matrices whose gradients each thread sums for itself, in its second-level cache
+WEIGHT_BYTES = 256 * 1024  # of a part's matrices whose gradients each thread sums for itself, in its second-level cache
+SHARES_BYTES = 4 * 2**20  # of all threads' sums, which one thread then adds up
 SCRATCH_BYTES = PANEL_BYTES + A_BLOCK_BYTES + 64 * KC * MR  # a panel of B, a block of A and what packing may write beyond it
 
 
@@ -132,6 +134,12 @@ def pack_matrices(zero, operands, matrices, panels, threads, thread):
             first = j * nr
             pack_panel(operands, b + (first * ldb if transposed else first) * size, ldb, transposed, min(nr, n - first), k,
                        panels + offset + first * steps * size)  # fmt: skip
+
+
+def gradients_fit(*matrices):
+    """Whether each thread had better sum its share of these matrices' gradients inside a larger kernel."""
+    size = sum(w.nbytes for w in matrices)
+    return size <= WEIGHT_BYTES and size * threads_now() <= SHARES_BYTES
 
 
 def panel_bytes(bf16, item, n, k):

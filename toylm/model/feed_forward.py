@@ -4,10 +4,10 @@ from ..kernels.feed_forward import (
     feed_forward_backward,
     feed_forward_backward_with_weights,
     feed_forward_forward,
-    weight_gradients_fit,
 )
 from ..kernels.gelu import gelu_backward
 from ..kernels.placement import threads_now
+from ..kernels.products import gradients_fit
 from ..kernels.relu2 import relu2_backward
 from ..kernels.silu import silu_backward
 from ..kernels.swiglu import swiglu_backward
@@ -56,7 +56,7 @@ class FeedForward:
     def backward(self, parameters, gradients, workspace, dout, h, a, norm, dx):
         """dx (N, d) += gradient of x, where h = norm(x); dout (N, d), which may be dx, is the gradient of the part's output."""
         matrices, rms = self._matrices(parameters), norm.rms_arguments(parameters)
-        if self.precision.fused and self.ff1.bias is None and rms is not None and weight_gradients_fit(*matrices):
+        if self.precision.fused and self.ff1.bias is None and rms is not None and gradients_fit(*matrices):
             sums = workspace.take("dw_ff_sums", (threads_now() * (sum(w.size for w in matrices) + h.shape[1]),))
             found = [gradients[name].flat for name in (self.ff1.weight, self.ff2.weight, norm.norm.gamma)]
             feed_forward_backward_with_weights(self.kind, dout, a.ff_pre, *matrices, h, rms, dx, found, sums,
