@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 
+from toylm.kernels.jit import jit
 from toylm.kernels.memory import address
 from toylm.kernels.parallel import parallel
 from toylm.kernels.rows import own_share, take
@@ -59,15 +60,30 @@ def test_every_row_is_done_once(total, least, unit, threads):
     assert visits.sum(axis=1).tolist() == [1.0] * total
 
 
+@jit
+def _own_share(total, threads, thread):
+    return own_share(total, 1, 6, threads, thread)
+
+
+@jit
+def _take(queue, stop, total, threads):
+    return take(queue, stop, stop, total, 1, 6, threads)
+
+
 def test_a_fast_thread_does_the_rest_of_a_slow_ones_share():
     queue = np.zeros(1, np.int64)
-    assert own_share(96, 1, 6, 2, 0) == (0, 36) and own_share(96, 1, 6, 2, 1) == (48, 84)
-    ranges, (start, stop) = [], own_share(96, 1, 6, 2, 1)
+    assert _own_share(96, 2, 0) == (0, 36) and _own_share(96, 2, 1) == (48, 84)
+    ranges, (start, stop) = [], _own_share(96, 2, 1)
     while start < stop:
         ranges.append((start, stop))
-        start, stop = take(address(queue), stop, stop, 96, 1, 6, 2)
+        start, stop = _take(address(queue), stop, 96, 2)
     assert ranges == [(48, 84), (36, 42), (84, 90), (42, 48), (90, 96)]
-    assert take(address(queue), 36, 36, 96, 1, 6, 2) == (96, 96)
+    assert _take(address(queue), 36, 96, 2) == (96, 96)
+
+
+def test_what_only_compiled_functions_call_says_so_in_python():
+    with pytest.raises(TypeError, match="own_share is for compiled functions to call"):
+        own_share(96, 1, 6, 2, 0)
 
 
 @parallel

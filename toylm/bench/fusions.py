@@ -196,6 +196,43 @@ def _attention(length):
     return make
 
 
+def small_attention_backward(shape, rng):
+    """The backward pass of a small attention part, from behind w_o to before the norm, in one kernel or operation by operation."""
+    import numpy as np
+
+    from ..kernels.attention import attention_backward, attention_backward_with_projections, attention_forward
+    from ..kernels.matmul import matmul
+    from ..kernels.rmsnorm import add_parts, rmsnorm_backward, rmsnorm_forward
+    from ..threads import get_threads
+
+    T, d, threads = 128, min(shape.d_model, 64), get_threads()
+    N, H = max(shape.tokens // T, 1) * T, max(d // 16, 1)
+    x, h, dout, z, dz, dh = rng.standard_normal((6, N, d), np.float32)
+    w_qkv, w_o, gamma = (rng.standard_normal(size, np.float32) / np.float32(8) for size in ((d, 3 * d), (d, d), d))
+    rstd, log_sums, dqkv = np.empty(N, np.float32), np.empty((N, H), np.float32), np.empty((N, 3 * d), np.float32)
+    rmsnorm_forward(x, gamma, 1e-5, h, rstd)
+    qkv = h @ w_qkv
+    attention_forward(qkv, z, log_sums, T, H)
+    dx, (dw_qkv, dw_o, dgamma) = np.zeros((N, d), np.float32), map(np.zeros_like, (w_qkv, w_o, gamma))
+    sums, parts = np.empty(threads * (w_qkv.size + w_o.size + d), np.float32), np.empty((threads, d), np.float32)
+
+    def fused():
+        attention_backward_with_projections(qkv, z, dout, log_sums, T, H, w_qkv, w_o, h, (x, gamma, rstd), dx,
+                                            (dw_qkv, dw_o, dgamma), sums)  # fmt: skip
+
+    def apart():
+        matmul(dout, w_o, dz, transpose_b=True)
+        matmul(z, dout, dw_o, transpose_a=True, accumulate=True)
+        attention_backward(qkv, z, dz, log_sums, dqkv, T, H)
+        matmul(dqkv, w_qkv, dh, transpose_b=True)
+        matmul(h, dqkv, dw_qkv, transpose_a=True, accumulate=True)
+        rmsnorm_backward(dh, x, gamma, rstd, dx, parts)
+        add_parts(parts, dgamma)
+
+    return Fusion(f"backward of an attention part in one kernel, {N // T} x {T}, d {d}", fused, apart,
+                  dz.nbytes + dqkv.nbytes + dh.nbytes - sums.nbytes, lambda: np.concatenate([dx, dw_qkv.T, dw_o]))  # fmt: skip
+
+
 def clipping_in_adam(shape, rng):
     """Clipping as a factor that AdamW multiplies the gradient with, or as a pass over the gradient."""
     import numpy as np
@@ -239,7 +276,7 @@ def gelu_by_sigmoid(shape, rng):
 
 FUSIONS = (
     residual_as_addend, norm_with_projection, feed_forward_forward, feed_forward_backward, cross_entropy_in_chunks,
-    loss_with_gradient, _attention(128), _attention(1024), clipping_in_adam, gelu_by_sigmoid,
+    loss_with_gradient, _attention(128), _attention(1024), small_attention_backward, clipping_in_adam, gelu_by_sigmoid,
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from ..kernels.jit import jit
+from ..kernels.jit import inner
 from ..kernels.parallel import parallel
 from .tiles import (
     I64,
@@ -150,7 +150,7 @@ def _take(typingctx, counter):
     return types.int64(types.intp), codegen
 
 
-@jit
+@inner
 def _products(a, b, ld, c, ldc, columns, rows, ahead, reach):
     """C[:columns, :PANEL] += A' B by the tallest tiles that fit; `columns` rounded up to an even number is computed."""
     i = 0
@@ -171,7 +171,7 @@ def _products(a, b, ld, c, ldc, columns, rows, ahead, reach):
     return ahead
 
 
-@jit
+@inner
 def _part(X, Y, shift_x, shift_y, first, last, Z, M, of_y, dp, R, S, inverse, precondition, reach):
     d, k = X.shape[1], Y.shape[1]
     ldz, ldm, ldr = np.int64(Z.shape[1]), np.int64(M.shape[1]), np.int64(R.shape[1])
@@ -265,7 +265,7 @@ def moments(X, Y, shift_x, shift_y, R=None):
     return gram, total[dp : dp + k].T.copy(), squares, total[dp + k].copy(), sum_y
 
 
-@jit
+@inner
 def _sketch_chunk(X, shift, first, last, offset, S):
     buckets = np.uint64(S.shape[0])
     d = X.shape[1]

@@ -20,7 +20,7 @@ import numpy as np
 from .attention_projections import inputs_backward, outputs_backward, projections_scratch
 from .exponentials import softmax_columns, softmax_gradient_columns
 from .fastmath import LOG2E, log
-from .jit import jit
+from .jit import inner
 from .memory import address, scratch
 from .operands import few_columns_of_a, operands_of, row_unit, rows_of_a, steps_of, tiles
 from .parallel import parallel
@@ -39,14 +39,14 @@ NO_MATRICES = np.zeros((0, 6), np.int64)
 # as the last one's keys; its column holds zeros from there on to the end of what any tile of its panel reads.
 
 
-@jit
+@inner
 def _keys_of(operands, start, queries, T):
     """How many keys the tile that query number `queries` - 1 of the block is in, or any before, attends to."""
     unit = row_unit(operands)
     return min(T, start + (queries + unit - 1) // unit * unit)
 
 
-@jit
+@inner
 def _scores(zero, operands, a, lda, panels, c, start, rows, T, h):
     """C[j, i] = A[j] · B[i] for all keys j of query i: A (T, h) from `rows_of_a`, B's packed panels, C (T, QUERIES)."""
     size, nr, steps = item_size(zero), panel_width(zero), steps_of(operands, h)
@@ -55,7 +55,7 @@ def _scores(zero, operands, a, lda, panels, c, start, rows, T, h):
               _keys_of(operands, start, first + nr, T), nr, steps)
 
 
-@jit
+@inner
 def _mix(zero, operands, p, packed, panels, c, ldc, start, rows, T, h):
     """C[i] = sum over query i's keys j of P[j, i] · B[j], for P (T, QUERIES), B's packed panels, T deep, and C (rows, h)."""
     size, nr, depth = item_size(zero), panel_width(zero), steps_of(operands, T)
@@ -68,7 +68,7 @@ def _mix(zero, operands, p, packed, panels, c, ldc, start, rows, T, h):
                   np.int64(0), np.int64(0), min(unit, rows - i), min(nr, h - first), steps)
 
 
-@jit
+@inner
 def _mix_transposed(zero, operands, p, packed, panels, c, ldc, start, rows, T, h):
     """C[j] += sum over the queries i of key j of P[j, i] · B[i], for P (T, QUERIES), B's packed panels, `rows` deep, C (T, h)."""
     size, nr, depth = item_size(zero), panel_width(zero), steps_of(operands, rows)
@@ -83,7 +83,7 @@ def _mix_transposed(zero, operands, p, packed, panels, c, ldc, start, rows, T, h
         done = stop
 
 
-@jit
+@inner
 def _head_forward(zero, operands, q, k, v, ldq, z, ldz, log_sums, ld_log, probabilities, T, h, scratch):
     size, nr = item_size(zero), panel_width(zero)
     values = scratch
@@ -119,7 +119,7 @@ def _head_forward(zero, operands, q, k, v, ldq, z, ldz, log_sums, ld_log, probab
             scale_row(zero, out + i * ldz * size, h, one / load(zero, totals, i))
 
 
-@jit
+@inner
 def _head_backward(zero, operands, q, k, v, ldq, z, dz, ldz, log_sums, ld_log, dq, dk, dv, T, h, scratch):
     """dq = the gradient of q; dk and dv += those of k and v."""
     size, nr = item_size(zero), panel_width(zero)

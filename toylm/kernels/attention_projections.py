@@ -8,7 +8,7 @@ of them goes through memory. From dout, the gradient of z·W_o, to that of x, th
 
 import numpy as np
 
-from .jit import jit
+from .jit import inner
 from .products import ROWS, linear_backward
 from .rmsnorm import rmsnorm_rows_backward
 from .rope import turn_row
@@ -17,7 +17,7 @@ from .simd import cast, item_size
 BORDER = 64  # elements beyond a row that packing may write, at least NR
 
 
-@jit
+@inner
 def outputs_backward(zero, operands, dout, z, panels, dz, dw, T, d, n, memory):
     """dz (T, n) and dW_o (n, d) from dout (T, d) and z (T, n); `panels` of W_oᵀ."""
     size = item_size(zero)
@@ -28,7 +28,7 @@ def outputs_backward(zero, operands, dout, z, panels, dz, dw, T, d, n, memory):
                         rows, d, n, memory, dy_panels)  # fmt: skip
 
 
-@jit
+@inner
 def inputs_backward(zero, operands, dqkv, h, panels, dw, x, gamma, rstd, dx, dgamma, turn, T, d, n, memory):
     """dW_qkv (d, n), dx (T, d) and dgamma (d,), all added to, from dqkv (T, n), which is turned back in place first.
 

@@ -3,7 +3,7 @@
 Both operands are packed. Weights, activations and gradients stay float32 in memory.
 """
 
-from .jit import c_function, jit
+from .jit import c_function, inner
 from .operands import PACKING_PARAMETERS, PANEL_PARAMETERS, TILES_PARAMETERS, signature
 from .pairs import WIDTH, pair, pair_along, pair_rows, transpose_pairs
 from .simd import (
@@ -18,7 +18,7 @@ from .simd import (
 )
 
 
-@jit
+@inner
 def value_at(zero, x, ld, by_columns, i, p, k):
     """Element (i, p) of a matrix stored by rows, or by columns; 0 beyond k."""
     if p >= k:
@@ -26,7 +26,7 @@ def value_at(zero, x, ld, by_columns, i, p, k):
     return load(zero, x, p * ld + i if by_columns else i * ld + p)
 
 
-@jit
+@inner
 def _interleave(zero, x, ldx, columns, k, packed, stride):
     """packed[p, c] = pair(X[2p, c], X[2p + 1, c]), c < columns, zero up to `stride`; X (k, n) by rows."""
     pairs = (k + 1) // 2

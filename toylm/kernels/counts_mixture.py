@@ -12,14 +12,14 @@ from numba.extending import overload
 from .backoff import add_distribution, find_chain, token_probability
 from .fastmath import log
 from .induction import collect_sources, extend_matches
-from .jit import jit
+from .jit import inner
 from .parallel import parallel
 from .rows import rows_of
 
 SMALLEST = 1e-37  # still a normal float32
 
 
-@jit
+@inner
 def find_chains(tables, part, contexts, longest, chains, depths):
     """The chain of contexts of every view, from the sets of counts `part`, `part` + 1 ...; returns the bucket.
 
@@ -32,7 +32,7 @@ def find_chains(tables, part, contexts, longest, chains, depths):
     return bucket
 
 
-@jit
+@inner
 def _mixed(tables, part, contexts, weights, chains, depths, tokens, t, window, matches, length_weights, distance_weights,
            sources, source_weights, p):  # fmt: skip
     """p (V,) = the mixture at position t of a row; `part`: the first of the sets of counts, one a view."""

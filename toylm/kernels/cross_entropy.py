@@ -4,14 +4,14 @@ import numpy as np
 
 from .exponentials import exponentials, sum_of_exponentials
 from .fastmath import LOG2E
-from .jit import jit
+from .jit import inner
 from .parallel import parallel
 from .rows import rows_of, start_of
 from .simd import cast
 from .vectors import maximum, scale_row
 
 
-@jit
+@inner
 def _log_sum_exp(z):
     zero, row, V = z.dtype.type(0), start_of(z), np.int64(z.shape[0])
     peak, log2e = maximum(zero, row, V), cast(zero, LOG2E)

@@ -11,7 +11,7 @@ import numpy as np
 
 from .fastmath import exp
 from .gelu import C, K
-from .jit import jit
+from .jit import inner, jit
 from .layernorm import layernorm_row
 from .simd import cast
 from .vectors import maximum
@@ -27,7 +27,7 @@ NORM1, SHIFT1, W_QKV, B_QKV, W_O, B_O, NORM2, SHIFT2, W_FF1, B_FF1, W_FF2, B_FF2
 PANEL_BYTES = 64 * 1024  # of a matrix that several streams go through, one after the other
 
 
-@jit
+@inner
 def vector_matrix(x, w, stride, y):
     """y = x·W; x (k,), y (n,); row i of W starts at w[i · stride]."""
     k, n = x.shape[0], y.shape[0]
@@ -50,7 +50,7 @@ def vector_matrix(x, w, stride, y):
 
 # A stream's activations are columns of its row of `work` (S, W), named by where they start: slices of a row are known to be
 # contiguous, columns of a matrix are not, and would not be vectorised.
-@jit
+@inner
 def _linear(p, weight, bias, streams, work, x, k, y, n):
     """y (n,) = x (k,)·W (+ b) of every stream."""
     panel = n if streams.shape[0] == 1 else max(64, PANEL_BYTES // (4 * k) // 64 * 64)
@@ -66,7 +66,7 @@ def _linear(p, weight, bias, streams, work, x, k, y, n):
                 out[j] += b[j]
 
 
-@jit
+@inner
 def _rms_row(x, gain, eps, y):
     total = x.dtype.type(0)
     for j in range(x.shape[0]):
@@ -76,7 +76,7 @@ def _rms_row(x, gain, eps, y):
         y[j] = x[j] * scale * gain[j]
 
 
-@jit
+@inner
 def _norm(p, gamma, beta, is_layer_norm, eps, streams, work, x, d, y):
     """y (d,) = the norm of x (d,) of every stream."""
     for s in streams:
@@ -87,7 +87,7 @@ def _norm(p, gamma, beta, is_layer_norm, eps, streams, work, x, d, y):
             _rms_row(row, p[gamma : gamma + d], eps, out)
 
 
-@jit
+@inner
 def _attend(q, keys, values, n, z, scores):
     """z = softmax(q·keys / sqrt(h))·values over the first n positions of keys, values (h, T)."""
     zero = q.dtype.type(0)
@@ -120,7 +120,7 @@ def _attend(q, keys, values, n, z, scores):
         z[m] = inner * inverse
 
 
-@jit
+@inner
 def _attention(plan, layer, cos, sin, positions, streams, work, qkv, z, scores, keys, values):
     """Turn q and k, put k and v into the caches (S, L, K, h, T), and attend: z (H·h,) from qkv ((H + 2K)·h,)."""
     H, n_kv, h = plan[HEADS], plan[KV_HEADS], plan[D_HEAD]
@@ -145,7 +145,7 @@ def _attention(plan, layer, cos, sin, positions, streams, work, qkv, z, scores, 
 
 
 # One function an activation: an exponential that is inlined under an `if` confuses Numba's bookkeeping of variables.
-@jit
+@inner
 def _gelu(x, y):
     one, c2, k = x.dtype.type(1), x.dtype.type(-2.0 * C), x.dtype.type(K)
     for j in range(y.shape[0]):
@@ -153,7 +153,7 @@ def _gelu(x, y):
         y[j] = v / (one + exp(c2 * (v + k * v * v * v)))
 
 
-@jit
+@inner
 def _relu2(x, y):
     zero = x.dtype.type(0)
     for j in range(y.shape[0]):
@@ -161,14 +161,14 @@ def _relu2(x, y):
         y[j] = v * v
 
 
-@jit
+@inner
 def _silu(x, y):
     one = x.dtype.type(1)
     for j in range(y.shape[0]):
         y[j] = x[j] / (one + exp(-x[j]))
 
 
-@jit
+@inner
 def _activate(kind, streams, work, pre, hidden, n):
     """hidden (n,) = the activation of pre, which is twice as wide for SwiGLU."""
     for s in streams:
@@ -185,7 +185,7 @@ def _activate(kind, streams, work, pre, hidden, n):
                 y[j] *= up[j]
 
 
-@jit
+@inner
 def _add(streams, work, x, y, d):
     for s in streams:
         a, b = work[s, x : x + d], work[s, y : y + d]
@@ -193,7 +193,7 @@ def _add(streams, work, x, y, d):
             a[j] += b[j]
 
 
-@jit
+@inner
 def _token(p, offsets, plan, eps, cos, sin, tokens, positions, streams, keys, values, work, logits):
     """logits[s] (V,) of the token after tokens[s], which stands at positions[s], for every s of `streams`."""
     d, d_q, ff, is_layer = plan[D], plan[HEADS] * plan[D_HEAD], plan[D_FF], plan[LAYER_NORM] == 1

@@ -6,12 +6,12 @@ The mask is never stored: element i of a pass is kept or dropped by a hash of (k
 
 import numpy as np
 
-from .jit import jit
+from .jit import inner
 from .parallel import parallel
 from .rows import rows_of
 
 
-@jit(inline="always")
+@inner(inline="always")
 def _keeps(i, key, threshold):
     """Whether element i stays: a hash of i and key, uniform on 0 to 2**32 - 1, at or above the threshold."""
     h = np.uint32(i) ^ np.uint32(key)

@@ -13,7 +13,7 @@ cache as well. Both matrices are packed once for all threads (operands.py).
 import numpy as np
 
 from .gelu import gelu_reference, gelu_value, gelu_value_and_slope
-from .jit import jit
+from .jit import inner
 from .memory import address, scratch
 from .norm_projection import NONE, norm_rows
 from .operands import operands_of, row_unit, rows_of_a, steps_of
@@ -33,7 +33,7 @@ UNITS = 16 * NR_F32  # hidden units at a time, a multiple of every panel's width
 OWN_STRIDE = 2 * UNITS + 16  # of a thread's own rows: an odd number of cache lines, so that columns spread over all cache sets
 
 
-@jit
+@inner
 def _activate(zero, kind, pre, up, hidden, n):
     """hidden[:n] = act(pre[:n]) (· up[:n] for SWIGLU)."""
     if kind == GELU:
@@ -50,7 +50,7 @@ def _activate(zero, kind, pre, up, hidden, n):
             store(silu_value(zero, load(zero, pre, j)) * load(zero, up, j), hidden, j)
 
 
-@jit
+@inner
 def _activate_backward(zero, kind, dhidden, pre, up, hidden, dpre, dup, n):
     """hidden as in `_activate`, dpre = dhidden · act'(pre), and for SWIGLU dup = dhidden · silu(pre)."""
     if kind == GELU:

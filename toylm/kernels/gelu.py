@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from .fastmath import LOG2E, exp2
-from .jit import jit
+from .jit import inner
 from .parallel import parallel
 from .rows import rows_of, start_of
 from .simd import cast, load, store
@@ -17,14 +17,14 @@ C = math.sqrt(2.0 / math.pi)
 K = 0.044715
 
 
-@jit
+@inner
 def gelu_value(zero, v):
     """gelu(v), in the dtype of `zero`."""
     c2, k, one = cast(zero, -2.0 * C * LOG2E), cast(zero, -2.0 * C * LOG2E * K), cast(zero, 1)
     return v / (one + exp2(v * (c2 + k * (v * v))))
 
 
-@jit
+@inner
 def gelu_value_and_slope(zero, v):
     """gelu(v) = v s and gelu'(v) = s + v s (1 - s) · 2 du/dv, with s = sigmoid(2u)."""
     c2, k, one = cast(zero, -2.0 * C * LOG2E), cast(zero, -2.0 * C * LOG2E * K), cast(zero, 1)

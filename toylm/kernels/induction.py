@@ -6,10 +6,10 @@ l(s, t) is the length of the common suffix of x_..s and x_..t, at most `cap`; u 
 r distances. It is kernel regression on strings, or attention whose scores are log u: what an induction head computes.
 """
 
-from .jit import jit
+from .jit import inner
 
 
-@jit
+@inner
 def extend_matches(tokens, t, window, cap, matches):
     """matches[d] = l(t - d, t) for d = 1..min(t, window), from those of t - 1. tokens: (T,) int32; matches: int32."""
     last, token = min(t, window), tokens[t]
@@ -18,7 +18,7 @@ def extend_matches(tokens, t, window, cap, matches):
         matches[d] = longer if tokens[t - d] == token else 0
 
 
-@jit
+@inner
 def collect_sources(t, window, matches, length_weights, distance_weights, sources, source_weights):
     """The places with a match: sources[i] = s + 1, where the token to copy stands, and its weight u · r.
 

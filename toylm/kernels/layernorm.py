@@ -6,12 +6,12 @@ less than a vector of means kept for every norm.
 
 import numpy as np
 
-from .jit import jit
+from .jit import inner
 from .parallel import parallel
 from .rows import rows_of
 
 
-@jit
+@inner
 def _mean(x):
     total = x.dtype.type(0)
     for j in range(x.shape[0]):
@@ -19,7 +19,7 @@ def _mean(x):
     return total / x.dtype.type(x.shape[0])
 
 
-@jit
+@inner
 def layernorm_row(x, gamma, beta, eps, y):
     """y (d,) = the norm of x (d,); returns 1 / s."""
     d = x.shape[0]

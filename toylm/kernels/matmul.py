@@ -10,7 +10,7 @@ import os
 import numpy as np
 
 from . import simd
-from .jit import jit
+from .jit import inner
 from .memory import address, scratch
 from .operands import operands_of, row_unit
 from .parallel import parallel
@@ -20,7 +20,7 @@ from .rows import own_share, share, take
 from .simd import MR, item_size, panel_width
 
 
-@jit
+@inner
 def split_by_rows(m, n, nr, threads):
     """Whether threads had better share the rows of C than its columns: whose thread has less to do, in cycles a step along k.
 

@@ -6,7 +6,7 @@ the norm has just written them. The rows are kept, because the backward pass nee
 
 import numpy as np
 
-from .jit import jit
+from .jit import inner
 from .layernorm import layernorm_row
 from .memory import address, scratch
 from .operands import operands_of, row_unit
@@ -20,7 +20,7 @@ from .simd import item_size
 NONE, RMS, LAYER = 0, 1, 2
 
 
-@jit
+@inner
 def norm_rows(kind, x, gamma, beta, eps, h, rstd, start, stop):
     """h[start:stop] and rstd[start:stop] of the norm `kind`; nothing for NONE, whose h is there already."""
     if kind == RMS:

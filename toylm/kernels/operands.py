@@ -18,7 +18,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from .bf16_choice import on_amx_tiles
-from .jit import jit
+from .jit import inner
 from .simd import MR, NR_F32, VECTOR_BYTES
 
 KC = 256  # steps of a panel: KC · NR float32 (16 KiB, 32 with AVX-512) stay in the first-level cache
@@ -90,14 +90,14 @@ by_rows = _number(BY_ROWS)  # 1 where tiles read A by rows only, a transposed on
 row_unit = _number(ROW_UNIT)
 
 
-@jit
+@inner
 def steps_of(operands, k):
     """Steps along k."""
     shift = pairs(operands)
     return (k + shift) >> shift
 
 
-@jit
+@inner
 def tiles(operands, a, lda, step, by_columns, panel, c, ldc, d, ldd, rows, columns, k):
     """C[:rows, :columns] = D + A · panel, `k` >= 1 steps deep, tile by tile; all by address.
 
@@ -107,13 +107,13 @@ def tiles(operands, a, lda, step, by_columns, panel, c, ldc, d, ldd, rows, colum
     _invoke(operands, TILES, (a, lda, step, by_columns, panel, c, ldc, d, ldd, rows, columns, k))
 
 
-@jit
+@inner
 def pack_panel(operands, b, ldb, transposed, columns, k, panel):
     """panel[p, c] = B[p, c] (B[c, p] where transposed), k values deep, c < NR; zero from `columns` on."""
     _invoke(operands, PANEL, (b, ldb, transposed, columns, k, panel))
 
 
-@jit
+@inner
 def rows_of_a(operands, a, lda, rows, k, packed):
     """A (rows, k) as `tiles` reads it: (address, lda). Where it is, or in `packed`, (rows, steps)."""
     if pairs(operands) == 0:
@@ -122,7 +122,7 @@ def rows_of_a(operands, a, lda, rows, k, packed):
     return packed, steps_of(operands, k)
 
 
-@jit
+@inner
 def columns_of_a(operands, a, lda, rows, k, packed):
     """Aᵀ, from A (k, rows), packed as `tiles` reads it by columns, or by rows where it reads nothing else: (address, lda, step).
 
@@ -137,7 +137,7 @@ def columns_of_a(operands, a, lda, rows, k, packed):
     return packed, (rows + width - 1) // width * width, np.int64(1)
 
 
-@jit
+@inner
 def few_columns_of_a(operands, a, lda, rows, k, packed):
     """The same for a k so small that plain values are best read where they are."""
     if pairs(operands) == 0:

@@ -5,7 +5,7 @@ A step reads the gradient once: clipping is a factor that the norm decides befor
 
 import numpy as np
 
-from .jit import jit
+from .jit import inner
 from .parallel import parallel
 from .rows import rows_of
 
@@ -54,7 +54,7 @@ def sgd(p, g, velocity, n_decayed, learning_rate, momentum, weight_decay, factor
         ps[i] -= rate * (f_here * gs[i])
 
 
-@jit
+@inner
 def _adam_range(p, g, m, v, keep, step_size, beta1, beta2, eps, correction, factor):
     one = p.dtype.type(1)
     for i in range(p.shape[0]):

@@ -14,7 +14,7 @@ from numba.core import cgutils
 from numba.core import types as nb
 from numba.extending import intrinsic
 
-from .jit import c_function, jit
+from .jit import c_function, inner, jit
 from .placement import on_own_core, threads_now
 
 I64 = ir.IntType(64)
@@ -47,8 +47,8 @@ def _borrowed(context, builder, kind, value):
     """An argument, its arrays without owners: the caller keeps them alive. Else every slice would be counted at its owner, by all
     threads at one and the same place, which takes several times as long as working on a row."""
     if isinstance(kind, nb.BaseTuple):
-        for i, inner in enumerate(kind.types):
-            part = _borrowed(context, builder, inner, builder.extract_value(value, i))
+        for i, part_kind in enumerate(kind.types):
+            part = _borrowed(context, builder, part_kind, builder.extract_value(value, i))
             value = builder.insert_value(value, part, i)
     elif isinstance(kind, nb.Array):
         array = context.make_array(kind)(context, builder, value=value)
@@ -80,18 +80,18 @@ def _fork(typingctx, kernel, fork, arguments):
         name = context.mangler(f"in_one_thread_{kernel.dispatcher.py_func.__name__}", outer.args)
         one = ir.Function(builder.module, ir.FunctionType(ir.VoidType(), [I64, I64]), name)
         one.linkage = "internal"
-        inner = ir.IRBuilder(one.append_basic_block("entry"))
-        found = inner.inttoptr(one.args[0], all_three.type)
-        addresses = [inner.load(cgutils.gep_inbounds(inner, found, 0, i)) for i in range(3)]
-        tuple_value = inner.load(inner.inttoptr(addresses[0], packed.type))
+        entry = ir.IRBuilder(one.append_basic_block("entry"))
+        found = entry.inttoptr(one.args[0], all_three.type)
+        addresses = [entry.load(cgutils.gep_inbounds(entry, found, 0, i)) for i in range(3)]
+        tuple_value = entry.load(entry.inttoptr(addresses[0], packed.type))
         parts = enumerate(arguments.types)
-        unpacked = [_borrowed(context, inner, kind, inner.extract_value(tuple_value, i)) for i, kind in parts]
+        unpacked = [_borrowed(context, entry, kind, entry.extract_value(tuple_value, i)) for i, kind in parts]
         unpacked += [one.args[1], addresses[2]][: 1 + queued]
         function = context.declare_function(builder.module, compiled.fndesc)
-        status, _ = context.call_conv.call_function(inner, function, signature.return_type, signature.args, unpacked)
-        with inner.if_then(status.is_error, likely=False):
-            inner.store(I64(1), inner.inttoptr(addresses[1], failed.type))
-        inner.ret_void()
+        status, _ = context.call_conv.call_function(entry, function, signature.return_type, signature.args, unpacked)
+        with entry.if_then(status.is_error, likely=False):
+            entry.store(I64(1), entry.inttoptr(addresses[1], failed.type))
+        entry.ret_void()
 
         pointer = ir.FunctionType(ir.VoidType(), [I64] * 3).as_pointer()
         threads = builder.extract_value(values[2], len(arguments.types) - 1)
@@ -125,7 +125,7 @@ def parallel(function):
     none are left (`rows.take`).
     Raises RuntimeError where a thread failed, which is for want of memory: kernels raise nothing themselves.
     """
-    kernel = jit(function)
+    kernel = inner(function)
     launch = _launcher(function, kernel)
 
     def with_threads(*arguments):

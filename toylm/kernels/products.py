@@ -11,7 +11,7 @@ values and pairs: see operands.py, whose functions do what differs between float
 
 import numpy as np
 
-from .jit import jit
+from .jit import inner
 from .operands import KC, PANEL_BYTES, columns_of_a, few_columns_of_a, pack_panel, pairs, row_unit, rows_of_a, steps_of, tiles
 from .parallel import parallel
 from .placement import threads_now
@@ -25,7 +25,7 @@ SHARES_BYTES = 4 * 2**20  # of all threads' sums, which one thread then adds up
 SCRATCH_BYTES = PANEL_BYTES + A_BLOCK_BYTES + 64 * KC * MR  # a panel of B, a block of A and what packing may write beyond it
 
 
-@jit
+@inner
 def product(zero, operands, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, d, ldd, row_start, row_stop, column_start,
             column_stop, k, memory):
     """The block of C = D + op(A)·op(B) in these rows and columns; no D where `d` is 0, D may be C. `memory`: SCRATCH_BYTES."""
@@ -53,7 +53,7 @@ def product(zero, operands, a, lda, a_transposed, b, ldb, b_transposed, c, ldc, 
                       d_here + shift if d_here != 0 else d_here, ldd_here, rows, columns, steps_of(operands, deep))
 
 
-@jit
+@inner
 def multiply_rows(zero, operands, a, lda, panels, panel_steps, c, ldc, d, ldd, rows, n, k):
     """C[:rows, :n] = D + A · B, with A (rows, k) from `rows_of_a` and the panels of B, each `panel_steps` deep, from the step on
     at which `panels` points. D may be C; none where `d` is 0."""
@@ -67,7 +67,7 @@ def multiply_rows(zero, operands, a, lda, panels, panel_steps, c, ldc, d, ldd, r
                   d_here + shift if d_here != 0 else d_here, ldd_here, rows, min(nr, n - first), deep)
 
 
-@jit
+@inner
 def whole_fits(zero, operands, n, k):
     """Whether all of B (k, n) may be packed at once, which leaves each row of A and C to be touched once only."""
     nr = panel_width(zero)
@@ -75,14 +75,14 @@ def whole_fits(zero, operands, n, k):
     return columns * steps_of(operands, k) * item_size(zero) <= WHOLE_BYTES
 
 
-@jit
+@inner
 def product_with_whole(zero, operands, a, lda, c, ldc, d, ldd, rows, n, k, memory):
     """C[:rows, :n] = D + A · B for at most ROWS rows, B packed whole at the front of `memory` (SCRATCH_BYTES)."""
     a_here, lda_here = rows_of_a(operands, a, lda, rows, k, memory + WHOLE_BYTES)
     multiply_rows(zero, operands, a_here, lda_here, memory, steps_of(operands, k), c, ldc, d, ldd, rows, n, k)
 
 
-@jit
+@inner
 def multiply_transposed(zero, operands, a, lda, packed, panels, panel_steps, c, ldc, m, n, k):
     """C[:m, :n] += Aᵀ · B, with A (k, m), at most KC steps deep, and the panels of B. `packed`: room for (k steps, m + NR)."""
     size, nr = item_size(zero), panel_width(zero)
@@ -93,7 +93,7 @@ def multiply_transposed(zero, operands, a, lda, packed, panels, panel_steps, c, 
               min(nr, n - first), steps_of(operands, k))
 
 
-@jit
+@inner
 def linear_backward(zero, operands, dy, ldy, x, ldx, panels, dx, ld_dx, dw, rows, n, k, packed, dy_panels):
     """dx (rows, k) = dy·Wᵀ and dW (k, n) += xᵀ·dy for some rows, at most ROWS, of y (rows, n) = x (rows, k)·W.
 
@@ -105,7 +105,7 @@ def linear_backward(zero, operands, dy, ldy, x, ldx, panels, dx, ld_dx, dw, rows
     multiply_transposed(zero, operands, x, ldx, packed, dy_panels, steps_of(operands, rows), dw, n, k, n, rows)
 
 
-@jit
+@inner
 def pack_matrix(zero, operands, b, ldb, transposed, n, k, panels):
     """All panels of op(B) (k, n), on one thread."""
     size, nr, steps = item_size(zero), panel_width(zero), steps_of(operands, k)
@@ -114,7 +114,7 @@ def pack_matrix(zero, operands, b, ldb, transposed, n, k, panels):
                    panels + first * steps * size)
 
 
-@jit
+@inner
 def pack_own(zero, operands, matrices, panels):
     """Pack several matrices into `panels`, on one thread. matrices: (M, 6) int64, a row: address, row stride, transposed, n, k,
     bytes from the start of `panels`."""

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from .jit import jit
+from .jit import inner
 from .parallel import parallel
 from .rows import rows_of
 from .simd import cast
 
 
-@jit
+@inner
 def relu2_value_and_slope(zero, v):
     """max(v, 0)² and its derivative 2 max(v, 0), in the dtype of `zero`."""
     positive = v if v > zero else zero

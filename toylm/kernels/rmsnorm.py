@@ -5,14 +5,14 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .jit import jit
+from .jit import inner, jit
 from .parallel import parallel
 from .rows import rows_of, start_of
 from .simd import item_size, load
 from .vectors import Rows
 
 
-@jit
+@inner
 def rmsnorm_row(x, gamma, eps, y):
     """y (d,) = the norm of x (d,); returns 1 / r."""
     d, total = x.shape[0], x.dtype.type(0)
@@ -68,7 +68,7 @@ def _row_backward(typingctx, scale, dy, x, gamma, dx, part, d):
     return types.void(scale, *[types.int64] * 6), codegen
 
 
-@jit
+@inner
 def rmsnorm_rows_backward(zero, dy, x, gamma, rstd, dx, part, rows, d):
     """`rmsnorm_backward` of some rows, by address; `part` (d,) is added to."""
     size = item_size(zero)

@@ -7,7 +7,7 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from .jit import jit
+from .jit import inner
 from .parallel import parallel
 from .rows import rows_of, start_of
 from .simd import item_size
@@ -45,7 +45,7 @@ def _turn(typingctx, sign, low, high, cos, sin, n):
     return types.void(sign, *[types.int64] * 5), codegen
 
 
-@jit
+@inner
 def turn_row(sign, row, cos, sin, n_rotated, d_head):
     """Turn the first `n_rotated` heads of a row by a position's angles, all by address; sign: 1, or -1 for the way back."""
     half, size = d_head // 2, item_size(sign)

@@ -14,20 +14,20 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .jit import jit
+from .jit import inner
 
 I64 = ir.IntType(64)
 PIECES = 4  # of the rest of a share
 
 
-@jit(inline="always")
+@inner(inline="always")
 def rows_of(total, threads, thread):
     """The range [start, stop) of `total` rows of one of `threads`."""
     thread = np.int64(thread)
     return total * thread // threads, total * (thread + 1) // threads
 
 
-@jit
+@inner
 def share(total, parts, part, unit):
     """The range [start, stop) of `total` that falls to one of `parts`, cut at multiples of `unit`."""
     units = (total + unit - 1) // unit
@@ -47,7 +47,7 @@ def _next(typingctx, queue):
     return types.int64(types.int64), codegen
 
 
-@jit
+@inner
 def own_share(total, least, unit, threads, thread):
     """The range [start, stop) of `total` rows, cut at multiples of `unit`, that a thread does first: three quarters of its share,
     or all of it where the pieces of the rest would have fewer than `least` rows."""
@@ -56,7 +56,7 @@ def own_share(total, least, unit, threads, thread):
     return start, (stop - rest if threads > 1 and rest >= PIECES * least else stop)
 
 
-@jit
+@inner
 def take(queue, start, stop, total, least, unit, threads):
     """The range of rows to go on with: [start, stop) while it has any, then a piece that no thread has taken; empty when none is
     left, or where `queue` is 0. The other arguments as for `own_share`, the range to begin with."""
@@ -73,13 +73,13 @@ def take(queue, start, stop, total, least, unit, threads):
             return rest + start, rest + stop
 
 
-@jit
+@inner
 def last_to_finish(queue, threads):
     """Whether all other threads have called this before: then what they wrote is there to be read. Once a region, no `take`."""
     return _next(queue) == threads - 1
 
 
-@jit
+@inner
 def start_of(row):
     """The address of a row's first element."""
     return np.int64(row.ctypes.data)

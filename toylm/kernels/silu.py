@@ -3,19 +3,19 @@
 import numpy as np
 
 from .fastmath import LOG2E, exp2
-from .jit import jit
+from .jit import inner
 from .parallel import parallel
 from .rows import rows_of
 from .simd import cast
 
 
-@jit
+@inner
 def silu_value(zero, v):
     """silu(v), in the dtype of `zero`."""
     return v / (cast(zero, 1) + exp2(cast(zero, -LOG2E) * v))
 
 
-@jit
+@inner
 def silu_value_and_slope(zero, v):
     """silu(v) = v s and its derivative s + v s (1 - s), with s = sigmoid(v)."""
     one = cast(zero, 1)

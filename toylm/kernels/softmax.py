@@ -4,14 +4,14 @@ import numpy as np
 
 from .exponentials import exponentials
 from .fastmath import LOG2E
-from .jit import jit
+from .jit import inner
 from .parallel import parallel
 from .rows import rows_of, start_of
 from .simd import cast, item_size
 from .vectors import maximum, scale_row
 
 
-@jit
+@inner
 def softmax_row(x, y, n):
     """y[:n] = softmax(x[:n]). x and y may be the same array."""
     zero, count, row = x.dtype.type(0), np.int64(n), start_of(y)

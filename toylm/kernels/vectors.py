@@ -8,7 +8,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .jit import jit
+from .jit import inner
 from .simd import I32, I64, _Tile, item_size, load, store
 
 CHAINS = 4  # vectors whose maxima are independent: one instruction takes as long as four of them take together
@@ -131,14 +131,14 @@ def scale_row(typingctx, zero, x, n, factor):
     return types.void(zero, types.int64, types.int64, zero), codegen
 
 
-@jit
+@inner
 def clear(zero, values, count):
     """values[:count] = 0, by address."""
     for i in range(count):
         store(zero, values, i)
 
 
-@jit
+@inner
 def add_shares(zero, shares, threads, count, total):
     """total[:count] += shares[0], shares[1], ..., in this order; by address, shares (threads, count)."""
     for t in range(threads):

@@ -54,8 +54,21 @@ def _generate(model):
     model.generate([0], 3, temperature=1.0, seed=0)
 
 
+def _use_forward(model, tokens):
+    """The kernels of a forward pass, products first."""
+    import numpy as np
+
+    x, logits = np.zeros((tokens.size, model.config.d_model), model.dtype), np.zeros((tokens.size, 16), model.dtype)
+    model.unembedding.forward(model.parameters, x, logits, model.log_counts(tokens))
+    model.loss(tokens, tokens)
+
+
 def _use_backward(model, tokens, step, dropout, folds):
-    """The kernels of a training step without most of the forward ones: the activations are zeros."""
+    """The kernels of a training step without most of the forward ones: the activations are zeros.
+
+    First those that share nothing with the forward pass, and products last: the process that compiles them (`_use_forward`) is then
+    through with them, and this one loads them.
+    """
     import numpy as np
 
     from ..model.dropout import Dropout
@@ -65,12 +78,13 @@ def _use_backward(model, tokens, step, dropout, folds):
     for buffer in model.workspace.pool.buffers.values():
         buffer.fill(0)
     a.tokens, dnorm = tokens, np.zeros_like(a.final_norm)
+    step()
+    model.embedding.backward(model.gradients, tokens, dnorm)
+    model._backward_from_norm(a, dnorm, masks)
     model.unembedding.losses_and_gradients(
         model.parameters, model.gradients, model.workspace, dnorm, tokens.reshape(-1), 1.0, dnorm.copy(),
         model.log_counts(tokens, folds),
     )  # fmt: skip
-    model._backward_from_norm(a, dnorm, masks)
-    step()
 
 
 def _smallest(positions, precision, optimizer, norm, feed_forward, biases, dropout, counts):
@@ -159,7 +173,7 @@ def main(part, *kinds):
         return use_all_kernels(*kinds)
     model, tokens, step, passes = _smallest(*kinds)
     if part == "forward":
-        model.loss(tokens, tokens)
+        _use_forward(model, tokens)
     elif part == "text":
         _generate(model)
     else:
