@@ -44,7 +44,7 @@ def inputs_backward(zero, operands, dqkv, h, panels, dw, x, gamma, rstd, dx, dga
         if cos != 0:
             for i in range(rows):
                 angle = (start + i) * (d_head // 2) * size
-                turn_row(cast(zero, -1), here + i * n * size, cos + angle, sin + angle, n_rotated, d_head)
+                turn_row(cast(zero, -1), here + i * n * size, cos + angle, sin + angle, n_rotated, d_head, n * size)
         linear_backward(zero, operands, here, n, h + at, d, panels, dh, d, dw, rows, n, d, memory, dy_panels)
         rmsnorm_rows_backward(zero, dh, x + at, gamma, rstd + start * size, dx + at, dgamma, rows, d)
 
