@@ -76,7 +76,7 @@ def on_amx():
 
 
 # 64-byte vectors, which LLVM splits where the CPU has none, make panels of 32 columns, as on every CPU with AMX; 32-byte ones 16.
-@pytest.mark.parametrize("vectors", ["host", "avx512"])
+@pytest.mark.parametrize("vectors", [pytest.param("host", marks=pytest.mark.bf16), "avx512"])
 def test_products_instruction_by_instruction(trap, vectors):
     if vectors == "avx512" and host_features().get("avx512f"):
         pytest.skip("the host's vectors are these")
