@@ -32,7 +32,8 @@ from .vectors import add_shares, clear, dot, scale_row
 
 QUERIES = 3 * NR_F32  # columns of scores at a time: a multiple of every tile's rows and of every panel's width
 SEQUENCE_BYTES = 256 * 1024  # of one sequence's dqkv, which a thread keeps beside its sums of the projections' gradients
-NO_MATRICES = np.zeros((0, 6), np.int64)
+NO_TURN = (0,) * 4
+NO_PROJECTIONS = np.zeros((0, 6), np.int64), (0,) * 12, NO_TURN  # for `_backward`: matrices, projections, turn
 
 
 # Query i of a block that starts at `start` attends to keys 0 to start + i. Products with its scores go by tiles of queries, as far
@@ -194,7 +195,7 @@ def _backward(zero, operands, q, out, dout, logs, dq, B, T, H, K, h, scratch, sc
     own_qkv, own_o, own_gamma = (
         qkv_shares + thread * d * ldq * size, o_shares + thread * ldz * d * size, gamma_shares + thread * d * size
     )  # fmt: skip
-    rest = queue
+    pieces = queue  # whence what others have left is taken; 0: from nowhere
     qkv_panels = o_panels
     if with_projections:  # fixed shares of the sequences: sums must keep their order
         pack_own(zero, operands, matrices, o_panels)
@@ -203,7 +204,7 @@ def _backward(zero, operands, q, out, dout, logs, dq, B, T, H, K, h, scratch, sc
         clear(zero, own_o, ldz * d)
         clear(zero, own_gamma, d)
         first, last = rows_of(B, threads, thread)
-        pair, stop, rest = first * K, last * K, np.int64(0)
+        pair, stop, pieces = first * K, last * K, np.int64(0)
     else:
         pair, stop = own_share(B * K, np.int64(1), np.int64(1), threads, thread)
     # A thread takes all the heads that share keys and values, one after the other: their gradients add up in one order.
@@ -230,7 +231,7 @@ def _backward(zero, operands, q, out, dout, logs, dq, B, T, H, K, h, scratch, sc
             here = row * d * size
             inputs_backward(zero, operands, own_dqkv, normed + here, qkv_panels, own_qkv, x + here, gamma, rstd + row * size,
                             dx + here, own_gamma, turn, T, d, ldq, own_dqkv + T * ldq * size)  # fmt: skip
-        pair, stop = take(rest, pair + 1, stop, B * K, np.int64(1), np.int64(1), threads)
+        pair, stop = take(pieces, pair + 1, stop, B * K, np.int64(1), np.int64(1), threads)
     if with_projections and last_to_finish(queue, threads):
         add_shares(zero, qkv_shares, threads, d * ldq, dw_qkv)
         add_shares(zero, o_shares, threads, ldz * d, dw_o)
@@ -271,7 +272,7 @@ def attention_backward(qkv, z, dz, log_sums, dqkv, T, H, bf16=False):
     memory, size = _thread_scratch(T, h, qkv.itemsize)
     zero, operands = qkv.dtype.type(0), operands_of(qkv.dtype, bf16)
     _backward(zero, operands, address(qkv), address(z), address(dz), address(log_sums), address(dqkv), B, T, H, K, h, memory,
-              size, NO_MATRICES, (0,) * 12, (0,) * 4)  # fmt: skip
+              size, *NO_PROJECTIONS)  # fmt: skip
 
 
 def projection_gradients_fit(w_qkv, w_o, B, T):
@@ -301,7 +302,7 @@ def attention_backward_with_projections(qkv, z, dout, log_sums, T, H, w_qkv, w_o
     own = projections_scratch(T, d, w_o.shape[0], n)
     memory, size = _thread_scratch(T, width, zero.nbytes, panels + own)
     arrays = [address(v) for v in (h, *norm, dx, sums, *gradients)]
-    turns = (0,) * 4 if turn is None else (address(turn[0]), address(turn[1]), turn[2], width)
+    turns = NO_TURN if turn is None else (address(turn[0]), address(turn[1]), turn[2], width)
     _backward(zero, operands, address(qkv), address(z), address(dout), address(log_sums), 0, B, T, H, K, width, memory, size,
               np.array(rows, np.int64), (*arrays, d, panels, own), turns)  # fmt: skip
 

@@ -147,7 +147,7 @@ def _backward(zero, operands, kind, dout, pre, matrices, panels, hidden, dpre, d
     shares2 = sums + threads * d * width * size
     gamma_shares = shares2 + threads * ff * d * size
     own_dgamma = gamma_shares + thread * d * size
-    rest = queue
+    pieces = queue  # whence what others have left is taken; 0: from nowhere
     ld_hidden, ld_dpre, second = ff, width, ff
     if with_weights:
         ld_hidden, ld_dpre, second = np.int64(OWN_STRIDE), np.int64(OWN_STRIDE), np.int64(UNITS)
@@ -155,7 +155,7 @@ def _backward(zero, operands, kind, dout, pre, matrices, panels, hidden, dpre, d
         clear(zero, own_dw2, ff * d)
         clear(zero, own_dgamma, d)
         start, stop = share(N, threads, thread, cut)  # sums must keep their order
-        rest = np.int64(0)
+        pieces = np.int64(0)
     else:
         start, stop = own_share(N, np.int64(ROWS), cut, threads, thread)
     while start < stop:
@@ -191,7 +191,7 @@ def _backward(zero, operands, kind, dout, pre, matrices, panels, hidden, dpre, d
         if with_weights:
             at = start * d * size
             rmsnorm_rows_backward(zero, own_dh, x + at, gamma, rstd + start * size, dnormed + at, own_dgamma, rows, d)
-        start, stop = take(rest, start + rows, stop, N, np.int64(ROWS), cut, threads)
+        start, stop = take(pieces, start + rows, stop, N, np.int64(ROWS), cut, threads)
     if with_weights and last_to_finish(queue, threads):
         add_shares(zero, sums, threads, d * width, dw1)
         add_shares(zero, shares2, threads, ff * d, dw2)

@@ -81,8 +81,7 @@ def transpose_pairs(typingctx, zero, source, source_stride, target, target_strid
         for i in range(WIDTH):
             offset = builder.mul(builder.mul(source_stride, tile.constant(i)), tile.constant(tile.size))
             rows.append(_pairs_along(builder, tile, builder.add(source, offset)))
-        for i, row in enumerate(tile.transposed(rows)):
-            tile.store_vector(row, tile.pointer(target, builder.mul(target_stride, tile.constant(i))))
+        tile.store_transposed(rows, target, target_stride)
         return context.get_dummy_value()
 
     return types.void(zero, *[types.int64] * 4), codegen
@@ -100,8 +99,7 @@ def transpose_paired_rows(typingctx, zero, source, source_stride, target, target
             rows = [tile.pointer(source, builder.mul(source_stride, tile.constant(2 * p + half))) for half in range(2)]
             low, high = (_rounded(builder, tile.load_vector(row)) for row in rows)
             pairs.append(_as_floats(builder, _interleaved(builder, low, high), tile))
-        for i, row in enumerate(tile.transposed(pairs)):
-            tile.store_vector(row, tile.pointer(target, builder.mul(target_stride, tile.constant(i))))
+        tile.store_transposed(pairs, target, target_stride)
         return context.get_dummy_value()
 
     return types.void(zero, *[types.int64] * 4), codegen

@@ -161,6 +161,11 @@ class _Tile:
             rows = [self.b.shuffle_vector(x, y, half) for x, y in halves for half in (low, high)]
         return rows
 
+    def store_transposed(self, rows, target, stride):
+        """Store the transpose of a square of vectors in rows at `target`, `stride` elements apart."""
+        for i, row in enumerate(self.transposed(rows)):
+            self.store_vector(row, self.pointer(target, self.b.mul(stride, self.constant(i))))
+
     def column_masks(self, columns):
         """One mask a vector of the tile row: lane l of vector j is column j · width + l, valid below `columns`."""
         lanes = ir.VectorType(I64, self.width)
@@ -286,8 +291,7 @@ def transpose_block(typingctx, zero, source, source_stride, target, target_strid
         rows = []
         for i in range(tile.width):
             rows.append(tile.load_vector(tile.pointer(source, builder.mul(source_stride, tile.constant(i)))))
-        for i, row in enumerate(tile.transposed(rows)):
-            tile.store_vector(row, tile.pointer(target, builder.mul(target_stride, tile.constant(i))))
+        tile.store_transposed(rows, target, target_stride)
         return context.get_dummy_value()
 
     return types.void(zero, *[types.int64] * 4), codegen
