@@ -186,6 +186,23 @@ def test_embedding(dtype):
     close(x, embedding.embedding_reference(tokens, token_embed))
 
 
+@pytest.mark.parametrize("threads", [1, 2, 5, 50])
+@pytest.mark.parametrize("tokens", [[[3] * 6], [[0, 5], [5, 0], [2, 5]], [[1, 4, 1, 0, 1, 4, 1, 1, 5]]], ids=str)
+def test_rows_of_a_token_are_added_in_order_by_however_many_threads(tokens, threads):
+    tokens, d = np.array(tokens), 19
+    dx, dtoken, dpos = normal((tokens.size, d), np.float32), normal((6, d), np.float32, 1), normal((9, d), np.float32, 2)
+    expected_token, expected_pos = dtoken.copy(), dpos.copy()
+    for i, token in enumerate(tokens.flat):
+        expected_token[token] += dx[i]
+        expected_pos[i % tokens.shape[1]] += dx[i]
+    order = np.empty(tokens.size, np.int32)
+    embedding._by_token(tokens.reshape(-1), 6, order)
+    np.testing.assert_array_equal(order, np.argsort(tokens, axis=None, kind="stable"))
+    embedding._backward.with_threads(tokens.reshape(-1), order, tokens.shape[1], dx, dtoken, dpos, threads)
+    np.testing.assert_array_equal(dtoken, expected_token)
+    np.testing.assert_array_equal(dpos, expected_pos)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("rows, V", SIZES)
 def test_cross_entropy_with_targets_that_are_not_counted(rows, V, dtype):

@@ -2,45 +2,75 @@
 
 import numpy as np
 
+from .jit import jit
 from .parallel import parallel
-from .rows import rows_of
+from .rows import rows_of, start_of
+from .vectors import add_rows, copy_row, prefetch_row
+
+AHEAD = 4  # rows that are on their way while one is added
 
 
 @parallel
 def embedding_forward(tokens, token_embed, pos_embed, first_position, x, threads, thread):
-    """tokens: (B, T) int64; token_embed: (V, d); pos_embed: (context, d), or (0, d) for none; x: (B·T, d)."""
+    """tokens: (B, T) int64; token_embed: (V, d); pos_embed: (context, d), or (0, d) for none; x: (B·T, d). Rows contiguous."""
     B, T = tokens.shape
-    d = token_embed.shape[1]
+    d, zero = np.int64(x.shape[1]), x.dtype.type(0)
     start, stop = rows_of(B * T, threads, thread)
     for i in range(start, stop):
-        row, out = token_embed[tokens[i // T, i % T]], x[i]
+        row, out = start_of(token_embed[tokens[i // T, i % T]]), start_of(x[i])
         if pos_embed.shape[0] > 0:
-            position = pos_embed[first_position + i % T]
-            for j in range(d):
-                out[j] = row[j] + position[j]
+            add_rows(zero, row, start_of(pos_embed[first_position + i % T]), out, d)
         else:
-            for j in range(d):
-                out[j] = row[j]
+            copy_row(zero, row, out, d)
+
+
+@jit
+def _by_token(tokens, vocab_size, order):
+    """order (N,) = the numbers of the tokens (N,), sorted by token; those of one token in order (a counting sort)."""
+    place = np.zeros(vocab_size + 1, np.int64)
+    for token in tokens:
+        place[token + 1] += 1
+    for token in range(vocab_size):
+        place[token + 1] += place[token]
+    for i, token in enumerate(tokens):
+        order[place[token]] = i
+        place[token] += 1
 
 
 @parallel
-def embedding_backward(tokens, dx, dtoken_embed, dpos_embed, threads, thread):
-    """dtoken_embed[tokens] += dx; dpos_embed[t] += dx summed over the batch (rows of zero length: none).
+def _backward(tokens, order, length, dx, dtoken_embed, dpos_embed, threads, thread):
+    """tokens, order: (N,), of `_by_token`; length: T. A thread has the tokens whose first row in order is in its share."""
+    N, d, zero = np.int64(tokens.shape[0]), np.int64(dx.shape[1]), dx.dtype.type(0)
+    start, stop = rows_of(N, threads, thread)
+    before, mine = np.int64(-1) if start == 0 else tokens[order[start - 1]], False
+    for k in range(start, N):
+        token = tokens[order[k]]
+        if token != before:
+            mine, before = k < stop, token
+            if not mine:
+                break
+        if mine:
+            prefetch_row(zero, start_of(dx[order[min(k + AHEAD, N - 1)]]), d)
+            target = start_of(dtoken_embed[token])
+            add_rows(zero, target, start_of(dx[order[k]]), target, d)
+    if dpos_embed.shape[0] > 0:
+        start, stop = rows_of(length, threads, thread)
+        for first in range(0, N, length):
+            for t in range(start, stop):
+                target = start_of(dpos_embed[t])
+                add_rows(zero, target, start_of(dx[first + t]), target, d)
 
-    A token may occur in any row, so threads share the columns: every sum has the same order whatever their number.
+
+def embedding_backward(tokens, dx, dtoken_embed, dpos_embed):
+    """dtoken_embed[tokens] += dx; dpos_embed[t] += dx summed over the batch (rows of zero length: none). Shapes as forward; rows
+    contiguous.
+
+    A token may occur in any row. The rows of each are added up one after another by one thread: in a fixed order, to a row that
+    stays in the first-level cache.
     """
-    B, T = tokens.shape
-    d = dx.shape[1]
-    start, stop = rows_of(d, threads, thread)
-    for i in range(B * T):
-        here = dx[i, start:stop]
-        target = dtoken_embed[tokens[i // T, i % T], start:stop]
-        for j in range(here.shape[0]):
-            target[j] += here[j]
-        if dpos_embed.shape[0] > 0:
-            target = dpos_embed[i % T, start:stop]
-            for j in range(here.shape[0]):
-                target[j] += here[j]
+    flat, order = tokens.reshape(-1), np.empty(tokens.size, np.int32)
+    _by_token(flat, len(dtoken_embed), order)
+    _backward(flat, order, tokens.shape[1], dx, dtoken_embed, dpos_embed)
 
 
 def embedding_reference(tokens, token_embed, pos_embed=None):

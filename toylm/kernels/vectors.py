@@ -131,6 +131,49 @@ def scale_row(typingctx, zero, x, n, factor):
     return types.void(zero, types.int64, types.int64, zero), codegen
 
 
+def _row_to_row(sources):
+    """An intrinsic over the rows at `sources` addresses: out[:n] = the row, or the sum of both; out may be one of them."""
+
+    def codegen(context, builder, signature, args):
+        rows, b = Rows(context, builder, signature.args[0]), builder
+        *inputs, out, n = args[1:]
+
+        def body(at, mask):
+            values = [rows.load_vector(rows.pointer(address, at), mask) for address in inputs]
+            rows.store_vector(values[0] if sources == 1 else b.fadd(*values), rows.pointer(out, at), mask)
+
+        rows.for_vectors(n, body)
+        return context.get_dummy_value()
+
+    return codegen
+
+
+@intrinsic
+def copy_row(typingctx, zero, x, out, n):
+    """out[:n] = x[:n]."""
+    return types.void(zero, *[types.int64] * 3), _row_to_row(1)
+
+
+@intrinsic
+def add_rows(typingctx, zero, x, y, out, n):
+    """out[:n] = x[:n] + y[:n]; out may be x or y."""
+    return types.void(zero, *[types.int64] * 4), _row_to_row(2)
+
+
+@intrinsic
+def prefetch_row(typingctx, zero, x, n):
+    """Ask for the cache lines of x[:n]."""
+
+    def codegen(context, builder, signature, args):
+        rows = Rows(context, builder, signature.args[0])
+        line = rows.constant(64 // rows.size)
+        with cgutils.for_range_slice(builder, rows.constant(0), args[2], line, I64) as (at, _):
+            rows.prefetch(rows.pointer(args[1], at))
+        return context.get_dummy_value()
+
+    return types.void(zero, types.int64, types.int64), codegen
+
+
 @inner
 def clear(zero, values, count):
     """values[:count] = 0, by address."""
