@@ -14,7 +14,7 @@ from .parallel import parallel
 from .placement import threads_now
 from .products import A_BLOCK_BYTES, ROWS, SCRATCH_BYTES, pack_matrix, product, product_with_whole, whole_fits
 from .rmsnorm import rmsnorm_row
-from .rows import own_share, take
+from .rows import own_share, start_of, take
 from .simd import item_size
 
 NONE, RMS, LAYER = 0, 1, 2
@@ -24,8 +24,9 @@ NONE, RMS, LAYER = 0, 1, 2
 def norm_rows(kind, x, gamma, beta, eps, h, rstd, start, stop):
     """h[start:stop] and rstd[start:stop] of the norm `kind`; nothing for NONE, whose h is there already."""
     if kind == RMS:
+        zero, d = x.dtype.type(0), np.int64(x.shape[1])
         for i in range(start, stop):
-            rstd[i] = rmsnorm_row(x[i], gamma, eps, h[i])
+            rstd[i] = rmsnorm_row(zero, start_of(x[i]), start_of(gamma), eps, start_of(h[i]), d)
     elif kind == LAYER:
         for i in range(start, stop):
             rstd[i] = layernorm_row(x[i], gamma, beta, eps, h[i])

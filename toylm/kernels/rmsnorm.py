@@ -8,28 +8,26 @@ from numba.extending import intrinsic
 from .jit import inner, jit
 from .parallel import parallel
 from .rows import rows_of, start_of
-from .simd import item_size, load
-from .vectors import Rows
+from .simd import cast, item_size, load
+from .vectors import Rows, dot, scaled_product
 
 
 @inner
-def rmsnorm_row(x, gamma, eps, y):
-    """y (d,) = the norm of x (d,); returns 1 / r."""
-    d, total = x.shape[0], x.dtype.type(0)
-    for j in range(d):
-        total += x[j] * x[j]
-    scale = x.dtype.type(1) / np.sqrt(total / x.dtype.type(d) + x.dtype.type(eps))
-    for j in range(d):
-        y[j] = x[j] * scale * gamma[j]
+def rmsnorm_row(zero, x, gamma, eps, y, d):
+    """y[:d] = the norm of x[:d]; returns 1 / r. x, gamma, y: addresses."""
+    one = cast(zero, 1)
+    scale = one / np.sqrt(dot(zero, x, x, d) / cast(zero, d) + cast(zero, eps))
+    scaled_product(zero, x, gamma, scale, y, d)
     return scale
 
 
 @parallel
 def rmsnorm_forward(x, gamma, eps, y, rstd, threads, thread):
-    """x, y: (N, d); gamma: (d,); rstd: (N,) receives 1 / r, which the backward pass needs."""
+    """x, y: (N, d), rows contiguous; gamma: (d,); rstd: (N,) receives 1 / r, which the backward pass needs."""
+    zero, d = x.dtype.type(0), np.int64(x.shape[1])
     start, stop = rows_of(x.shape[0], threads, thread)
     for i in range(start, stop):
-        rstd[i] = rmsnorm_row(x[i], gamma, eps, y[i])
+        rstd[i] = rmsnorm_row(zero, start_of(x[i]), start_of(gamma), eps, start_of(y[i]), d)
 
 
 @intrinsic

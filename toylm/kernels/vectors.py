@@ -100,14 +100,14 @@ def dot(typingctx, zero, x, y, n):
     def codegen(context, builder, signature, args):
         rows, b = Rows(context, builder, signature.args[0]), builder
         _, x, y, n = args
-        total = cgutils.alloca_once_value(b, rows.filled(0.0))
+        totals = [cgutils.alloca_once_value(b, rows.filled(0.0)) for _ in range(2)]
 
-        def body(at, mask):
+        def body(at, mask, chain):
             factors = (rows.load_vector(rows.pointer(address, at), mask) for address in (x, y))
-            b.store(rows.multiply_add(*factors, b.load(total)), total)
+            b.store(rows.multiply_add(*factors, b.load(totals[chain])), totals[chain])
 
-        rows.for_vectors(n, body)
-        return rows.across_lanes(b.load(total), b.fadd)
+        rows.for_vectors(n, body, len(totals))
+        return rows.across_lanes(b.fadd(*map(b.load, totals)), b.fadd)
 
     return zero(zero, *[types.int64] * 3), codegen
 
@@ -129,6 +129,25 @@ def scale_row(typingctx, zero, x, n, factor):
         return context.get_dummy_value()
 
     return types.void(zero, types.int64, types.int64, zero), codegen
+
+
+@intrinsic
+def scaled_product(typingctx, zero, x, y, factor, out, n):
+    """out[:n] = factor · x[:n] · y[:n]; out may be x or y."""
+
+    def codegen(context, builder, signature, args):
+        rows, b = Rows(context, builder, signature.args[0]), builder
+        _, x, y, factor, out, n = args
+        wide = rows.splat(factor)
+
+        def body(at, mask):
+            first, second = (rows.load_vector(rows.pointer(address, at), mask) for address in (x, y))
+            rows.store_vector(b.fmul(b.fmul(first, wide), second), rows.pointer(out, at), mask)
+
+        rows.for_vectors(n, body)
+        return context.get_dummy_value()
+
+    return types.void(zero, types.int64, types.int64, zero, types.int64, types.int64), codegen
 
 
 def _row_to_row(sources):
