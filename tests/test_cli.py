@@ -1,10 +1,12 @@
-import importlib
+import argparse
+import importlib.util
+import re
 import subprocess
 import sys
 
 import pytest
 
-from toylm.cli import VERBS, main
+from toylm.cli import VERBS, HelpFormatter, main
 
 
 def test_overview_names_every_verb_and_loads_nothing_heavy(capsys):
@@ -23,13 +25,31 @@ def test_a_typo_is_answered_with_the_nearest_verb(capsys):
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_has_a_parser_and_help(verb, capsys):
+def test_every_verb_has_a_parser_and_help(verb, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "300")
     module = importlib.import_module(VERBS[verb][0])
     assert callable(module.run)
     with pytest.raises(SystemExit) as stopped:
         main([verb, "-h"])
     assert stopped.value.code == 0
-    assert f"toylm {verb}" in capsys.readouterr().out
+    page = capsys.readouterr().out
+    assert f"toylm {verb}" in page
+    assert not re.findall(r"\(default: (?:\[.*|None|True|False|)\)|\(default.*\(default.*", page)
+    assert importlib.util.find_spec("toylm." + verb.replace("-", "_"))
+
+
+def test_help_shows_the_defaults_there_are(capsys):
+    parser = argparse.ArgumentParser(formatter_class=HelpFormatter)
+    shown = {"--zero": 0, "--half": 0.5, "--word": "x", "--rates": [1, 2]}
+    silent = {"--none": None, "--switch": False, "--empty": "", "--many": []}
+    for flag, default in (shown | silent).items():
+        parser.add_argument(flag, default=default, help="what it is")
+    parser.add_argument("--told", default=3, help="what it is (default: three)")
+    parser.print_help()
+    lines = [line for line in capsys.readouterr().out.splitlines() if "what it is" in line]
+    ends = {line.split()[0]: line.partition("what it is")[2] for line in lines}
+    assert [ends[flag] for flag in shown] == [" (default: 0)", " (default: 0.5)", " (default: x)", " (default: 1 2)"]
+    assert [ends[flag] for flag in silent] == [""] * 4 and ends["--told"] == " (default: three)"
 
 
 def test_a_mistake_is_one_line_and_status_2(capsys, tmp_path):

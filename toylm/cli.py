@@ -1,4 +1,4 @@
-"""toylm VERB ...: every verb is also python -m toylm.VERB.
+"""toylm VERB ...: every verb is also python -m toylm.VERB (deep-elm-bench: toylm.deep_elm_bench).
 
 A verb is a module with two functions: `build_parser(parser)` adds its arguments, `run(args)` does the work. Only the module
 of the chosen verb is imported, so that `toylm --help` answers at once. A mistake of the user's becomes one line on stderr and
@@ -33,12 +33,16 @@ VERBS = {
 }
 
 
-class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Defaults are shown, except where there is none to show; paragraphs of the description are kept."""
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Defaults are shown, unless there is none to show or the help tells it; paragraphs of the description are kept."""
 
     def _get_help_string(self, action):
-        if action.default in (None, False, argparse.SUPPRESS) or action.help == argparse.SUPPRESS:
-            return action.help
+        default, said = action.default, action.help
+        nothing = default is None or default is False or default in ("", [], argparse.SUPPRESS)  # 0 is one
+        if nothing or said == argparse.SUPPRESS or "(default" in said:
+            return said
+        if isinstance(default, list):
+            return f"{said} (default: {' '.join(map(str, default))})"
         return super()._get_help_string(action)
 
 
@@ -76,7 +80,7 @@ def run_verb(verb, argv):
     try:
         module = importlib.import_module(module_name)
         parser = argparse.ArgumentParser(
-            prog=f"toylm {verb}", description=module.__doc__, formatter_class=_Formatter, allow_abbrev=False
+            prog=f"toylm {verb}", description=module.__doc__, formatter_class=HelpFormatter, allow_abbrev=False
         )
         module.build_parser(parser)
         parser.add_argument("--debug", action="store_true", help="show the traceback of an error")

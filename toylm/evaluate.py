@@ -25,7 +25,7 @@ def build_parser(parser):
     parser.add_argument("--separator", metavar="TEXT", help="text between two documents, where it is not <|endoftext|>")
     parser.add_argument("--context-length", metavar="N", type=int, help="tokens in a window (default: the model's)")
     parser.add_argument("--batch-size", metavar="N", type=int, default=16, help="windows at once")
-    parser.add_argument("--max-tokens", metavar="N", type=int, help="stop after about this many tokens, spread over the text")
+    parser.add_argument("--max-tokens", metavar="N", type=int, help="evaluate about this many tokens, spread over the text")
     parser.add_argument("--threads", metavar="N", type=int, help="threads (default: physical cores)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

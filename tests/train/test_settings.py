@@ -1,5 +1,7 @@
 """Settings: defaults, recipes, TOML and flags; every mistake named with its limit or the nearest valid name."""
 
+import re
+
 import pytest
 
 from toylm.cli import run_verb
@@ -90,7 +92,8 @@ def test_numbers_in_words():
             parse_value("tokens", wrong)
 
 
-def test_help_names_every_setting(capsys):
+def test_help_names_every_setting(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "300")
     with pytest.raises(SystemExit) as ended:
         run_verb("train", ["-h"])
     assert ended.value.code == 0
@@ -98,5 +101,7 @@ def test_help_names_every_setting(capsys):
     for name, field in FIELDS.items():
         assert f"--{name.replace('_', '-')}" in page
         assert len(field.metadata["help"]) > 3
+    assert re.search(r"--biases {true,false}\s+a bias[^\n]* \(default: false\)\n", page)
+    assert re.search(r"--tied {true,false}\s+the output[^\n]* \(default: true\)\n", page)
     for heading in ("what to run:", "model:", "optimization:", "how long", "run folder:", "recipes (--config NAME"):
         assert heading in page

@@ -26,10 +26,10 @@ def _numbers(kind, name):
 
 def build_parser(parser):
     """Add the arguments of `toylm deep-elm-bench`."""
-    parser.add_argument("--depths", type=_numbers(int, "depths"), default=[2, 3, 4], metavar="N,...", help="hidden layers")
-    parser.add_argument("--hidden", type=_numbers(int, "widths"), default=[128, 256, 512], metavar="N,...", help="widths")
+    parser.add_argument("--depths", type=_numbers(int, "depths"), default="2,3,4", metavar="N,...", help="hidden layers")
+    parser.add_argument("--hidden", type=_numbers(int, "widths"), default="128,256,512", metavar="N,...", help="widths")
     parser.add_argument(
-        "--lambdas", type=_numbers(float, "lambdas"), default=[1e-4, 1e-3, 1e-2], metavar="X,...", help="lambdas"
+        "--lambdas", type=_numbers(float, "lambdas"), default="1e-4,1e-3,1e-2", metavar="X,...", help="lambdas"
     )
     parser.add_argument("--n-train", type=int, default=400, metavar="N", help="training rows")
     parser.add_argument("--n-test", type=int, default=300, metavar="N", help="test rows")

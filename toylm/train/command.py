@@ -42,13 +42,15 @@ def build_parser(parser):
 
 
 def _add_setting(group, field):
-    choices = field.metadata["choices"]
+    choices = field.metadata["choices"] or (("true", "false") if field.type is bool else None)
     number = {int: "N", float: "X"}.get(field.type) or ("N" if field.type == int | None else None)
     number = number or ("X" if field.type == float | None else None)
     text = field.metadata["help"]
     default = field.default
     if field.name == "data":
         default = " ".join(default)
+    elif field.type is bool:
+        default = str(default).lower()
     if default is not None and default != "":
         text += f" (default: {default})"
     group.add_argument(
@@ -74,8 +76,8 @@ def _recipe_list():
 def run(args):
     """Run `toylm train`; returns the exit status."""
     use_utf8_output()
-    flags = {name: parse_value(name, value) for name in FIELDS if (value := getattr(args, name)) is not None}
     # "--minutes none" is a request too, and must not look like a flag that was left out.
+    flags = {name: parse_value(name, value) for name in FIELDS if (value := getattr(args, name)) is not None}
     if args.resume is not None:
         if args.config or args.out or args.overwrite:
             raise UsageError("--resume keeps its run's folder and settings: leave out --config, --out and --overwrite")
