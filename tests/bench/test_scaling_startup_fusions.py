@@ -10,6 +10,7 @@ import pytest
 from toylm.bench import fusions, scaling, startup
 from toylm.bench.presets import Shape
 from toylm.cli import main
+from toylm.errors import UsageError
 
 
 def test_exponent_of_made_up_times():
@@ -78,9 +79,9 @@ def test_a_process_is_timed_to_its_end_or_to_a_line(tmp_path):
     seconds = startup.seconds_of([sys.executable, "-c", code], tmp_path, startup.environment(), startup.FIRST_STEP)
     assert 0 < seconds < 30
     assert startup.seconds_of([sys.executable, "-c", ""], tmp_path, startup.environment()) > 0
-    with pytest.raises(RuntimeError, match="status 3: why"):
+    with pytest.raises(UsageError, match="status 3: why"):
         startup.seconds_of([sys.executable, "-c", "print('why'); raise SystemExit(3)"], tmp_path, startup.environment())
-    with pytest.raises(RuntimeError, match="status 0"):
+    with pytest.raises(UsageError, match="status 0"):
         startup.seconds_of([sys.executable, "-c", "print('no step')"], tmp_path, startup.environment(), startup.FIRST_STEP)
 
 

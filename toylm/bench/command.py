@@ -9,8 +9,8 @@
   toylm bench startup
   toylm bench variants
 
-A peer that is not installed is named and skipped. Every engine runs in a process of its own, so that peak memory and thread
-settings are its own.
+A peer that is not installed, or that measures training only where text is generated, is named and skipped. Every engine runs in
+a process of its own, so that peak memory and thread settings are its own.
 """
 
 import argparse
@@ -18,11 +18,12 @@ import dataclasses
 import importlib
 import statistics
 
-from .presets import PRESETS
-from .sides import Side, choose
+from ..cli import HelpFormatter
+from .presets import NOT_RECIPES, PRESETS
+from .sides import Side, choose, peers_of
 
-# sub-commands with a module of their own: add_arguments(parser), run(args)
 PRODUCT = 1024  # rows and columns of the product that a training step is held against
+# sub-commands with a module of their own: add_arguments(parser), run(args)
 MODULES = {
     "kernels": ("gallery", "every kernel against naive loops, NumPy, PyTorch and the machine's limits"),
     "fusions": ("fusions", "what each fused kernel saves in time and memory"),
@@ -37,15 +38,13 @@ def build_parser(parser):
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="|".join(("train", "generate", "matmul", *MODULES)))
     for kind, (name, line) in MODULES.items():
         module = importlib.import_module(f".{name}", __package__)
-        sub = kinds.add_parser(
-            kind, help=line, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
+        sub = kinds.add_parser(kind, help=line, description=module.__doc__, formatter_class=HelpFormatter)
         module.add_arguments(sub)
         sub.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     for kind, line in (("train", "training steps with AdamW"), ("generate", "one stream, greedy, with a key-value cache")):
-        sub = kinds.add_parser(kind, help=line, description=line, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-        sub.add_argument("--preset", default="tiny", choices=list(PRESETS), help="shape of the model and the batch")
-        sub.add_argument("--peers", default="torch-eager", help="comma-separated: torch-eager, torch-compile, torch-bf16, jax")
+        sub = kinds.add_parser(kind, help=line, description=line, formatter_class=HelpFormatter)
+        sub.add_argument("--preset", default="tiny", choices=list(PRESETS), help=f"shape of the model and the batch; {NOT_RECIPES}")
+        sub.add_argument("--peers", default="torch-eager", help=f"comma-separated: {', '.join(peers_of(kind))}")
         sub.add_argument("--rounds", type=int, default=7, help="how often the sides take turns")
         sub.add_argument("--seconds", type=float, default=1.5, help="how long a turn lasts")
         sub.add_argument("--threads", type=int, default=None, help="threads of every side (default: physical cores)")
@@ -81,7 +80,7 @@ def run_sides(args):
     if args.kind == "generate":
         task |= {"tokens": min(args.tokens, shape.length - 8), "prompt": list(range(1, 9))}
         per_step = task["tokens"]
-    peers, skipped = choose(args.peers)
+    peers, skipped = choose(args.peers, args.kind)
     for name, reason in skipped:
         print(f"skipped {name}: {reason}")
     print(f"{args.kind} {args.preset}: {shape}, {threads} threads", flush=True)

@@ -10,12 +10,12 @@ import statistics
 import time
 from dataclasses import dataclass
 
-from .presets import PRESETS
+from .presets import NOT_RECIPES, PRESETS
 
 
 def add_arguments(parser):
     """The arguments of `toylm bench fusions`."""
-    parser.add_argument("--preset", default="small", choices=list(PRESETS), help="shapes (default: small)")
+    parser.add_argument("--preset", default="small", choices=list(PRESETS), help=f"shapes; {NOT_RECIPES} (default: small)")
     parser.add_argument("--rounds", type=int, default=9, help="how often the two ways take turns (default: 9)")
     parser.add_argument("--threads", type=int, default=None, help="threads (default: physical cores)")
     parser.add_argument("--json", default=None, metavar="FILE", help="write every number there")

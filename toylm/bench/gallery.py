@@ -19,7 +19,7 @@ from types import SimpleNamespace
 
 from ..errors import UsageError
 from .cases import KERNELS, SMALL, cases_of
-from .presets import PRESETS
+from .presets import NOT_RECIPES, PRESETS
 from .quiet import BUSY, busy_share, wait_until_quiet
 from .sides import Side
 from .startup import environment
@@ -36,7 +36,7 @@ SPIN = "20"
 def add_arguments(parser):
     """The arguments of `toylm bench kernels`."""
     parser.add_argument("--preset", default="tiny", choices=list(PRESETS),
-                        help="shapes of all kernels but the products (default: %(default)s)")  # fmt: skip
+                        help=f"shapes of all kernels but the products; {NOT_RECIPES} (default: %(default)s)")  # fmt: skip
     parser.add_argument("--only", default="", metavar="TEXT", help="kernels whose name contains TEXT")
     parser.add_argument("--sides", default=",".join(SIDES), metavar="NAMES",
                         help="comma-separated; toylm is always there (default: %(default)s)")  # fmt: skip

@@ -27,6 +27,8 @@ class Shape:
         return 6 * self.tokens * (matrices + self.n_layers * self.d_model * (self.length + 1))
 
 
+# for the help of --preset
+NOT_RECIPES = "recipes of the same names have other shapes"
 PRESETS = {
     "nano": Shape(512, 64, 4, 4, 256, 128, 32),
     "tiny": Shape(2048, 128, 4, 4, 512, 128, 16),

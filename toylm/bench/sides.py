@@ -3,6 +3,7 @@
 The parent sends one JSON line a request ({"repeat": n}) and gets one back ({"seconds", "loss", "peak_bytes"}).
 """
 
+import contextlib
 import importlib.util
 import json
 import statistics
@@ -20,14 +21,23 @@ PEERS = {
     "torch-compile-bf16": ("toylm.bench.worker_torch", ("torch",)),
     "jax": ("toylm.bench.worker_jax", ("jax",)),
 }
+GENERATORS = ("torch-eager",)  # what the other peers compute is a training step
 
 
-def choose(names):
+def peers_of(kind):
+    """The peers that can be measured at a `kind` of task: "train" or "generate"."""
+    return list(GENERATORS) if kind == "generate" else [name for name in PEERS if name != "toylm"]
+
+
+def choose(names, kind="train"):
     """(available, skipped with the reason) of a comma-separated list of peers. Raises UsageError for an unknown name."""
     available, skipped = [], []
     for name in filter(None, (n.strip() for n in names.split(","))):
         if name not in PEERS or name == "toylm":
-            raise UsageError(f"no peer {name!r}{nearest(name, [p for p in PEERS if p != 'toylm'])}")
+            raise UsageError(f"no peer {name!r}{nearest(name, peers_of('train'))}")
+        if name not in peers_of(kind):
+            skipped.append((name, "measures training only"))
+            continue
         missing = [package for package in PEERS[name][1] if importlib.util.find_spec(package) is None]
         if missing:
             skipped.append((name, f"{', '.join(missing)} is not installed"))
@@ -56,7 +66,8 @@ class Side:
                     return json.loads(line)
         except BrokenPipeError:
             pass
-        raise RuntimeError(f"the worker of {self.name} ended with status {self.process.wait()}; its message is above")
+        self.close()
+        raise UsageError(f"the worker of {self.name} ended with status {self.process.returncode}; its message is above")
 
     def measure(self, repeat):
         """Run `repeat` steps and keep the answer."""
@@ -76,7 +87,8 @@ class Side:
 
     def close(self):
         """End the process."""
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # a request that a dead worker did not take is still to be written
+            self.process.stdin.close()
         self.process.wait(timeout=20)
         self.process.stdout.close()
 

@@ -16,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from ..errors import UsageError
 from ..resources import cache_directory
 
 SCRIPT = """
@@ -57,7 +58,7 @@ def environment(kernel_cache=None):
 def seconds_of(command, folder, variables, until=None):
     """Seconds from the start of a process to its end, or to its first line that starts with `until` (it is then ended).
 
-    Raises RuntimeError with what it printed if it fails or never prints that line.
+    Raises UsageError with what it printed if it fails or never prints that line.
     """
     began = time.perf_counter()
     process = subprocess.Popen(command, cwd=folder, env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -74,7 +75,7 @@ def seconds_of(command, folder, variables, until=None):
         process.kill()
         process.wait()
         process.stdout.close()
-    raise RuntimeError(f"{' '.join(command[:4])} ended with status {process.returncode}: {''.join(lines[-3:]).strip()}")
+    raise UsageError(f"{' '.join(command[:4])} ended with status {process.returncode}: {''.join(lines[-3:]).strip()}")
 
 
 def help_seconds(folder):

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .presets import PRESETS
+from .presets import NOT_RECIPES, PRESETS
 
 BAR = 1e-5  # of loss and of all gradients together, in float32
 # name -> (precision, threads: None for all, environment, whether small weights get their gradients inside larger kernels)
@@ -31,7 +31,8 @@ VARIANTS = {
 
 def add_arguments(parser):
     """The arguments of `toylm bench variants`."""
-    parser.add_argument("--preset", default="nano", choices=list(PRESETS), help="shape of the model and the batch (default: nano)")
+    parser.add_argument("--preset", default="nano", choices=list(PRESETS),
+                        help=f"shape of the model and the batch; {NOT_RECIPES} (default: nano)")  # fmt: skip
     parser.add_argument("--json", default=None, metavar="FILE", help="write every number there")
 
 
