@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 
 import pytest
 
@@ -74,6 +75,16 @@ def test_the_command_writes_table_curves_samples_and_json(compared):
     assert "| counts + adam |" in (compared / "table.md").read_text(encoding="utf-8")
     assert "=== counts (perplexity" in (compared / "samples.txt").read_text(encoding="utf-8")
     assert (compared / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_picture_is_named_where_it_was_drawn(tmp_path, stories, monkeypatch, capsys):
+    small = ["--vocab-size", "300", "--d-model", "16", "--n-heads", "2", "--n-layers", "1", "--context-length", "16"]
+    common = [str(stories), *small, "--order", "3", "--only", "counts"]
+    assert run_verb("compare", [*common, "--out", str(tmp_path / "drawn")]) == 0
+    assert "table.md, curves.png, samples.txt" in capsys.readouterr().out
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert run_verb("compare", [*common, "--out", str(tmp_path / "not")]) == 0
+    assert "table.md, samples.txt" in capsys.readouterr().out and not (tmp_path / "not" / "curves.png").exists()
 
 
 def test_heads_on_random_features_and_on_what_adam_learned():

@@ -119,11 +119,12 @@ def run(args):
             for name in chosen:
                 getattr(contest, CONTESTANTS[name])()
         finally:  # also after Ctrl-C: what is known is kept
-            pages.draw_curves(out / "curves.png", contest.rows, prepared.name)
+            drawn = pages.draw_curves(out / "curves.png", contest.rows, prepared.name)
     print(f"\n{pages.table(contest.rows)}\n")
     for sentence in answers(contest.rows, args.minutes):
         print(f"- {sentence}")
-    console.say(f"\nwritten      {display_path(out)}: table.md, curves.png, samples.txt, compare.json")
+    curves = "curves.png, " if drawn else ""
+    console.say(f"\nwritten      {display_path(out)}: table.md, {curves}samples.txt, compare.json")
     return 0
 
 
