@@ -1,12 +1,18 @@
 """`toylm fit RUN ...`: reports, saved runs that the other verbs open, mistakes in one line."""
 
 import json
+import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from toylm.checkpoint import load_checkpoint
 from toylm.cli import main, run_verb
+from toylm.fitters import make_fitter
+from toylm.fitters.fitter import REGISTRY, settings_of
+from toylm.fitters.model_command import SETTINGS
 
 
 def fit(capsys, *arguments, status=0):
@@ -54,6 +60,13 @@ def test_a_head_beside_the_model_says_so(small_run, capsys):
     assert "the model is not changed" in said and "beside the model" in said
 
 
+def test_a_head_beside_the_model_cannot_be_saved(small_run, tmp_path, capsys):
+    for name in ("elm", "deep-elm", "kernel-ridge"):
+        said = fit(capsys, small_run, "--part", "head", "--with", name, "--out", tmp_path / "run", status=2)
+        assert f"{name} is measured beside the model, which does not change: there is nothing to save" in said.err
+        assert not said.out and not (tmp_path / "run").exists()
+
+
 def test_another_text_and_a_teacher(small_run, stories, tmp_path, capsys):
     said = fit(capsys, small_run, "--part", "block:0", "--with", "lora-activation", "--teacher", small_run, "--rank", 2, "--data",
                stories, "--json").out  # fmt: skip
@@ -80,7 +93,14 @@ def test_the_curve_of_collapse(small_run, tmp_path, capsys):
     assert [len(row["removed"]) for row in found["rows"]] == [1, 2] and len(found["rows"][0]["ways"]) == 5
     assert found["rows"][0]["removed"][0] in found["rows"][1]["removed"]
     assert (tmp_path / "curve" / "collapse.png").read_bytes()[:4] == b"\x89PNG"
-    assert "without block" in said and "whole" in said
+    assert "without block" in said and "whole" in said and said.endswith("collapse.png\n")
+
+
+def test_the_curve_without_matplotlib_is_a_table(small_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    said = fit(capsys, small_run, "--with", "collapse", "--curve", 1, "--max-rows", 800, "--out", tmp_path / "curve").out
+    assert "without block" in said and said.endswith("collapse.json\n")
+    assert [path.name for path in (tmp_path / "curve").iterdir()] == ["collapse.json"]
 
 
 @pytest.mark.parametrize("flags,words", [
@@ -92,7 +112,8 @@ def test_the_curve_of_collapse(small_run, tmp_path, capsys):
     (["--part", "head", "--with", "ridge", "--rank", "3"], "ridge has no setting rank"),
     (["--part", "head", "--with", "ridge", "--context-length", "99"], "context_length is 99; the model takes at most 16"),
     (["--with", "collapse", "--curve", "3"], "--curve is 3; a model of 3 blocks can lose 1 to 2"),
-    (["--with", "ridge", "--curve", "1"], "--curve is for --with collapse"),
+    (["--with", "ridge", "--curve", "1"], "--curve is for --with collapse, not ridge"),
+    (["--curve", "1"], "--curve is for collapse: add --with collapse"),
     (["--part", "block:0", "--with", "lora-svd"], "--teacher RUN"),
     (["--part", "block:0", "--with", "lora-svd", "--teacher", "nowhere"], "nowhere does not exist"),
     (["--add", "story.txt"], "keeps neither counts nor moments"),
@@ -112,14 +133,12 @@ def test_a_missing_run(capsys):
 
 
 def test_help_lists_what_exists_and_loads_nothing_heavy(capsys):
-    import subprocess
-    import sys
-
     with pytest.raises(SystemExit):
         main(["fit", "-h"])
     said = capsys.readouterr().out
     for word in ("cross-entropy", "kernel-ridge", "collapse", "lora-gradient", "feed-forward", "counts"):
         assert word in said
+    assert "--add and --remove change the run itself unless --out is given" in said
     check = (
         "import sys; from toylm.cli import main\n"
         "try: main(['fit', '-h'])\n"
@@ -127,3 +146,29 @@ def test_help_lists_what_exists_and_loads_nothing_heavy(capsys):
         "sys.exit(bool({'numba', 'scipy', 'matplotlib'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", check], capture_output=True).returncode == 0
+
+
+def test_help_says_the_defaults_of_the_fitters():
+    told = {name: " ".join(re.findall(r"\(default: (.*?)\)", text)) for name, (_, text) in SETTINGS.items()}
+    teacher = {"teacher": "runs/teacher"}
+    for name, (classes, _) in REGISTRY.items():
+        for kinds, _, _ in classes:
+            for settings in ({}, {"reset": True}) if name == "ridge" and "block" in kinds else ({},):
+                part = kinds[0] if kinds[0] == "head" else f"{kinds[0]}:0"
+                fitter = make_fitter(part, name, **(teacher if name in ("lora-svd", "lora-activation") else settings))
+                for setting in SETTINGS.keys() & settings_of(type(fitter)).keys() - {"teacher", "targets"}:
+                    value = getattr(fitter, setting)
+                    if SETTINGS[setting][0] is bool or value is None or (name, setting) == ("elm", "depth"):
+                        continue
+                    if isinstance(value, bool):
+                        value = "yes" if value else "no"
+                    words = re.findall(r"[\w.+-]+", told[setting])
+                    assert value in map(_number, words), (name, setting, value)
+    assert all(told[name] or kind is bool for name, (kind, _) in SETTINGS.items() if name not in ("teacher", "steps"))
+
+
+def _number(word):
+    try:
+        return float(word)
+    except ValueError:
+        return word

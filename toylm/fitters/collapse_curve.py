@@ -37,6 +37,8 @@ def run(args):
     from ..files import write_json
     from .model_command import Bar, open_data
 
+    if args.fitter is None:
+        raise UsageError("--curve is for collapse: add --with collapse")
     if args.fitter != "collapse":
         raise UsageError(f"--curve is for --with collapse, not {args.fitter}")
     checkpoint = load_checkpoint(args.source, precision=args.precision, threads=args.threads, transformer=True)
@@ -45,7 +47,7 @@ def run(args):
         found = measure(checkpoint.model, data, args.curve, args.max_rows or 40_000, progress)
     folder = Path(args.out) if args.out else _beside(args.source)
     write_json(folder / "collapse.json", found)
-    draw(found, folder / "collapse.png")
+    drawn = draw(found, folder / "collapse.png")
     if args.json:
         print(json.dumps(found, ensure_ascii=False))
         return 0
@@ -55,7 +57,7 @@ def run(args):
         for way in row["ways"]:
             print(f"  {way['what']:<40} {way['loss']:.4f} | perplexity {way['perplexity']:8.2f} | {way['more']:+8.1%} | "
                   f"{way['seconds']:.1f} s")  # fmt: skip
-    print(f"\nwritten      {folder / 'collapse.json'}, {folder / 'collapse.png'}")
+    print(f"\nwritten      {folder / 'collapse.json'}" + (f", {folder / 'collapse.png'}" if drawn else ""))
     return 0
 
 
@@ -111,11 +113,11 @@ def measure(model, data, count, max_rows=40_000, progress=None):
 
 
 def draw(found, path):
-    """Perplexity against blocks taken out, a line a way."""
+    """Perplexity against blocks taken out, a line a way; False without matplotlib."""
     try:
         import matplotlib
     except ImportError:
-        raise UsageError("the picture needs matplotlib: pip install 'toylm[plot]'") from None
+        return False
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
     import matplotlib.ticker
@@ -135,3 +137,4 @@ def draw(found, path):
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     plt.close(figure)
+    return True

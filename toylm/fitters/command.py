@@ -7,8 +7,9 @@
   toylm fit RUN --part all --with lora-gradient --rank 8
   toylm fit RUN --add story.txt                               learn one story more: a ridge head, or counts
 
-RUN is a run folder or a checkpoint folder; the text is the run's own (or --data). Every fit is measured on held-out text
-before and after; nothing is written without --out. What fits what is listed below.
+RUN is a run folder or a checkpoint folder; the text is the run's own (or --data). A fit is measured on held-out text before and
+after, and written only with --out. --add and --remove change the run itself unless --out is given, and measure nothing; --curve
+writes into RUN/collapse, or --out. What fits what is listed below.
 """
 
 import importlib

@@ -17,6 +17,8 @@ _ROWS = 8192
 class _FeatureHead(_Head):
     """Ridge over phi. A subclass has `_features(X, data) -> (phi, details, number of values)`; phi maps rows (n, d) to (n, h)."""
 
+    changes_model = False
+
     def _fit(self, model, data, progress):
         from ..train.evaluation import Evaluation
         from .probabilities import best_beta, best_floor, both_losses, clipped_loss, softmax_loss

@@ -41,11 +41,13 @@ class Fitter:
     """Fits a part of a model; settings are the keyword arguments of __init__ (see `settings_of`).
 
     A subclass has a `name`, the `kinds` of parts that it can fit, and `_fit(model, data, progress) -> Outcome`.
-    progress: None, or a callable (done, total, what) for whoever waits.
+    progress: None, or a callable (done, total, what) for whoever waits. changes_model: False where the fitted part is measured
+    beside the model, which then stays what it was.
     """
 
     name = None
     kinds = ()
+    changes_model = True
 
     def __init__(self, part):
         self.part = Part.parse(part)

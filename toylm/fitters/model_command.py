@@ -11,31 +11,34 @@ FITTERS = {name: f"{line} [{', '.join(kinds_of(name))}]" for name, (_, line) in 
 
 # setting of a fitter -> (type, help); what is not given stays the fitter's own default
 SETTINGS = {
-    "l2": (float, "cross-entropy: penalty on the distance to the start"),
-    "iterations": (int, "cross-entropy: at most"),
-    "start": (("current", "zero"), "cross-entropy: where to start"),
-    "lambda_reg": (float, "ridge penalty, on moments a row"),
-    "max_rows": (int, "training tokens read, at most"),
-    "targets": (("teacher", "gradient"), "ridge on blocks: a teacher's stream, or the model's own gradient"),
+    "l2": (float, "cross-entropy, bohning: penalty on the distance to the start (default: 0.001)"),
+    "iterations": (int, "cross-entropy, bohning, ridge on the own gradient: at most (default: 30; 8 for ridge)"),
+    "start": (("current", "zero"), "cross-entropy, bohning: where to start (default: current)"),
+    "lambda_reg": (float, "ridge penalty, on moments a row (default: 1e-4 for a ridge head, 1e-9 for ridge on blocks, 1e-5 for elm "
+                          "and deep-elm, else 1e-6)"),
+    "max_rows": (int, "training tokens read, at most (default: 1000000 for cross-entropy, bohning and a ridge head, 200000 for elm "
+                      "and deep-elm, 50000 for kernel-ridge, 20000 for ridge on a teacher's stream, else 40000)"),
+    "targets": (("teacher", "gradient"), "ridge on blocks: a teacher's stream, or the model's own gradient (default: gradient, "
+                                         "unless --teacher or --reset is given)"),
     "teacher": (str, "ridge, lora: the run whose activations are the targets"),
     "reset": (bool, "ridge on blocks: set the matrices to random first, imitate the model as it was"),
-    "matrices": (("output", "all"), "ridge on feed-forward: w_ff2 alone, or w_ff1 as well"),
-    "landmarks": (int, "kernel-ridge: landmarks, at most"),
-    "kernel": (str, "kernel-ridge: rbf, laplacian, matern, polynomial, linear"),
-    "length_scale": (float, "kernel-ridge: of the kernel; median distance by default"),
-    "hidden_units": (int, "elm, deep-elm: random features a layer"),
-    "depth": (int, "deep-elm: layers; deep-linear: factors"),
-    "activation": (("tanh", "relu"), "elm, deep-elm: of the random features"),
-    "replacement": (("refit", "linear", "none"), "collapse: w_ff2 solved for, a d x d map of its output, nothing"),
-    "repair": (("yes", "no"), "collapse: solve for w_o and w_ff2 of the blocks behind again"),
-    "head": (("yes", "no"), "collapse: end with a cross-entropy head"),
-    "rank": (int, "lora: of the correction; deep-linear: of the map"),
+    "matrices": (("output", "all"), "ridge on feed-forward: w_ff2 alone, or w_ff1 as well (default: output)"),
+    "landmarks": (int, "kernel-ridge: landmarks, at most (default: 1000)"),
+    "kernel": (str, "kernel-ridge: rbf, laplacian, matern, polynomial, linear (default: rbf)"),
+    "length_scale": (float, "kernel-ridge: of the kernel (default: the median distance)"),
+    "hidden_units": (int, "elm, deep-elm: random features a layer (default: 1024)"),
+    "depth": (int, "deep-elm: layers; deep-linear: factors (default: 2)"),
+    "activation": (("tanh", "relu"), "elm, deep-elm: of the random features (default: relu)"),
+    "replacement": (("refit", "linear", "none"), "collapse: w_ff2 solved for, a d x d map of its output, nothing (default: refit)"),
+    "repair": (("yes", "no"), "collapse, deep-linear: solve for w_o and w_ff2 of the blocks behind again (default: yes)"),
+    "head": (("yes", "no"), "collapse, deep-linear: end with a cross-entropy head (default: no)"),
+    "rank": (int, "lora: of the correction (default: 8); deep-linear: of the map (default: d_model)"),
     "keep_beside": (bool, "lora: save the factors beside the weights as they were, in place of merging them"),
     "by_document": (bool, "ridge on the head: keep its moments, by document, for --add and --remove"),
-    "steps": (int, "sgd, adam: steps"),
-    "seconds": (float, "sgd, adam: seconds, in place of steps"),
-    "learning_rate": (float, "sgd, adam: peak learning rate"),
-}
+    "steps": (int, "sgd, adam: steps, in place of seconds"),
+    "seconds": (float, "sgd, adam: seconds (default: 10)"),
+    "learning_rate": (float, "sgd, adam: peak learning rate (default: 0.1 for sgd, 0.003 for adam)"),
+}  # fmt: skip
 
 
 def add_arguments(parser):
@@ -75,6 +78,10 @@ def run(args):
     settings |= {name: settings[name] == "yes" for name in ("repair", "head") if name in settings}
     fitter = make_fitter(part, args.fitter, **settings)
     if args.out:
+        if not fitter.changes_model:
+            raise UsageError(
+                f"{args.fitter} is measured beside the model, which does not change: there is nothing to save; leave out --out"
+            )
         check_out(args.out, args.overwrite)
     checkpoint = load_checkpoint(args.source, args.precision, args.threads, transformer=True)
     part.check(checkpoint.model.config)

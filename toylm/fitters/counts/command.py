@@ -22,8 +22,10 @@ def add_arguments(parser):
     group.add_argument("--separator", metavar="TEXT", help="text between two documents, where it is not <|endoftext|>")
     group.add_argument("--limit", metavar="N", type=int, help="read this many characters of the text only")
     group.add_argument("--window", metavar="N", type=int, default=1000, help="tokens that copies come from in the streaming figure")
-    group.add_argument("--add", metavar="FILE", action="append", default=[], help="count this document too (RUN of counts)")
-    group.add_argument("--remove", metavar="FILE", action="append", default=[], help="take this document out of the counts")
+    group.add_argument("--add", metavar="FILE", action="append", default=[],
+                       help="count this document too; RUN is of counts, or has a ridge head saved with --by-document")  # fmt: skip
+    group.add_argument("--remove", metavar="FILE", action="append", default=[],
+                       help="take this document out of the counts, or of the ridge head")  # fmt: skip
 
 
 def takes(args):
