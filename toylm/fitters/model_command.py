@@ -32,7 +32,7 @@ SETTINGS = {
     "replacement": (("refit", "linear", "none"), "collapse: w_ff2 solved for, a d x d map of its output, nothing (default: refit)"),
     "repair": (("yes", "no"), "collapse, deep-linear: solve for w_o and w_ff2 of the blocks behind again (default: yes)"),
     "head": (("yes", "no"), "collapse, deep-linear: end with a cross-entropy head (default: no)"),
-    "rank": (int, "lora: of the correction (default: 8); deep-linear: of the map (default: d_model)"),
+    "rank": (int, "lora: of the correction; deep-linear: of the map (default: 8 for lora, d_model for deep-linear)"),
     "keep_beside": (bool, "lora: save the factors beside the weights as they were, in place of merging them"),
     "by_document": (bool, "ridge on the head: keep its moments, by document, for --add and --remove"),
     "steps": (int, "sgd, adam: steps, in place of seconds"),
