@@ -13,7 +13,7 @@ from toylm.interop import gguf_files, sentencepiece
 
 def test_without_the_package_the_remedy_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "gguf", None)
-    with pytest.raises(ValueError, match='need the package gguf: pip install "toylm.gguf."'):
+    with pytest.raises(ValueError, match="need the package gguf: pip install gguf$"):
         gguf_files.write_model(tmp_path / "x.gguf", make())
 
 

@@ -83,7 +83,7 @@ def run(args):
     from ..train.host import cpu_name
 
     if args.picture and importlib.util.find_spec("matplotlib") is None:
-        raise UsageError("--picture needs matplotlib: pip install 'toylm[plot]'")
+        raise UsageError("--picture needs matplotlib: pip install matplotlib")
     cases = cases_of(args.preset, PRESETS, args.memory_mib * 2**20)
     cases = [case for case in cases if args.only.lower() in case.kernel.lower()]
     if not cases:

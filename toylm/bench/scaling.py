@@ -156,7 +156,7 @@ def draw(result, path):
     try:
         import matplotlib
     except ImportError:
-        raise UsageError("--picture needs matplotlib: pip install 'toylm[plot]'") from None
+        raise UsageError("--picture needs matplotlib: pip install matplotlib") from None
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter

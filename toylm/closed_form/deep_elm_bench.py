@@ -133,7 +133,7 @@ def plots(rows, args, out):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        print("no plots: matplotlib is not installed (pip install 'toylm[plot]')")
+        print("no plots: matplotlib is not installed (pip install matplotlib)")
         return []
     paths = []
     for axis, others, name in (("hidden", "lambda", "width"), ("lambda", "hidden", "lambda")):

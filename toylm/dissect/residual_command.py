@@ -84,7 +84,7 @@ def run(args):
 def say_pictures(pictures):
     """What the last line says of the pictures."""
     if None in pictures.values():
-        return " (no pictures: matplotlib is not installed; pip install 'toylm[plot]')"
+        return " (no pictures: matplotlib is not installed; pip install matplotlib)"
     return f", {len(pictures)} pictures"
 
 

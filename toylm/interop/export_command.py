@@ -2,7 +2,7 @@
 
   toylm export runs/first --to hf --out my-model             transformers (AutoModelForCausalLM, AutoTokenizer)
   toylm export runs/first --to hf --dtype bfloat16           the same in half the bytes
-  toylm export runs/first --to gguf --out my-model.gguf      llama.cpp and relatives; Llama models (needs toylm[gguf])
+  toylm export runs/first --to gguf --out my-model.gguf      llama.cpp and relatives; Llama models (pip install gguf)
   toylm export runs/first --to llama2c --out my-model.bin    llama2.c; Llama models with a tokenizer in SentencePiece's manner
 
 RUN is a run folder (its best checkpoint is taken; RUN/latest names the newest) or any checkpoint folder. A model trained with

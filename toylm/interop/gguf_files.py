@@ -1,4 +1,4 @@
-"""GGUF, the file of llama.cpp and its relatives, for Llama models: through the `gguf` package (pip install "toylm[gguf]").
+"""GGUF, the file of llama.cpp and its relatives, for Llama models: through the `gguf` package (`pip install gguf`).
 
 Rows of q and k are interleaved for neighbouring rotary pairs. Reading takes whatever `gguf` can turn into float32, quantized
 tensors included; writing keeps vectors in float32 and stores matrices as asked.
@@ -32,7 +32,7 @@ def _library():
     try:
         import gguf
     except ImportError:
-        raise UsageError('GGUF files need the package gguf: pip install "toylm[gguf]"') from None
+        raise UsageError("GGUF files need the package gguf: pip install gguf") from None
     return gguf
 
 

@@ -1,7 +1,7 @@
 """Make a toylm checkpoint of a model from elsewhere: generate, evaluate, fine-tune and dissect it like one trained here.
 
   toylm import stories260K.bin --tokenizer tok512.bin --out runs/stories260K     llama2.c
-  toylm import model.gguf --out runs/mine                                        llama.cpp and relatives (needs toylm[gguf])
+  toylm import model.gguf --out runs/mine                                        llama.cpp and relatives (pip install gguf)
   toylm import some/hugging-face/folder --out runs/mine                          GPT-2, Llama, Arcee; one file, in float32
 
 A Hugging Face folder needs no import: every verb opens it as it is.
