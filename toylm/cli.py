@@ -73,19 +73,23 @@ def main(argv=None):
     return run_verb(verb, argv[1:])
 
 
+def parser_of(verb):
+    """(the verb's module, its argument parser)."""
+    module = importlib.import_module(VERBS[verb][0])
+    parser = argparse.ArgumentParser(
+        prog=f"toylm {verb}", description=module.__doc__, formatter_class=HelpFormatter, allow_abbrev=False
+    )
+    module.build_parser(parser)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return module, parser
+
+
 def run_verb(verb, argv):
     """Parse `argv` for one verb and run it; errors meant for the user become one line and status 2."""
-    module_name, _ = VERBS[verb]
     debug = "--debug" in argv
     try:
-        module = importlib.import_module(module_name)
-        parser = argparse.ArgumentParser(
-            prog=f"toylm {verb}", description=module.__doc__, formatter_class=HelpFormatter, allow_abbrev=False
-        )
-        module.build_parser(parser)
-        parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        args = parser.parse_args(argv)
-        return module.run(args) or 0
+        module, parser = parser_of(verb)
+        return module.run(parser.parse_args(argv)) or 0
     except KeyboardInterrupt:
         print(f"\ntoylm {verb}: interrupted", file=sys.stderr)
         return 130

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .data.separator import add_separator
 from .errors import UsageError
 
 
@@ -22,7 +23,7 @@ def build_parser(parser):
     """Add the arguments of `toylm evaluate`."""
     parser.add_argument("run", metavar="RUN", help="run or checkpoint folder")
     parser.add_argument("text", metavar="TEXT", nargs="*", help="UTF-8 file or corpus name (default: the run's held-out text)")
-    parser.add_argument("--separator", metavar="TEXT", help="text between two documents, where it is not <|endoftext|>")
+    add_separator(parser)
     parser.add_argument("--context-length", metavar="N", type=int, help="tokens in a window (default: the model's)")
     parser.add_argument("--batch-size", metavar="N", type=int, default=16, help="windows at once")
     parser.add_argument("--max-tokens", metavar="N", type=int, help="evaluate about this many tokens, spread over the text")

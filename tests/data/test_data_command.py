@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from toylm.cli import main
-from toylm.data.command import human_bytes, unescape
+from toylm.data.command import human_bytes
 
 
 @pytest.fixture
@@ -89,5 +89,4 @@ def test_a_task_is_shown(task, capsys):
 
 
 def test_small_helpers():
-    assert unescape(r"\n\n\t\\n—") == "\n\n\t\\n—"
     assert [human_bytes(n) for n in (0, 999, 3100, 2_200_000_000)] == ["0 B", "999 B", "3.1 kB", "2.2 GB"]

@@ -15,11 +15,10 @@ from ..errors import UsageError, nearest
 from .corpora import CORPORA, TASK_PREFIX
 from .preparation import prepare
 from .progress import Progress
+from .separator import add_separator
 from .tokenizer import LEVELS
 
 SAMPLE_TOKENS = 40
-
-_ESCAPES = {"\\n": "\n", "\\t": "\t", "\\r": "\r", "\\\\": "\\"}
 
 
 def build_parser(parser):
@@ -32,11 +31,7 @@ def build_parser(parser):
     parser.add_argument("--out", metavar="DIR", help="folder for the result (default: runs/data/NAME); with --count: a file")
 
     text = parser.add_argument_group("text")
-    text.add_argument(
-        "--separator",
-        metavar="TEXT",
-        help=r"what ends a document, where the text has no <|endoftext|>; \n and \t are understood",
-    )
+    add_separator(text)
     text.add_argument("--limit", metavar="N", type=_size, help="read about N characters only; 500k, 20M and 1G are understood")
     text.add_argument(
         "--held-out",
@@ -84,7 +79,7 @@ def run(args):
         tokenizer=args.tokenizer,
         vocab_size=args.vocab_size,
         held_out=args.held_out,
-        separator=None if args.separator is None else unescape(args.separator),
+        separator=args.separator,
         seed=args.seed,
         context_length=args.context_length,
         limit=args.limit,
@@ -109,11 +104,6 @@ def list_corpora():
             "or any UTF-8 text: a file, several, a folder, a quoted pattern such as 'books/*.txt'",
         ]
     )
-
-
-def unescape(text):
-    r"""`text` with \n, \t, \r and \\ replaced by what they stand for."""
-    return re.sub(r"\\[ntr\\]", lambda m: _ESCAPES[m[0]], text)
 
 
 def _size(text):

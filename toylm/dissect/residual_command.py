@@ -15,6 +15,7 @@ import sys
 
 def build_parser(parser):
     """Add the arguments of `toylm residual`."""
+    from ..data.separator import add_separator
     from .decomposition import BASES, DEFINITIONS
     from .source import add_source_arguments
 
@@ -22,7 +23,7 @@ def build_parser(parser):
     parser.add_argument(
         "text", metavar="TEXT", nargs="*", help="UTF-8 file or corpus name (default: the run's held-out text)"
     )
-    parser.add_argument("--separator", metavar="TEXT", help="text between two documents, where it is not <|endoftext|>")
+    add_separator(parser)
     parser.add_argument(
         "--layers", metavar="N", type=int, nargs="+", help="blocks to replace together (default: the last three)"
     )

@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+from ..data.separator import unescape
 from ..errors import UsageError
 from ..files import write_json
 from .console import Console, display_path, duration, size, use_utf8_output
@@ -58,6 +59,7 @@ def _add_setting(group, field):
         f"--{field.name.replace('_', '-')}",
         dest=field.name,
         nargs="+" if field.name == "data" else None,
+        type=unescape if field.name == "separator" else None,
         metavar="{" + ",".join(choices) + "}" if choices else number or "TEXT",
         help=text,
     )

@@ -50,7 +50,7 @@ class TrainSettings:
         "or a folder that toylm data made",
         fixed=True)
     separator: str | None = _setting(
-        None, "data", "text between two documents, where the files have no <|endoftext|>", fixed=True)
+        None, "data", r"text between two documents, where the files have no <|endoftext|>; \n and \t are understood", fixed=True)
     tokenizer: str = _setting("bpe", "data", "bpe, char, byte, word, or the path of a tokenizer.json", fixed=True)
     vocab_size: int | None = _setting(
         None, "data", "tokens in the vocabulary, at most; none: 2048 for bpe, 8192 for words", fixed=True, at_least=3)

@@ -4,6 +4,7 @@ import json
 import time
 from pathlib import Path
 
+from ...data.separator import add_separator
 from ...errors import UsageError
 
 FITTERS = {"counts": "a language model of a text's n-grams (Kneser-Ney) and of copying from the window [TEXT]"}
@@ -19,7 +20,7 @@ def add_arguments(parser):
     group.add_argument("--tokenizer", metavar="TEXT", default="bpe", help="bpe, char, byte, word, or the path of a tokenizer.json")
     group.add_argument("--vocab-size", metavar="N", type=int, help="tokens in the vocabulary, at most")
     group.add_argument("--held-out", metavar="X", type=float, help="share kept for evaluation (default: the corpus's own, 0.05)")
-    group.add_argument("--separator", metavar="TEXT", help="text between two documents, where it is not <|endoftext|>")
+    add_separator(group)
     group.add_argument("--limit", metavar="N", type=int, help="read this many characters of the text only")
     group.add_argument("--window", metavar="N", type=int, default=1000, help="tokens that copies come from in the streaming figure")
     group.add_argument("--add", metavar="FILE", action="append", default=[],
