@@ -4,6 +4,7 @@ import contextlib
 import doctest
 import io
 import re
+import shlex
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,3 +46,28 @@ def test_the_readme_names_every_verb_and_no_other():
 
     verbs = set(re.findall(r"[`$/] ?(?:\S*bin/)?toylm ([a-z][a-z-]+)\b", README))
     assert verbs == set(VERBS), verbs ^ set(VERBS)
+
+
+def _commands():
+    """Every `toylm VERB ...` of the README, in a block or in the text, as its words."""
+    blocks = re.findall(r"```(?:bash|text)\n(.*?)```", README, re.S)
+    lines = [line for block in blocks for line in block.splitlines()]
+    spans = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", re.sub(r"```.*?```", "", README, flags=re.S))]
+    for text in [*lines, *spans]:
+        for command in re.findall(r"(?:^|[\s/])toylm ([a-z][a-z-]* .*)", text.partition("  # ")[0]):
+            yield [word.split("|")[0] for word in shlex.split(command)]  # one of several, as in --to hf|gguf
+
+
+def test_every_command_of_the_readme_is_understood():
+    from toylm.cli import VERBS, parser_of
+
+    tried = 0
+    for verb, *words in _commands():
+        if verb not in VERBS or words == ["-h"]:
+            continue
+        tried += 1
+        try:
+            parser_of(verb)[1].parse_args(words)
+        except SystemExit:
+            raise AssertionError(f"the README's command: toylm {shlex.join([verb, *words])}") from None
+    assert tried > 20
