@@ -9,6 +9,7 @@ import pytest
 from small_models import small_model
 
 from toylm.cli import run_verb
+from toylm.train.run_folder import OWN_FOLDERS
 
 SENTENCES = [
     "The cat sat on the mat.",
@@ -67,6 +68,7 @@ def test_residual_writes_a_report_and_every_number(checkpoint, tmp_path, capsys)
     assert f"perplexity   {figures['trained']['replacements'][0]['perplexity']:.4f}" in printed
     assert "exactness" in printed and "untrained" in printed and "verdict" in printed
     page = page_is_whole(out, 5)
+    assert {p.name for p in out.iterdir()} == set(OWN_FOLDERS["residual"])
     assert "rank 2, output-weighted, difference" in page
     assert figures["settings"]["layers"] == [0, 1] and figures["settings"]["unit"] == "document"
 
@@ -84,6 +86,7 @@ def test_coupling_writes_a_report_and_every_number(checkpoint, tmp_path, capsys,
     assert figures["settings"]["prompt_lengths"] == [12, 10, 10]  # the token that opens a document comes first
     assert printed.count("verdict") == 3
     page_is_whole(folder, 5)
+    assert {p.name for p in folder.iterdir()} == set(OWN_FOLDERS["coupling"])
 
 
 def test_json_is_all_that_is_printed(checkpoint, tmp_path, capsys):

@@ -58,3 +58,5 @@ def test_training_logs_the_curve_and_is_not_changed_by_it(train, tmp_path):
     assert weights[0] == weights[1]
     pytest.importorskip("matplotlib")
     assert (tmp_path / "with" / "coupling.png").is_file() and not (tmp_path / "without" / "coupling.png").exists()
+    assert train("with", "--overwrite") == 0
+    assert not (tmp_path / "with" / "coupling.png").exists()

@@ -13,6 +13,7 @@ from toylm.cli import main, run_verb
 from toylm.fitters import make_fitter
 from toylm.fitters.fitter import REGISTRY, settings_of
 from toylm.fitters.model_command import SETTINGS
+from toylm.train.run_folder import OWN_FOLDERS
 
 
 def fit(capsys, *arguments, status=0):
@@ -93,6 +94,7 @@ def test_the_curve_of_collapse(small_run, tmp_path, capsys):
     assert [len(row["removed"]) for row in found["rows"]] == [1, 2] and len(found["rows"][0]["ways"]) == 5
     assert found["rows"][0]["removed"][0] in found["rows"][1]["removed"]
     assert (tmp_path / "curve" / "collapse.png").read_bytes()[:4] == b"\x89PNG"
+    assert {p.name for p in (tmp_path / "curve").iterdir()} == set(OWN_FOLDERS["collapse"])
     assert "without block" in said and "whole" in said and said.endswith("collapse.png\n")
 
 

@@ -9,7 +9,7 @@ import toylm
 from toylm.checkpoint import TrainingState, read_pointer
 from toylm.errors import UsageError
 from toylm.train import metrics
-from toylm.train.run_folder import RunFolder, default_path, newest_run
+from toylm.train.run_folder import OWN_FOLDERS, RunFolder, default_path, newest_run
 
 
 @pytest.fixture
@@ -88,6 +88,51 @@ def test_what_a_new_run_may_use(tmp_path, model):
         RunFolder.create(path)
     with RunFolder.create(path, overwrite=True) as run:
         assert [p.name for p in path.iterdir()] == [".lock"]
+
+
+def analysed_run(path, model):
+    """A run with every file in it that an analysis leaves there."""
+    with RunFolder.create(path) as run:
+        save(run, model, 5)
+    for name in ("coupling.png", *(f"{folder}/{file}" for folder, files in OWN_FOLDERS.items() for file in files)):
+        (path / name).parent.mkdir(exist_ok=True)
+        (path / name).write_text("x", encoding="utf-8")
+    (path / "residual" / ".report.html.abc.part").write_text("x", encoding="utf-8")  # of a killed process
+    return path
+
+
+def test_overwriting_takes_along_what_analyses_left(tmp_path, model):
+    path = analysed_run(tmp_path / "run", model)
+    with pytest.raises(UsageError, match="holds a run already, at step 5"):
+        RunFolder.create(path)
+    with RunFolder.create(path, overwrite=True):
+        assert [p.name for p in path.iterdir()] == [".lock"]
+    (path / "residual").mkdir()
+    with pytest.raises(UsageError, match="holds what an analysis found .residual.*--overwrite"):
+        RunFolder.create(path)
+
+
+@pytest.mark.parametrize("stranger", ["residual/notes.txt", "collapse/older/collapse.json", "coupling/levels.png/mine"])
+def test_overwriting_refuses_to_delete_what_toylm_did_not_write(tmp_path, model, stranger):
+    path = analysed_run(tmp_path / "run", model)
+    (path / "coupling" / "levels.png").unlink()
+    (path / stranger).parent.mkdir(exist_ok=True)
+    (path / stranger).write_text("mine", encoding="utf-8")
+    before = sorted(path.rglob("*"))
+    named = "/".join(stranger.split("/")[:2])
+    with pytest.raises(UsageError, match=f"holds other things .{named}.; choose a new folder"):
+        RunFolder.create(path, overwrite=True)
+    assert sorted(path.rglob("*")) == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_overwriting_follows_no_link(tmp_path, model):
+    path = analysed_run(tmp_path / "run", model)
+    (path / "collapse").rename(tmp_path / "elsewhere")
+    (path / "collapse").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    with pytest.raises(UsageError, match="holds other things .collapse."):
+        RunFolder.create(path, overwrite=True)
+    assert len(list((tmp_path / "elsewhere").iterdir())) == 2
 
 
 def test_default_names_never_collide(tmp_path):

@@ -31,7 +31,7 @@ def build_parser(parser):
     start = parser.add_argument_group("what to run")
     start.add_argument("--config", metavar="NAME", help="a recipe (listed below) or a TOML file of your own")
     start.add_argument("--out", metavar="RUN", help="run folder (default: a new one in runs/)")
-    start.add_argument("--overwrite", action="store_true", help="replace the run that --out holds already")
+    start.add_argument("--overwrite", action="store_true", help="replace the run that --out holds already, with its analyses")
     start.add_argument("--resume", metavar="RUN", nargs="?", const="", help="go on with a run (default: the newest in runs/)")
     start.add_argument("--show-settings", action="store_true", help="print the settings as TOML and stop")
     start.add_argument("--dry-run", action="store_true", help="print parameters, memory and tokens, and stop")

@@ -1,8 +1,9 @@
 """A run's folder: one process at a time, checkpoints with their `latest` and `best`, and the logs that grow beside them.
 
     runs/first/
-      run.json  metrics.jsonl  samples.txt  loss.png
+      run.json  metrics.jsonl  samples.txt  loss.png  coupling.png
       step-000500/ ...         checkpoints
+      residual/ ...            what analyses of the run found
       latest, best             name a checkpoint
       .lock                    held by the process that trains
 """
@@ -19,7 +20,13 @@ from .settings import TrainSettings
 
 METRICS = "metrics.jsonl"
 SAMPLES = "samples.txt"
-OWN_FILES = ("run.json", METRICS, SAMPLES, "loss.png", "latest", "best", ".lock")
+OWN_FILES = ("run.json", METRICS, SAMPLES, "loss.png", "coupling.png", "latest", "best", ".lock")
+# Folders that the analyses of a run leave in it -> the files that they write there.
+OWN_FOLDERS = {
+    "residual": ("residual.json", "report.html", "recovery.png", "spectra.png", "layers.png", "heads.png", "overlap.png"),
+    "coupling": ("coupling.json", "report.html", "maps.png", "levels.png", "depth.png", "tokens.png", "directions.png"),
+    "collapse": ("collapse.json", "collapse.png"),
+}
 _LOCK_OFFSET = 1 << 20  # Windows locks bytes, also against reading: lock one far behind the text
 
 
@@ -54,6 +61,12 @@ class RunFolder:
         for name in OWN_FILES:
             if name != ".lock":
                 (self.path / name).unlink(missing_ok=True)
+        for name, files in OWN_FOLDERS.items():
+            if (self.path / name).is_dir():
+                for path in list((self.path / name).iterdir()):
+                    if path.name in files or _is_remnant(path.name):
+                        path.unlink()
+                (self.path / name).rmdir()
         self.remove_remnants()
 
     def remove_remnants(self):
@@ -119,8 +132,9 @@ class RunFolder:
 def check_free(path, overwrite=False, locked=False):
     """Raise UsageError unless a new run may use `path`; touches nothing.
 
-    A folder with a run in it is refused unless that run saved nothing, or `overwrite` (its files will be removed); so is one
-    that another process uses, and one with other things in it. `locked`: this process holds its lock.
+    A folder with a run in it is refused unless that run saved nothing, or `overwrite` (its files will be removed, with what
+    analyses of it left there); so is one that another process uses, and one with other things in it. `locked`: this process
+    holds its lock.
     """
     path = Path(path)
     if not path.exists():
@@ -128,8 +142,8 @@ def check_free(path, overwrite=False, locked=False):
     if not path.is_dir():
         raise UsageError(f"{path} is a file; --out names a folder")
     steps = list_checkpoints(path)
-    ours = {*OWN_FILES, *(p.name for _, p in steps)}
-    foreign = sorted(p.name for p in path.iterdir() if p.name not in ours and not _is_remnant(p.name))
+    found = sorted(name for name in OWN_FOLDERS if (path / name).is_dir())
+    foreign = _foreign(path, {*OWN_FILES, *(p.name for _, p in steps)})
     if foreign:
         raise UsageError(f"{path} holds other things ({foreign[0]}); choose a new folder with --out")
     if (path / ".lock").exists() and not locked:
@@ -139,6 +153,21 @@ def check_free(path, overwrite=False, locked=False):
             f"{path} holds a run already, at step {steps[-1][0]}: continue it with --resume {path}, choose another --out, or "
             f"give --overwrite"
         )
+    if found and not overwrite:
+        raise UsageError(f"{path} holds what an analysis found ({found[0]}): choose another --out, or give --overwrite")
+
+
+def _foreign(path, ours):
+    """What lies in the folder `path` and is neither one of `ours`, nor an analysis's folder with its own files alone; sorted."""
+    names = []
+    for inside in path.iterdir():
+        own = OWN_FOLDERS.get(inside.name)
+        if own is not None and inside.is_dir() and not inside.is_symlink():
+            others = [p.name for p in inside.iterdir() if p.is_dir() or not (p.name in own or _is_remnant(p.name))]
+            names += [f"{inside.name}/{name}" for name in others]
+        elif inside.name not in ours and not _is_remnant(inside.name):
+            names.append(inside.name)
+    return sorted(names)
 
 
 def _is_remnant(name):
