@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 from ..errors import UsageError, nearest
+from ..invocation import command_line
 from .corpora import CORPORA, TASK_PREFIX
 from .preparation import prepare
 from .progress import Progress
@@ -128,9 +129,8 @@ def make_stories(source, count, seed, out):
 
     with Progress("writing stories", count, "stories") as bar:
         write_stories(out, count, seed, progress=bar.update)
-    print(
-        f"{count:,} stories, {human_bytes(os.path.getsize(out))}, seed {seed}: {out}\ntrain on them: toylm train --data {out}"
-    )
+    print(f"{count:,} stories, {human_bytes(os.path.getsize(out))}, seed {seed}: {out}")
+    print(f"train on them: {command_line('train', '--data', out)}")
 
 
 def human_bytes(count):
@@ -163,7 +163,7 @@ def describe(prepared):
     lines += [f"  note: {note}" for note in prepared.notes]
     lines += _round_trip(prepared)
     if prepared.path is not None:
-        lines.append(f"  in {prepared.path}; train on it: toylm train --data {prepared.path}")
+        lines.append(f"  in {prepared.path}; train on it: {command_line('train', '--data', prepared.path)}")
     return "\n".join(lines)
 
 
@@ -190,7 +190,7 @@ def _describe_examples(prepared):
         lines.append(f"  {label}   {side.documents:>9,} examples of {side.context_length} tokens, {len(side):,} targets")
     lines += [f"  {prepared.vocab_size} ids; 0 ends and pads; the first example begins"]
     lines += [f"    input   {_row(prepared.train.inputs[0])}", f"    target  {_row(prepared.train.targets[0])}"]
-    return [*lines, f"  nothing was written; train on it: toylm train --data {prepared.name}"]
+    return [*lines, f"  nothing was written; train on it: {command_line('train', '--data', prepared.name)}"]
 
 
 def _row(ids):

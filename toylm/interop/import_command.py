@@ -10,6 +10,7 @@ A Hugging Face folder needs no import: every verb opens it as it is.
 from pathlib import Path
 
 from ..errors import UsageError
+from ..invocation import command_line
 
 PICKLE_STARTS = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # torch's zip archives, and bare pickles
 
@@ -37,7 +38,7 @@ def run(args):
     name = stock_class(model.config)
     print("opens in     toylm" + (f", and transformers as {name}" if name else ""))
     print(f"checkpoint   {out}")
-    print(f"next         toylm generate {out}" if tokenizer else "next         toylm.TransformerLM.load(...) in Python")
+    print("next         " + (command_line("generate", out) if tokenizer else "toylm.TransformerLM.load(...) in Python"))
     return 0
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from ..data.separator import unescape
 from ..errors import UsageError
 from ..files import write_json
+from ..invocation import command_line
 from .console import Console, display_path, duration, size, use_utf8_output
 from .settings import FIELDS, GROUPS, TrainSettings, fields_of, find_config, parse_value, read_toml, recipes
 
@@ -216,7 +217,7 @@ def _train(settings, parts, prepared, run_folder, console, training):
     from .warm_up import load_kernels
 
     path = run_folder.path
-    resume_command = f"python -m toylm.train --resume {shlex.quote(display_path(path))}"
+    resume_command = command_line("train", "--resume", display_path(path))
     compiled = load_kernels(settings, console)
     with StopRequest() as stop:
         trainer = Trainer(settings, parts.model, parts.optimizer, prepared.tokenizer, parts.batches, prepared.held_out,
@@ -237,7 +238,6 @@ def _train(settings, parts, prepared, run_folder, console, training):
 
 
 def _say_end(state, trainer, path, stop, console, resume_command, peak):
-    shown = display_path(path)
     ended = "interrupted" if state.finished is None else "stopped early (patience)" if state.finished == "patience" else "done"
     compiled = f", kernels compiled in {trainer.compile_seconds:.1f} s besides" if trainer.compile_seconds > 0.05 else ""
     console.say(f"\n{ended} after {state.step:,} steps, {state.tokens:,} tokens, {duration(state.seconds)}{compiled}")
@@ -252,7 +252,7 @@ def _say_end(state, trainer, path, stop, console, resume_command, peak):
         print(f"resume with: {resume_command}", flush=True)
     else:
         verb = "evaluate" if trainer.tokenizer is None else "generate"  # a task of bare ids has no text
-        console.say(f"next         python -m toylm.{verb} {shlex.quote(shown)}")
+        console.say(f"next         {command_line(verb, display_path(path))}")
 
 
 def _write_run_json(path, settings, parts, prepared, recipe):
