@@ -5,6 +5,8 @@ import re
 import pytest
 
 from toylm.cli import run_verb
+from toylm.data import CORPORA
+from toylm.data.tasks import TASKS
 from toylm.errors import UsageError
 from toylm.train.settings import FIELDS, TrainSettings, find_config, parse_value, read_toml, recipes
 
@@ -103,5 +105,9 @@ def test_help_names_every_setting(monkeypatch, capsys):
         assert len(field.metadata["help"]) > 3
     assert re.search(r"--biases {true,false}\s+a bias[^\n]* \(default: false\)\n", page)
     assert re.search(r"--tied {true,false}\s+the output[^\n]* \(default: true\)\n", page)
+    words = " ".join(page.split())
+    for name, source in CORPORA.items():  # and what is downloaded, with its size
+        assert (name if name == "stories" else f"{name} ({source.size})") in words
+    assert f"which are downloaded; UTF-8 files, a folder of them or a quoted pattern; task:{'|'.join(TASKS)};" in words
     for heading in ("what to run:", "model:", "optimization:", "how long", "run folder:", "recipes (--config NAME"):
         assert heading in page

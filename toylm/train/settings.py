@@ -46,8 +46,9 @@ class TrainSettings:
 
     # -- text and tokens
     data: tuple[str, ...] = _setting(
-        ("stories",), "data", "stories (comes with toylm), tinystories (downloaded), shakespeare, UTF-8 text files, task:NAME, "
-        "or a folder that toylm data made",
+        ("stories",), "data", "stories (comes with toylm); shakespeare (1.1 MB), tinystories (2.2 GB), tinystories-valid (22 MB), "
+        "which are downloaded; UTF-8 files, a folder of them or a quoted pattern; task:copy|bracket|reverse|running-sum; a folder "
+        "that toylm data made",
         fixed=True)
     separator: str | None = _setting(
         None, "data", r"text between two documents, where the files have no <|endoftext|>; \n and \t are understood", fixed=True)
