@@ -2,6 +2,8 @@
 
 import os
 import stat
+import subprocess
+import sys
 
 import pytest
 
@@ -49,3 +51,17 @@ def test_resources_of_a_source_tree_and_of_a_wheel(tmp_path, monkeypatch):
         resources.resource_path("train", "none.toml")
     monkeypatch.setenv("TOYLM_CACHE", str(tmp_path / "cache"))
     assert resources.cache_directory() == tmp_path / "cache"
+
+
+def test_texts_and_kernels_lie_in_one_cache_folder(tmp_path, monkeypatch):
+    from toylm.kernels import jit
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "users"))
+    monkeypatch.delenv("TOYLM_CACHE", raising=False)
+    assert jit._cache_directory().parent == resources.cache_directory() == tmp_path / "users" / "toylm"
+    monkeypatch.setenv("TOYLM_CACHE", str(tmp_path / "mine"))
+    assert jit._cache_directory().parent == resources.cache_directory() == tmp_path / "mine"
+    monkeypatch.delenv("NUMBA_CACHE_DIR")
+    code = "from toylm.kernels.jit import CACHE_DIRECTORY; print(CACHE_DIRECTORY)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(jit._cache_directory())

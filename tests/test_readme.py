@@ -71,3 +71,11 @@ def test_every_command_of_the_readme_is_understood():
         except SystemExit:
             raise AssertionError(f"the README's command: toylm {shlex.join([verb, *words])}") from None
     assert tried > 20
+
+
+def test_every_environment_variable_is_in_its_table():
+    source = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "toylm").rglob("*.py")))
+    read = set(re.findall(r'environ(?:\.get\(|\.setdefault\(|\[)"(\w+)"', source)) - {"PYTHONPATH", "LOCALAPPDATA", "XLA_FLAGS"}
+    assert {"TOYLM_CACHE", "TOYLM_DATA", "TOYLM_MATMUL", "TOYLM_BF16", "HF_ENDPOINT", "NUMBA_CACHE_DIR"} <= read
+    table = README.split("## Environment variables")[1].split("##")[0]
+    assert read <= set(re.findall(r"`(\w+)(?:=\w+)?`", table))

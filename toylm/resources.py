@@ -25,13 +25,17 @@ def resource_path(*parts):
 
 
 def cache_directory():
-    """Where toylm keeps what it can make again: `TOYLM_CACHE` if set, else the user's cache folder."""
+    """Where toylm keeps what it can make again, prepared texts and compiled kernels: `TOYLM_CACHE` if set, else the user's
+    cache folder.
+    """
     if os.environ.get("TOYLM_CACHE"):
         return Path(os.environ["TOYLM_CACHE"])
-    if sys.platform == "win32":
+    if os.environ.get("XDG_CACHE_HOME"):
+        base = os.environ["XDG_CACHE_HOME"]
+    elif sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
     elif sys.platform == "darwin":
         base = Path.home() / "Library" / "Caches"
     else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        base = Path.home() / ".cache"
     return Path(base) / "toylm"

@@ -5,7 +5,7 @@
 
 Each is a process timed from its start, medians. The first step is that of `toylm train --config nano`, its text prepared
 beforehand, timed until its line is printed; the library's, that of a script which makes a model and takes one step. Cold
-means a fresh folder for compiled kernels (XDG_CACHE_HOME), so every kernel of training is compiled.
+means a fresh folder for compiled kernels (NUMBA_CACHE_DIR), so every kernel of training is compiled.
 """
 
 import os
@@ -17,7 +17,6 @@ import time
 from pathlib import Path
 
 from ..errors import UsageError
-from ..resources import cache_directory
 
 SCRIPT = """
 import numpy as np, toylm
@@ -48,10 +47,8 @@ def environment(kernel_cache=None):
     variables = dict(os.environ)
     variables["PYTHONPATH"] = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     variables["PYTHONUNBUFFERED"] = "1"
-    variables["TOYLM_CACHE"] = str(cache_directory())
     if kernel_cache is not None:
-        variables.pop("NUMBA_CACHE_DIR", None)
-        variables["XDG_CACHE_HOME"] = str(kernel_cache)
+        variables["NUMBA_CACHE_DIR"] = str(kernel_cache)
     return variables
 
 

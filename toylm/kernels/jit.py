@@ -2,13 +2,13 @@
 
 Numba's own cache notices only a change of the file that holds the function, not of the functions that it calls. Here the
 cache folder is named by a hash of all kernel sources, so an edited or upgraded kernel is compiled anew, and a package
-directory that cannot be written is no obstacle. NUMBA_CACHE_DIR, where set, is used instead.
+directory that cannot be written is no obstacle. It lies in toylm's cache folder (TOYLM_CACHE); NUMBA_CACHE_DIR, where set, is
+used instead.
 """
 
 import contextlib
 import hashlib
 import os
-import sys
 import time
 from pathlib import Path
 
@@ -23,6 +23,7 @@ import numba  # noqa: E402
 from numba.core import config, event  # noqa: E402
 from numba.core.registry import CPUDispatcher  # noqa: E402
 
+from ..resources import cache_directory  # noqa: E402
 from .placement import while_compiling  # noqa: E402
 
 # Not full fastmath: `nnan` and `ninf` would let the compiler delete checks for NaN and infinity.
@@ -35,15 +36,7 @@ def _cache_directory():
     for folder in ("kernels", "closed_form"):  # where compiled functions live
         for path in sorted((package / folder).glob("*.py")):
             sources.update(path.read_bytes())
-    if os.environ.get("XDG_CACHE_HOME"):
-        base = Path(os.environ["XDG_CACHE_HOME"])
-    elif sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home()))
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path.home() / ".cache"
-    return base / "toylm" / f"kernels-{sources.hexdigest()[:16]}"
+    return cache_directory() / f"kernels-{sources.hexdigest()[:16]}"
 
 
 CACHE_DIRECTORY = os.environ.get("NUMBA_CACHE_DIR") or str(_cache_directory())

@@ -146,8 +146,11 @@ def _compile_apart(kinds):
     With -P, since a folder named toylm may lie where they start, as it does in a checkout: they would compile that one's kernels,
     which Numba keeps apart from this one's.
     """
+    from ..kernels.jit import CACHE_DIRECTORY
+
     root = str(Path(__file__).absolute().parents[2])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])}
+    environment["NUMBA_CACHE_DIR"] = CACHE_DIRECTORY  # where the marker will lie, whatever has become of TOYLM_CACHE since
     for parts in (("forward", "backward", "text"), ("all",)):
         children = [
             subprocess.Popen(
