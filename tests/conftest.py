@@ -11,7 +11,7 @@ from toylm.kernels.jit import CACHE_DIRECTORY
 # Where the CPU has no bf16 products the tests emulate them, so that every machine can check that arithmetic.
 os.environ.setdefault("TOYLM_BF16", "emulate")
 # Tests prepare texts in temporary folders (TOYLM_CACHE); the processes that they start find the compiled kernels all the same.
-os.environ.setdefault("NUMBA_CACHE_DIR", CACHE_DIRECTORY)
+os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(CACHE_DIRECTORY).parent))
 
 ORACLES = ("torch", "transformers", "sklearn")
 

@@ -4,6 +4,8 @@ import os
 import stat
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -58,10 +60,38 @@ def test_texts_and_kernels_lie_in_one_cache_folder(tmp_path, monkeypatch):
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "users"))
     monkeypatch.delenv("TOYLM_CACHE", raising=False)
-    assert jit._cache_directory().parent == resources.cache_directory() == tmp_path / "users" / "toylm"
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    assert Path(jit._cache_directory()).parent == resources.cache_directory() == tmp_path / "users" / "toylm"
     monkeypatch.setenv("TOYLM_CACHE", str(tmp_path / "mine"))
-    assert jit._cache_directory().parent == resources.cache_directory() == tmp_path / "mine"
-    monkeypatch.delenv("NUMBA_CACHE_DIR")
+    assert Path(jit._cache_directory()).parent == resources.cache_directory() == tmp_path / "mine"
     code = "from toylm.kernels.jit import CACHE_DIRECTORY; print(CACHE_DIRECTORY)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == str(jit._cache_directory())
+    assert done.stdout.strip() == jit._cache_directory()
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kernels"))
+    assert Path(jit._cache_directory()).parent == tmp_path / "kernels"
+
+
+def test_kernels_of_versions_that_nobody_uses_are_removed(tmp_path):
+    from toylm.kernels import jit
+
+    for name in ("kernels-old", "kernels-used", "texts-old"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("", encoding="utf-8")
+        month = 0 if name == "kernels-used" else (jit.UNUSED_DAYS + 1) * 86400
+        os.utime(tmp_path / name, times=(time.time() - month,) * 2)
+    assert jit._prepare(str(tmp_path / "kernels-new"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kernels-new", "kernels-used", "texts-old"]
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    assert not jit._prepare(str(tmp_path / "file" / "kernels-new"))
+
+
+def test_without_a_folder_for_them_kernels_are_compiled_anew(tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    code = (
+        "import numpy as np; from toylm.kernels.rmsnorm import add_parts\n"
+        "total = np.zeros(2); add_parts(np.ones((3, 2)), total)\n"
+        "print(total, sum(add_parts.stats.cache_hits.values()), type(add_parts._cache).__name__)"
+    )
+    variables = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "file" / "kernels")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=variables)
+    assert done.stdout.strip() == "[3. 3.] 0 NullCache"

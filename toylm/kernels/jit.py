@@ -2,13 +2,15 @@
 
 Numba's own cache notices only a change of the file that holds the function, not of the functions that it calls. Here the
 cache folder is named by a hash of all kernel sources, so an edited or upgraded kernel is compiled anew, and a package
-directory that cannot be written is no obstacle. It lies in toylm's cache folder (TOYLM_CACHE); NUMBA_CACHE_DIR, where set, is
-used instead.
+directory that cannot be written is no obstacle. It lies in toylm's cache folder (TOYLM_CACHE), or in NUMBA_CACHE_DIR where that is
+set.
 """
 
 import contextlib
 import hashlib
 import os
+import shutil
+import tempfile
 import time
 from pathlib import Path
 
@@ -36,10 +38,32 @@ def _cache_directory():
     for folder in ("kernels", "closed_form"):  # where compiled functions live
         for path in sorted((package / folder).glob("*.py")):
             sources.update(path.read_bytes())
-    return cache_directory() / f"kernels-{sources.hexdigest()[:16]}"
+    base = Path(os.environ.get("NUMBA_CACHE_DIR") or cache_directory())
+    return str(base.absolute() / f"kernels-{sources.hexdigest()[:16]}")
 
 
-CACHE_DIRECTORY = os.environ.get("NUMBA_CACHE_DIR") or str(_cache_directory())
+def _prepare(directory):
+    """Make the folder, without those of other versions that nobody has used for a month; whether it can be written to.
+
+    Where it cannot, Numba would keep the kernels beside their sources, where an edit of what they call goes unnoticed.
+    """
+    new = not os.path.isdir(directory)
+    try:
+        os.makedirs(directory, exist_ok=True)
+        os.utime(directory)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+        for other in Path(directory).parent.glob("kernels-*") if new else ():
+            if time.time() - other.stat().st_mtime > UNUSED_DAYS * 86400:
+                shutil.rmtree(other, ignore_errors=True)
+    except OSError:
+        return False
+    return True
+
+
+UNUSED_DAYS = 30
+CACHE_DIRECTORY = _cache_directory()
+_KEEP = _prepare(CACHE_DIRECTORY)  # else: compile in every process
 
 
 @contextlib.contextmanager
@@ -79,12 +103,8 @@ class _Inner(CPUDispatcher):
 
 
 def _compiled(function, **more):
-    options = _options(**more)
     with _our_cache_directory():
-        try:
-            return numba.njit(cache=True, **options)(function)
-        except RuntimeError:  # no folder can be written: compile in every process
-            return numba.njit(**options)(function)
+        return numba.njit(cache=_KEEP, **_options(**more))(function)
 
 
 _kept = []  # compiled C functions: they live as long as the process
@@ -95,10 +115,7 @@ def c_function(signature, parallel=False):
 
     def compile_now(function):
         with _our_cache_directory(), _clock.running():
-            try:
-                compiled = numba.cfunc(signature, cache=True, parallel=parallel, **_options())(function)
-            except RuntimeError:
-                compiled = numba.cfunc(signature, parallel=parallel, **_options())(function)
+            compiled = numba.cfunc(signature, cache=_KEEP, parallel=parallel, **_options())(function)
         _kept.append(compiled)
         return compiled.address
 

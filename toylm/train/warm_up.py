@@ -150,7 +150,8 @@ def _compile_apart(kinds):
 
     root = str(Path(__file__).absolute().parents[2])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])}
-    environment["NUMBA_CACHE_DIR"] = CACHE_DIRECTORY  # where the marker will lie, whatever has become of TOYLM_CACHE since
+    # Where the marker will lie, whatever has become of TOYLM_CACHE since.
+    environment["NUMBA_CACHE_DIR"] = str(Path(CACHE_DIRECTORY).parent)
     for parts in (("forward", "backward", "text"), ("all",)):
         children = [
             subprocess.Popen(
