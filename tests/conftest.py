@@ -16,6 +16,14 @@ os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(CACHE_DIRECTORY).parent))
 ORACLES = ("torch", "transformers", "sklearn")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Prepared texts go to a temporary folder, not into the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOYLM_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_data():
     """The folder named by TOYLM_DATA (real text, a real checkpoint); tests that need it are skipped without it."""

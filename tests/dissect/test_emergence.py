@@ -33,7 +33,6 @@ SMALL = [
 @pytest.fixture
 def train(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TOYLM_CACHE", str(tmp_path / "cache"))
     (tmp_path / "text.txt").write_text(TEXT, encoding="utf-8")
     return lambda out, *flags: run_verb("train", ["--data", "text.txt", *SMALL, "--out", out, *flags])
 

@@ -7,14 +7,6 @@ import pytest
 from toylm.cli import run_verb
 
 
-@pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory):
-    """Prepared texts go to a temporary folder, not into the user's cache."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TOYLM_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="session")
 def stories(tmp_path_factory):
     """A UTF-8 text of short documents."""

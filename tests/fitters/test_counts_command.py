@@ -24,13 +24,6 @@ def corpus(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module", autouse=True)
-def own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TOYLM_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture
 def fitted(corpus, tmp_path):
     out = tmp_path / "run"
