@@ -82,7 +82,25 @@ def test_errors_name_both_shapes(monkeypatch, read_mode_again):
         matmul(a, b, np.zeros((2, 5), np.float32))
     with pytest.raises(TypeError, match="float32, float64"):
         matmul(a, np.zeros((3, 5)), np.zeros((2, 5), np.float32))
+    with pytest.raises(ValueError, match=r"cannot add \(2, 3\) to a product of 2 x 2"):
+        matmul(a, a, np.zeros((2, 2), np.float32), transpose_b=True, addend=a)
+    with pytest.raises(TypeError, match="cannot add float64 to a product of float32"):
+        matmul(a, a, np.zeros((2, 2), np.float32), transpose_b=True, addend=np.zeros((2, 2)))
     monkeypatch.setenv("TOYLM_MATMUL", "cuda")
     matmul_mode.cache_clear()
     with pytest.raises(ValueError, match="TOYLM_MATMUL is 'cuda'"):
         matmul(a, a, np.zeros((2, 2), np.float32), transpose_b=True)
+
+
+@pytest.mark.parametrize("mode", ["numba", "blas"])
+def test_memory_that_is_read_only_is_not_written(mode, monkeypatch, read_mode_again):
+    monkeypatch.setenv("TOYLM_MATMUL", mode)
+    a, out = np.ones((2, 3), np.float32), np.zeros((2, 2), np.float32)
+    out.flags.writeable = False
+    for accumulate in (False, True):
+        with pytest.raises(ValueError, match=r"out \(2 x 2\) is read-only"):
+            matmul(a, a, out, transpose_b=True, accumulate=accumulate)
+    assert not out.any()
+    b = np.ones((3, 2), np.float32)
+    b.flags.writeable = False  # an operand may be
+    assert (matmul(a, b, np.empty((2, 2), np.float32)) == 3).all()

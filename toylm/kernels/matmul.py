@@ -83,7 +83,8 @@ def matmul(a, b, out, transpose_a=False, transpose_b=False, accumulate=False, ad
 
     a: (m, k), or (k, m) with transpose_a. b: (k, n), or (n, k) with transpose_b. out: (m, n). All float32 or all float64,
     rows contiguous (a column slice of a wider matrix is fine); `out` must not overlap a or b. addend: (m, n). Returns `out`.
-    Raises ValueError for shapes that do not fit and TypeError for dtypes that differ.
+    Raises ValueError for shapes that do not fit, rows that are not contiguous and an `out` that is read-only, TypeError for dtypes
+    that differ.
     """
     m, n, k, addend = check_product(a, b, out, transpose_a, transpose_b, accumulate, addend)
     if m == 0 or n == 0 or k == 0:
@@ -118,8 +119,12 @@ def check_product(a, b, out, transpose_a, transpose_b, accumulate, addend):
         raise TypeError(f"products take all float32 or all float64, not {a.dtype}, {b.dtype} into {out.dtype}")
     if accumulate:
         addend = out
-    if addend is not None and (addend.shape != out.shape or addend.dtype != out.dtype):
-        raise ValueError(f"cannot add {_spell(addend, False)} {addend.dtype} to a product of {m} x {n} {out.dtype}")
+    if addend is not None and addend.dtype != out.dtype:
+        raise TypeError(f"cannot add {addend.dtype} to a product of {out.dtype}; use addend.astype({str(out.dtype)!r})")
+    if addend is not None and addend.shape != out.shape:
+        raise ValueError(f"cannot add {addend.shape} to a product of {m} x {n}")
+    if not out.flags.writeable:  # kernels write by address, which knows no such flag
+        raise ValueError(f"out ({m} x {n}) is read-only; give an array that may be written, such as a copy")
     for x in (a, b, out) if addend is None else (a, b, out, addend):
         if x.size and x.strides[1] != x.itemsize and x.shape[1] > 1:
             raise ValueError("the rows of a matrix must be contiguous; use np.ascontiguousarray")

@@ -21,7 +21,7 @@ def supported():
 def matmul_bf16(a, b, out, transpose_a=False, transpose_b=False, accumulate=False, addend=None):
     """`matmul` with both operands rounded to bf16 (8 bits of precision), products and sums in float32. All float32.
 
-    Raises ValueError for shapes that do not fit and on a CPU without AVX512_BF16 or AMX.
+    Raises what `matmul` raises, TypeError for float64 too, and ValueError on a CPU without AVX512_BF16 or AMX.
     """
     m, n, k, addend = check_product(a, b, out, transpose_a, transpose_b, accumulate, addend)
     if a.dtype != np.float32:
