@@ -12,7 +12,8 @@ AHEAD = 4  # rows that are on their way while one is added
 
 @parallel
 def embedding_forward(tokens, token_embed, pos_embed, first_position, x, threads, thread):
-    """tokens: (B, T) int64; token_embed: (V, d); pos_embed: (context, d), or (0, d) for none; x: (B·T, d). Rows contiguous."""
+    """tokens: (B, T) int64, 0 to V - 1; token_embed: (V, d); pos_embed: (context, d), or (0, d) for none; x: (B·T, d). All but
+    tokens of one dtype, rows contiguous."""
     B, T = tokens.shape
     d, zero = np.int64(x.shape[1]), x.dtype.type(0)
     start, stop = rows_of(B * T, threads, thread)
@@ -62,8 +63,8 @@ def _backward(tokens, order, length, dx, dtoken_embed, dpos_embed, threads, thre
 
 
 def embedding_backward(tokens, dx, dtoken_embed, dpos_embed):
-    """dtoken_embed[tokens] += dx; dpos_embed[t] += dx summed over the batch (rows of zero length: none). Shapes as forward; rows
-    contiguous.
+    """dtoken_embed[tokens] += dx; dpos_embed[t] += dx summed over the batch (rows of zero length: none). Shapes, dtypes and rows as
+    forward.
 
     A token may occur in any row. The rows of each are added up one after another by one thread: in a fixed order, to a row that
     stays in the first-level cache.

@@ -51,9 +51,10 @@ def _forward(zero, operands, kind, x, gamma, beta, eps, h, rstd, w, y, d, ldd, m
 
 
 def norm_projection(norm, x, h, rstd, w, y, bias=None, bf16=False):
-    """h (N, k), rstd (N,) = norm of x (N, k); y (N, n) = h·w (+ bias). w: (k, n), C-contiguous; bias: (n,) or None.
+    """h (N, k), rstd (N,) = norm of x (N, k); y (N, n) = h·w (+ bias). w: (k, n); bias: (n,) or None.
 
-    norm: (RMS or LAYER, gamma (k,), beta (k,), eps). bf16: round what enters the product. Overwrites h, rstd and y.
+    h, w, y and the vectors: C-contiguous; x: rows contiguous; all of one dtype. norm: (RMS or LAYER, gamma (k,), beta (k,), eps).
+    bf16: round what enters the product. Overwrites h, rstd and y. Nothing is checked.
     """
     kind, gamma, beta, eps = norm
     (m, k), n, threads = x.shape, w.shape[1], threads_now()

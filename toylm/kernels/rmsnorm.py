@@ -23,7 +23,8 @@ def rmsnorm_row(zero, x, gamma, eps, y, d):
 
 @parallel
 def rmsnorm_forward(x, gamma, eps, y, rstd, threads, thread):
-    """x, y: (N, d), rows contiguous; gamma: (d,); rstd: (N,) receives 1 / r, which the backward pass needs."""
+    """x, y: (N, d), rows contiguous; gamma: (d,), contiguous; rstd: (N,) receives 1 / r, which the backward pass needs. All of one
+    dtype."""
     zero, d = x.dtype.type(0), np.int64(x.shape[1])
     start, stop = rows_of(x.shape[0], threads, thread)
     for i in range(start, stop):

@@ -61,7 +61,8 @@ def turn_row(sign, row, cos, sin, n_rotated, d_head, ahead):
 @parallel
 def rope_forward(qk, cos, sin, T, first_position, n_rotated, d_head, direction, threads, thread):
     """Turn the first `n_rotated` heads of each row in place. qk: (B·T, at least n_rotated · d_head), the q and k columns
-    of a fused projection; row i has position first_position + i mod T. direction -1 is the backward pass."""
+    of a fused projection; row i has position first_position + i mod T. cos, sin: (at least first_position + T, d_head / 2), of
+    `rope_tables`. All of one dtype, rows contiguous. direction -1 is the backward pass."""
     sign = qk.dtype.type(direction)
     start, stop = rows_of(qk.shape[0], threads, thread)
     for i in range(start, stop):
