@@ -179,3 +179,11 @@ def test_names_are_checked():
     with pytest.raises(ValueError, match="block 0 was not among"):
         Runner(small_model(), TOKENS, (1,)).logits({0: TopK(1)})
     assert join_heads(reading.context).shape == (34, 24)
+
+
+def test_ids_beyond_the_vocabulary_are_refused():
+    model = small_model()
+    with pytest.raises(ValueError, match=f"token id {model.config.vocab_size} is out of range"):
+        run_blocks(model, [[0, model.config.vocab_size]])
+    with pytest.raises(ValueError, match="target id"):
+        Runner(model, TOKENS).losses(np.full(TOKENS.shape, model.config.vocab_size))

@@ -32,6 +32,23 @@ def test_moments_are_sums_over_rows():
     assert gram.count == 50 and (gram.targets == np.bincount(y, minlength=6)).all()
 
 
+def test_rows_may_lie_in_memory_in_any_order():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((50, 4)), rng.integers(0, 6, 50)
+    np.testing.assert_allclose(TokenGram(4, 6).add(np.asfortranarray(X), y).S, np.eye(6)[y].T @ X, rtol=1e-12)
+
+
+def test_targets_beyond_the_vocabulary_are_refused():
+    gram = TokenGram(2, 5)
+    with pytest.raises(ValueError, match="target id 5 is out of range; ids are 0 to 4"):
+        gram.add(np.ones((2, 2)), np.array([1, 5]))
+    with pytest.raises(ValueError, match="target id 7"):
+        gram.remove(np.ones((1, 2)), np.array([7]))
+    with pytest.raises(ValueError, match="target id -1"):
+        gram.add(np.ones((1, 2)), np.array([-1]))
+    assert gram.count == 0 and not gram.G.any() and not gram.S.any()
+
+
 @pytest.mark.parametrize("precision,tolerance", [("float64", 1e-12), ("float32", 1e-9)])
 def test_adding_and_removing_a_story_is_fitting_anew(precision, tolerance):
     data, model = small_data(), small_model(precision)

@@ -7,6 +7,8 @@ parts, so they follow any architecture the model has: head counts, shared key-va
 
 import numpy as np
 
+from ..model.ids import target_ids
+
 P_BYTES = 32 * 2**20  # attention probabilities of one batch
 
 
@@ -49,7 +51,7 @@ def run_blocks(model, tokens, before=None, after=None):
 
     before, after: called with (layer, activations of the block) around every block.
     """
-    tokens = np.ascontiguousarray(np.atleast_2d(tokens), np.int64)
+    tokens = model._tokens(tokens)
     a = model.activations = model.workspace.activations(*tokens.shape)
     a.tokens = tokens
     model.embedding.forward(model.parameters, tokens, a.embedded)
@@ -114,7 +116,7 @@ class Runner:
 
     def losses(self, targets, replacements=None):
         """Nats of every target, float64, in the shape of targets (B, T); 0 where it is below zero. None: the model as it is."""
-        model, flat = self.model, np.ascontiguousarray(targets, np.int64).reshape(-1)
+        model, flat = self.model, target_ids(targets, self.model.config.vocab_size)
         offset = model.log_counts(self.tokens)
         losses = model.unembedding.losses(model.parameters, model.workspace, self._run(replacements), flat, offset)
         return losses.reshape(np.shape(targets)).copy()

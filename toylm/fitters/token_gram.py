@@ -18,16 +18,23 @@ class TokenGram:
         self.targets, self.count = np.zeros(vocab_size, np.int64), 0
 
     def add(self, X, y):
-        """Add rows: X (n, d) float32 or float64, y (n,) ids; returns self."""
+        """Add rows: X (n, d) float32 or float64, y (n,) ids; returns self. Raises ValueError for ids beyond the vocabulary."""
         return self._accumulate(X, y, 1)
 
     def remove(self, X, y):
         """Take rows that were added out again; returns self. Raises ValueError where they cannot have been in here."""
-        here = np.bincount(y, minlength=len(self.targets))
+        here = self._of_each(y)
         if (here > self.targets).any():
             token = int((here - self.targets).argmax())
             raise ValueError(f"cannot remove {here[token]} rows of token {token}: only {self.targets[token]} were added")
         return self._accumulate(X, y, -1)
+
+    def _of_each(self, y):
+        """How often each id is in y: (V,)."""
+        bad = y[(y < 0) | (y >= len(self.targets))]
+        if len(bad):
+            raise ValueError(f"target id {bad[0]} is out of range; ids are 0 to {len(self.targets) - 1}")
+        return np.bincount(y, minlength=len(self.targets))
 
     def _accumulate(self, X, y, sign):
         from ..closed_form.passes import moments
@@ -38,13 +45,14 @@ class TokenGram:
             raise ValueError(f"X has shape {X.shape} for {len(y)} targets; {d} features a row are kept here")
         if not len(X):
             return self
+        here = self._of_each(y)
         gram = moments(X, np.empty((len(X), 0)), np.zeros(d), np.zeros(0))[0]
         if not np.isfinite(np.diag(gram)).all():
             raise ValueError("the features are not finite: the model's weights have diverged")
         self.G += sign * gram
-        rows, ids = sign * X.astype(np.float64), np.ascontiguousarray(y, np.int64)[None]
+        rows, ids = sign * X.astype(np.float64, order="C"), np.ascontiguousarray(y, np.int64)[None]
         embedding_backward(ids, rows, self.S, self.S[:0])  # a scatter-add: S[y] += x
-        self.targets += sign * np.bincount(y, minlength=len(self.targets))
+        self.targets += sign * here
         self.count += sign * len(y)
         return self
 

@@ -1,26 +1,43 @@
 """The operations as functions of arrays, for reading, teaching and trying out: the seed of the kernels, by their plain names.
 
-Each takes and returns NumPy arrays of shape (N, d), N = B·T rows, and runs the kernel that training runs.
+Each takes and returns NumPy arrays of shape (N, d), N = B·T rows, and runs the kernel that training runs. All arrays are taken in
+the dtype of the first, float32 or float64, and may lie in memory in any order. TypeError: another dtype; ValueError: shapes that do
+not fit.
 """
 
 import numpy as np
 
+from .ids import target_ids, token_ids
+
 
 def embed(tokens, token_embed, pos_embed=None):
-    """Rows of token_embed (V, d) for tokens (B, T), plus pos_embed (context, d) where given -> (B·T, d)."""
+    """Rows of token_embed (V, d) for tokens (B, T), plus pos_embed (context, d) where given -> (B·T, d).
+
+    Raises ValueError for ids that are not 0 to V - 1 and sequences longer than pos_embed.
+    """
     from ..kernels.embedding import embedding_forward
 
-    tokens = np.ascontiguousarray(np.atleast_2d(tokens), np.int64)
-    x = np.empty((tokens.size, token_embed.shape[1]), token_embed.dtype)
-    embedding_forward(tokens, token_embed, token_embed[:0] if pos_embed is None else pos_embed, 0, x)
+    table = _matrix("token_embed", token_embed)
+    tokens = token_ids(tokens, len(table))
+    positions = table[:0]
+    if pos_embed is not None:
+        positions, needed = _matrix("pos_embed", pos_embed, table.dtype), (tokens.shape[1], table.shape[1])
+        if len(positions) < needed[0] or positions.shape[1] != needed[1]:
+            raise ValueError(f"pos_embed has shape {positions.shape}; these tokens and token_embed need at least {needed}")
+    x = np.empty((tokens.size, table.shape[1]), table.dtype)
+    embedding_forward(tokens, table, positions, 0, x)
     return x
 
 
 def rms_norm(x, gamma, eps=1e-5):
-    """gamma · x / sqrt(mean(x²) + eps) row by row."""
+    """gamma (d,) · x / sqrt(mean(x²) + eps) row by row."""
     from ..kernels.rmsnorm import rmsnorm_forward
 
-    y = np.empty_like(x)
+    x = _matrix("x", x)
+    gamma = _array("gamma", gamma, x.dtype).reshape(-1)
+    if gamma.size != x.shape[1]:
+        raise ValueError(f"gamma has {gamma.size} values, x {x.shape[1]} columns: one a column")
+    y = np.empty(x.shape, x.dtype)
     rmsnorm_forward(x, gamma, eps, y, np.empty(len(x), x.dtype))
     return y
 
@@ -29,17 +46,18 @@ def softmax(x):
     """Softmax of every row of x (N, n)."""
     from ..kernels.softmax import softmax_forward
 
-    y = np.empty_like(x, order="C")
+    x = _matrix("x", x)
+    y = np.empty(x.shape, x.dtype)
     softmax_forward(x, y)
     return y
 
 
 def gelu(x):
-    """GELU, tanh form, element by element."""
+    """GELU, tanh form, element by element; x of any shape."""
     from ..kernels.gelu import gelu_forward
 
-    x = np.ascontiguousarray(x)
-    y = np.empty_like(x)
+    x = _array("x", x)
+    y = np.empty(x.shape, x.dtype)
     gelu_forward(x.reshape(-1), y.reshape(-1))
     return y
 
@@ -47,14 +65,22 @@ def gelu(x):
 def self_attention(qkv, length, n_heads, n_kv_heads=None):
     """Causal attention of fused rows (q | k | v) -> (head outputs (B·T, H·h), probabilities (B, H, T, T)).
 
-    qkv: (B·T, (H + 2K)·h), with K key-value heads (None: as many as heads).
+    qkv: (B·T, (H + 2K)·h), with K key-value heads (None: as many as heads), which divide H. Raises ValueError for rows that are not
+    whole sequences of `length` and columns that are not whole heads.
     """
     from ..kernels.attention import attention_forward
 
-    rows, d = qkv.shape[0], qkv.shape[1] // (n_heads + 2 * (n_kv_heads or n_heads)) * n_heads
-    z, log_sums = np.empty((rows, d), qkv.dtype), np.empty((rows, n_heads), qkv.dtype)
+    qkv, shared = _matrix("qkv", qkv), n_heads if n_kv_heads is None else n_kv_heads
+    if n_heads < 1 or shared < 1 or n_heads % shared:
+        raise ValueError(f"n_heads {n_heads} is not divisible by n_kv_heads {shared}; both are at least 1")
+    (rows, columns), heads = qkv.shape, n_heads + 2 * shared
+    if length < 1 or rows % length:
+        raise ValueError(f"qkv has {rows} rows, which are no whole sequences of {length} tokens")
+    if columns == 0 or columns % heads:
+        raise ValueError(f"qkv has {columns} columns, which n_heads + 2 n_kv_heads = {heads} do not divide")
+    z, log_sums = np.empty((rows, columns // heads * n_heads), qkv.dtype), np.empty((rows, n_heads), qkv.dtype)
     probabilities = np.empty((rows // length, n_heads, length, length), qkv.dtype)
-    attention_forward(np.ascontiguousarray(qkv), z, log_sums, length, n_heads, probabilities)
+    attention_forward(qkv, z, log_sums, length, n_heads, probabilities)
     return z, probabilities
 
 
@@ -62,6 +88,8 @@ def feed_forward(h, w_ff1, w_ff2):
     """gelu(h·w_ff1)·w_ff2."""
     from ..kernels.matmul import matmul
 
+    h = _matrix("h", h)
+    w_ff1, w_ff2 = _matrix("w_ff1", w_ff1, h.dtype), _matrix("w_ff2", w_ff2, h.dtype)
     hidden = gelu(matmul(h, w_ff1, np.empty((len(h), w_ff1.shape[1]), h.dtype)))
     return matmul(hidden, w_ff2, np.empty((len(h), w_ff2.shape[1]), h.dtype))
 
@@ -69,13 +97,31 @@ def feed_forward(h, w_ff1, w_ff2):
 def cross_entropy_grad(logits, targets):
     """(mean nats per counted target, its gradient with respect to the logits); targets below zero are not counted.
 
-    logits (..., V), targets (...): the gradient has the shape of the logits.
+    logits (..., V), targets (...): the gradient has the shape of the logits. Raises ValueError for a target above V - 1.
     """
     from ..kernels.cross_entropy import cross_entropy_backward
 
-    targets = np.ascontiguousarray(targets, np.int64).reshape(-1)
-    gradient = np.array(logits, order="C").reshape(targets.size, -1)
+    gradient = np.array(_array("logits", logits))
+    shape = gradient.shape
+    if not shape or np.shape(targets) != shape[:-1]:
+        raise ValueError(f"targets have shape {np.shape(targets)}, logits {shape}: one target a row of logits")
+    targets = target_ids(targets, shape[-1])
     losses = np.empty(targets.size)
     counted = max(1, int((targets >= 0).sum()))
-    cross_entropy_backward(gradient, targets, 1 / counted, losses)
-    return losses.sum() / counted, gradient.reshape(np.shape(logits))
+    cross_entropy_backward(gradient.reshape(targets.size, shape[-1]), targets, 1 / counted, losses)
+    return losses.sum() / counted, gradient
+
+
+def _array(name, x, dtype=None):
+    """x as the kernels read it, by address: contiguous, in `dtype` or, where that is None, its own."""
+    x = np.asarray(x)
+    if dtype is None and x.dtype not in (np.float32, np.float64):
+        raise TypeError(f"{name} is of {x.dtype}; give float32 or float64, such as np.asarray({name}, 'float32')")
+    return np.asarray(x, x.dtype if dtype is None else dtype, order="C")
+
+
+def _matrix(name, x, dtype=None):
+    x = _array(name, x, dtype)
+    if x.ndim != 2:
+        raise ValueError(f"{name} has shape {x.shape}; it must have two dimensions")
+    return x

@@ -10,6 +10,7 @@ from ..parameters import Parameters
 from .block import NORMS, Block
 from .dropout import Dropout
 from .embedding import Embedding
+from .ids import target_ids, token_ids
 from .init import initialise
 from .precision import precision_of
 from .unembedding import CHUNK_BYTES, Unembedding
@@ -280,30 +281,16 @@ class TransformerLM:
 
     def _tokens(self, tokens):
         """(B, T) int64, checked."""
-        array = np.asarray(tokens)
-        if array.dtype.kind not in "iu":
-            raise TypeError(f"tokens must be integers, not {array.dtype}")
-        if array.ndim not in (1, 2) or array.size == 0:
-            raise ValueError(f"tokens have shape (B, T) or (T,), not empty; these have {array.shape}")
-        array = np.ascontiguousarray(np.atleast_2d(array), np.int64)
+        array = token_ids(tokens, self.config.vocab_size)
         if array.shape[1] > self.config.context_length:
             raise ValueError(f"{array.shape[1]} tokens in a row; context_length is {self.config.context_length}")
-        low, high = int(array.min()), int(array.max())
-        if low < 0 or high >= self.config.vocab_size:
-            bad = low if low < 0 else high
-            raise ValueError(f"token id {bad} is out of range; this model has ids 0 to {self.config.vocab_size - 1}")
         return array
 
     def _pair(self, tokens, targets):
         batch, targets = self._tokens(tokens), np.asarray(targets)
         if np.atleast_2d(targets).shape != batch.shape:
             raise ValueError(f"targets have shape {targets.shape}, tokens {batch.shape}: one target a token")
-        if targets.dtype.kind not in "iu":
-            raise TypeError(f"targets must be integers, not {targets.dtype}")
-        targets = np.ascontiguousarray(targets, np.int64).reshape(-1)
-        if int(targets.max()) >= self.config.vocab_size:
-            raise ValueError(f"target id {int(targets.max())} is out of range; ids go to {self.config.vocab_size - 1}")
-        return batch, targets
+        return batch, target_ids(targets, self.config.vocab_size)
 
     def __repr__(self):
         c = self.config

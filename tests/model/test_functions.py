@@ -1,0 +1,99 @@
+"""The operations as functions: what they compute from arrays of any layout and dtype, and what they refuse."""
+
+import numpy as np
+import pytest
+
+from toylm.kernels.attention import attention_reference
+from toylm.kernels.cross_entropy import cross_entropy_reference
+from toylm.kernels.gelu import gelu_reference
+from toylm.kernels.rmsnorm import rmsnorm_reference
+from toylm.kernels.softmax import softmax_reference
+from toylm.model import cross_entropy_grad, embed, feed_forward, gelu, rms_norm, self_attention, softmax
+
+LAYOUTS = {
+    "transposed": np.asfortranarray,
+    "every second column": lambda x: np.repeat(x, 2, axis=-1)[..., ::2],
+    "rows backwards": lambda x: x[::-1].copy()[::-1],
+}
+TARGETS = np.array([3, -1, 0, 8, 2, 7])
+
+
+def values(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def agree(found, expected, dtype):
+    assert found.dtype == dtype and found.flags.c_contiguous
+    np.testing.assert_allclose(found, expected, atol=1e-12 if dtype == np.float64 else 2e-5)
+
+
+@pytest.mark.parametrize("dtype, other", [(np.float32, np.float64), (np.float64, np.float32)])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_function_takes_any_layout_and_the_first_arrays_dtype(layout, dtype, other):
+    lay = LAYOUTS[layout]
+
+    def first(*shape):
+        return lay(values(*shape).astype(dtype))
+
+    def second(*shape):
+        return lay(values(*shape, seed=1).astype(np.float32).astype(other))
+
+    x, gamma = first(6, 9), second(1, 9)[0]
+    agree(rms_norm(x, gamma), rmsnorm_reference(x, gamma), dtype)
+    agree(rms_norm(x, second(1, 9)), rmsnorm_reference(x, gamma), dtype)  # a Parameters' vector is a matrix of one row
+    agree(softmax(x), softmax_reference(x), dtype)
+    agree(gelu(x), gelu_reference(x), dtype)
+    tokens, positions = np.array([[3, 0, 3], [5, 1, 2]]), second(4, 9)
+    agree(embed(tokens, x, positions), (x[tokens] + positions[:3]).reshape(6, 9), dtype)
+    agree(embed(tokens.T.tolist()[1], x), x[[0, 1]], dtype)
+    w1, w2 = second(9, 5), second(5, 4)
+    agree(feed_forward(x, w1, w2), gelu_reference(x @ w1) @ w2, dtype)
+    qkv = first(6, (4 + 2 * 2) * 2)
+    z, probabilities = self_attention(qkv, 3, 4, 2)
+    expected = attention_reference(np.ascontiguousarray(qkv), 3, 4, 2)
+    agree(z, expected[0], dtype)
+    agree(probabilities, expected[1], dtype)
+    before = x.copy()
+    loss, gradient = cross_entropy_grad(x, TARGETS)
+    losses, dlogits = cross_entropy_reference(before, TARGETS)
+    assert loss == pytest.approx(losses.sum() / 5, rel=1e-5)
+    agree(gradient, dlogits, dtype)
+    np.testing.assert_array_equal(x, before)
+
+
+def test_shapes_that_are_no_matrices():
+    assert gelu(np.float64(1.0)).shape == () and gelu(np.zeros((2, 3, 4))).shape == (2, 3, 4)
+    loss, gradient = cross_entropy_grad(values(2, 3, 9), TARGETS.reshape(2, 3))
+    flat = cross_entropy_grad(values(2, 3, 9).reshape(6, 9), TARGETS)
+    assert loss == flat[0] and np.array_equal(gradient, flat[1].reshape(2, 3, 9))
+    assert cross_entropy_grad(values(9), 2)[1].shape == (9,)
+    assert cross_entropy_grad(np.zeros((0, 9)), np.zeros(0, int))[0] == 0
+
+
+def test_what_would_reach_beyond_an_array_is_refused():
+    table, x = values(5, 4), values(6, 9)
+    for call, error, message in [
+        (lambda: embed([[0, 5]], table), ValueError, "token id 5 is out of range"),
+        (lambda: embed([[0, -1]], table), ValueError, "token id -1 is out of range"),
+        (lambda: embed([[0.5]], table), TypeError, "integers, not float64"),
+        (lambda: embed(np.zeros((1, 1, 1), int), table), ValueError, r"\(1, 1, 1\)"),
+        (lambda: embed([[0, 1, 2]], table, values(2, 4)), ValueError, r"pos_embed has shape \(2, 4\).*at least \(3, 4\)"),
+        (lambda: embed([[0, 1]], table, values(2, 3)), ValueError, r"pos_embed has shape \(2, 3\).*at least \(2, 4\)"),
+        (lambda: embed([[0, 1]], table[0]), ValueError, r"token_embed has shape \(4,\)"),
+        (lambda: rms_norm(x, np.ones(8)), ValueError, "gamma has 8 values, x 9 columns"),
+        (lambda: rms_norm(x[0], np.ones(9)), ValueError, r"x has shape \(9,\); it must have two dimensions"),
+        (lambda: rms_norm(x.astype(int), np.ones(9)), TypeError, "x is of int64; give float32 or float64"),
+        (lambda: softmax(np.arange(4.0)), ValueError, "two dimensions"),
+        (lambda: gelu(np.arange(4)), TypeError, "int64"),
+        (lambda: feed_forward(x, values(8, 5), values(5, 9)), ValueError, "6 x 9 by 8 x 5"),
+        (lambda: self_attention(x, 4, 3), ValueError, "6 rows, which are no whole sequences of 4 tokens"),
+        (lambda: self_attention(x, 0, 3), ValueError, "sequences of 0"),
+        (lambda: self_attention(x, 3, 2), ValueError, r"9 columns, which n_heads \+ 2 n_kv_heads = 6 do not divide"),
+        (lambda: self_attention(x, 3, 3, 2), ValueError, "n_heads 3 is not divisible by n_kv_heads 2"),
+        (lambda: self_attention(x, 3, 3, 0), ValueError, "n_kv_heads 0"),
+        (lambda: cross_entropy_grad(x, TARGETS + 1), ValueError, "target id 9 is out of range; ids go to 8"),
+        (lambda: cross_entropy_grad(x, TARGETS[:3]), ValueError, r"targets have shape \(3,\), logits \(6, 9\)"),
+        (lambda: cross_entropy_grad(x, TARGETS.astype(float)), TypeError, "targets must be integers, not float64"),
+    ]:
+        with pytest.raises(error, match=message):
+            call()
