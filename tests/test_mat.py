@@ -33,6 +33,24 @@ def test_products_by_hand(dtype):
     assert a.matmul_t(b, out) is out and out.dtype == dtype
 
 
+@pytest.mark.parametrize("shape", [(1, 4), (4, 1), (2, 3)])
+def test_the_transpose_has_memory_of_its_own(shape):
+    mat = Mat(*shape)
+    mat.T.array[:] = 7
+    assert mat.T.shape == shape[::-1] and not mat.array.any()
+
+
+def test_out_may_be_other_columns_of_an_operands_matrix_but_not_its_own():
+    wide = Mat.from_array([[1.0, 2.0, 0.0, 0.0], [3.0, 4.0, 0.0, 0.0]])
+    a, b = wide.columns(0, 2), Mat.from_array([[0.0, 1.0], [1.0, 0.0]])
+    a.matmul(b, wide.columns(2, 4))
+    assert wide.array.tolist() == [[1, 2, 2, 1], [3, 4, 4, 3]]
+    for product, operands in ((a.matmul, (b, a)), (b.matmul, (a, a)), (a.matmul_t, (b, wide.columns(1, 3))), (a.t_matmul, (b, b))):
+        with pytest.raises(ValueError, match=r"out \(2 x 2\) overlaps an operand"):
+            product(*operands)
+    assert wide.array.tolist() == [[1, 2, 2, 1], [3, 4, 4, 3]]
+
+
 def test_elementwise():
     a, b = Mat.from_array(A), Mat.from_array(B)
     assert a.plus(b).array.tolist() == (a + b).array.tolist() == [[2, 2, 5], [4, 8, 7]]
@@ -55,9 +73,13 @@ def test_errors_name_both_shapes():
         (lambda: a.add_(b), "2 x 4 to 2 x 3"),
         (lambda: a.t_matmul(b, Mat(3, 3)), "is 3 x 4, but out is 3 x 3"),
         (lambda: Mat(2, 3, flat=np.zeros(5)), "needs a flat buffer of 6"),
+        (lambda: Mat(2, 3, flat=np.zeros(12)[::2]), "use np.ascontiguousarray"),
         (lambda: Mat(-1, 3), "-1 x 3"),
         (lambda: a.columns(2, 5), "columns 2 to 5 of a 2 x 3"),
         (lambda: a.fill_random(1, 0, "cauchy"), "cauchy"),
+        (lambda: Mat.view(np.zeros(3)), r"shape \(3,\)"),
+        (lambda: Mat.view(np.zeros((3, 2)).T), r"rows of a Mat are contiguous, those of this \(2, 3\) array are not"),
+        (lambda: Mat.view(np.zeros((3, 4))[:, ::2]), "use Mat.from_array"),
     ]:
         with pytest.raises(ValueError, match=message):
             call()

@@ -19,7 +19,7 @@ class Mat:
 
     nrows, ncols: int. dtype: float32 (default) or float64. flat: a 1-D buffer to look at instead of a new, zeroed one.
     `array` is the 2-D view, `flat` the 1-D view of the same memory. Raises ValueError for a negative size or a buffer of
-    another length, TypeError for another dtype.
+    another length or with gaps, TypeError for another dtype.
     """
 
     __slots__ = ("array",)
@@ -32,14 +32,21 @@ class Mat:
         _checked(flat.dtype)
         if flat.ndim != 1 or flat.size != nrows * ncols:
             raise ValueError(f"a Mat of {nrows} x {ncols} needs a flat buffer of {nrows * ncols} values, not {flat.shape}")
+        if not flat.flags.c_contiguous:
+            raise ValueError("the values of a Mat's buffer lie side by side, those of this one do not; use np.ascontiguousarray")
         self.array = flat.reshape(nrows, ncols)
 
     @classmethod
     def view(cls, array):
-        """A Mat that looks at a 2-D array, which may be a column slice of a wider matrix (rows contiguous, `flat` refused)."""
+        """A Mat that looks at a 2-D array, which may be a column slice of a wider matrix (rows contiguous, `flat` refused).
+
+        Raises ValueError for other dimensions or rows that are not contiguous, TypeError for a dtype that no Mat has.
+        """
         if array.ndim != 2:
             raise ValueError(f"a Mat has two dimensions; the array has shape {array.shape}")
         _checked(array.dtype)
+        if array.size and array.shape[1] > 1 and array.strides[1] != array.itemsize:
+            raise ValueError(f"the rows of a Mat are contiguous, those of this {array.shape} array are not; use Mat.from_array")
         mat = cls.__new__(cls)
         mat.array = array
         return mat
@@ -84,7 +91,11 @@ class Mat:
     # -- products ----------------------------------------------------------------------------------------------------
 
     def matmul(self, other, out=None):
-        """A·B: (m, k)·(k, n) -> (m, n), into `out` where given."""
+        """A·B: (m, k)·(k, n) -> (m, n), into `out` where given, which must not overlap A or B.
+
+        All products raise ValueError for sizes that do not fit, an overlap or an `out` that is read-only, TypeError for what is no
+        Mat or has another dtype.
+        """
         return self._product(other, out, False, False)
 
     def matmul_t(self, other, out=None):
@@ -112,6 +123,8 @@ class Mat:
             out = Mat(m, n, self.dtype)
         elif out.shape != (m, n):
             raise ValueError(f"the product of {self._size()} and {other._size()} is {m} x {n}, but out is {out._size()}")
+        elif np.shares_memory(out.array, self.array) or np.shares_memory(out.array, other.array):
+            raise ValueError(f"out ({out._size()}) overlaps an operand, which is read while out is written; give another Mat")
         matmul(self.array, other.array, out.array, transpose_a, transpose_b)
         return out
 
@@ -119,7 +132,7 @@ class Mat:
 
     def transpose(self):
         """The transpose, with memory of its own."""
-        return Mat.view(np.ascontiguousarray(self.array.T))
+        return Mat.view(np.array(self.array.T, order="C"))
 
     def plus(self, other):
         """A + B, a new Mat."""
