@@ -30,10 +30,13 @@ class _Optimizer:
         """Update the parameters in place; returns the Euclidean norm of the gradient before clipping.
 
         learning_rate: for this step, else the optimizer's. max_norm: a longer gradient is scaled down to this norm.
-        Raises DivergedError, with parameters and state untouched, where the norm is not finite.
+        Raises ValueError for gradients of another layout and a max_norm of 0 or below, DivergedError where the norm is not finite;
+        parameters and state are then untouched.
         """
         from .kernels.optimizer import norm
 
+        if max_norm is not None and not max_norm > 0:
+            raise ValueError(f"max_norm is {max_norm}; it must be above 0, or None for no clipping")
         if gradients.layout != self.parameters.layout:
             raise ValueError(f"gradients of another layout: {gradients!r} for {self.parameters!r}")
         length = norm(gradients.flat)

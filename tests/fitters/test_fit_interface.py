@@ -128,6 +128,11 @@ def test_a_diverged_fit_leaves_the_model_as_it_was():
     np.testing.assert_array_equal(model.parameters.flat, before)
 
 
+def test_a_gradient_is_not_clipped_to_nothing():
+    with pytest.raises(UsageError, match="clip is -1; it must be above 0"):
+        make_fitter("all", "sgd", steps=5, clip=-1)
+
+
 def test_reports_say_it_all():
     report = FitReport("ridge", "head", ("unembed",), "cholesky", 1e-3, 0.5, 10, 40, 2.0, 1.0, 100, 1.5, 0.75, {"x": float("nan")})
     figures = json.loads(json.dumps(report.to_dict(), allow_nan=False))

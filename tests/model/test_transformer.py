@@ -283,18 +283,22 @@ def test_sizes_that_follow_from_others_go_on_doing_so():
 
 def test_optimizers_refuse_what_cannot_work():
     model = tiny()
+    model.gradients.flat[:] = 1
+    before = model.parameters.flat.copy()
     for call, message in [
         (lambda: toylm.Adam(model.parameters, -1), "learning_rate is -1"),
         (lambda: toylm.Adam(model.parameters, betas=(0.9, 1.0)), "betas"),
         (lambda: toylm.SGD(model.parameters, momentum=1.5), "momentum is 1.5"),
         (lambda: toylm.SGD(model.parameters).load_state({}, 1) or toylm.Adam(model.parameters).load_state({}, 1), "lacks 'm'"),
+        (lambda: toylm.Adam(model.parameters).step(tiny(d_ff=24).gradients), "gradients of another layout"),
+        (lambda: toylm.SGD(model.parameters).step(model.gradients, max_norm=0), "max_norm is 0; it must be above 0, or None"),
+        (lambda: toylm.SGD(model.parameters).step(model.gradients, max_norm=-1.0), "max_norm is -1.0"),
     ]:
         with pytest.raises(ValueError, match=message):
             call()
     from toylm.errors import DivergedError
 
     model.gradients.flat[3] = np.nan
-    before = model.parameters.flat.copy()
     with pytest.raises(DivergedError, match="step 1 is not finite"):
         toylm.Adam(model.parameters).step(model.gradients)
     np.testing.assert_array_equal(model.parameters.flat, before)

@@ -51,7 +51,7 @@ class GradientFitter(Fitter):
         super().__init__(part)
         if steps is not None and seconds is not None:
             raise UsageError("give steps or seconds, not both")
-        for label, value in (("steps", steps), ("seconds", seconds), ("evaluate_every", evaluate_every)):
+        for label, value in (("steps", steps), ("seconds", seconds), ("evaluate_every", evaluate_every), ("clip", clip)):
             if value is not None and not value > 0:
                 raise UsageError(f"{label} is {value}; it must be above 0")
         self.steps, self.seconds = steps, 10.0 if steps is None and seconds is None else seconds
