@@ -51,10 +51,12 @@ def test_the_same_bits_back(tmp_path, config, precision):
     assert np.array_equal(loaded.model.forward(tokens), model.forward(tokens))
 
 
-def test_model_save_and_load(tmp_path):
-    model = make()
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_model_save_and_load(tmp_path, precision):
+    model = make(precision=precision)
     model.save(tmp_path / "m")
-    assert np.array_equal(toylm.TransformerLM.load(tmp_path / "m").parameters.flat, model.parameters.flat)
+    loaded = toylm.TransformerLM.load(tmp_path / "m", precision)
+    assert loaded.precision == precision and np.array_equal(loaded.parameters.flat, model.parameters.flat)
 
 
 def test_the_files(saved, tokenizer):

@@ -212,11 +212,10 @@ class TransformerLM:
 
     @classmethod
     def load(cls, directory, precision="float32"):
-        """The model of a checkpoint directory, or of a run's latest checkpoint."""
+        """The model of a checkpoint directory, or of a run's best checkpoint (without a best one, its latest)."""
         from ..checkpoint import load_checkpoint
 
-        model = load_checkpoint(directory, transformer=True).model
-        return model if precision == model.precision else model.astype(precision)
+        return load_checkpoint(directory, precision, transformer=True).model
 
     def astype(self, precision):
         """A copy of this model in another precision."""
