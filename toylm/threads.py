@@ -21,27 +21,36 @@ def physical_cores():
 def _physical_from_count(logical):
     import platform
 
-    # Apple's chips have one thread a core; elsewhere assume two hardware threads a core.
-    return logical if platform.machine() == "arm64" else (logical + 1) // 2
+    # ARM chips have one thread a core ("arm64" to macOS, "ARM64" to Windows); elsewhere assume two hardware threads a core.
+    return logical if platform.machine().lower() in ("arm64", "aarch64") else (logical + 1) // 2
+
+
+def most_threads():
+    """The most threads that `set_threads` takes: the CPUs this process may use, or NUMBA_NUM_THREADS where that is set."""
+    from .kernels.jit import numba  # which tells the threads how to wait, before they start
+
+    return numba.config.NUMBA_NUM_THREADS
 
 
 def set_threads(threads=None):
     """Use `threads` threads in Numba kernels and in BLAS; None chooses the number of physical cores. Returns the number.
 
+    Numba keeps its number by Python thread: kernels called from another one use all (`most_threads`) until it calls this too.
     Raises ValueError if `threads` is below 1 or above what this process can use.
     """
     global _chosen, _blas_limits
-    limit = max(os.cpu_count() or 1, 1)
+    limit = most_threads()  # Numba fixes how many it launches when it is imported
     if threads is None:
         threads = min(physical_cores(), limit)
     if threads < 1 or threads > limit:
-        raise ValueError(f"threads is {threads}; this machine offers 1 to {limit}")
+        raise ValueError(
+            f"threads is {threads}; this process can use 1 to {limit}: choose one of these, or start it with more CPUs "
+            f"(taskset, NUMBA_NUM_THREADS)"
+        )
     import threadpoolctl
 
-    from .kernels.jit import numba  # which tells the threads how to wait, before they start
+    from .kernels.jit import numba
 
-    # A parallel region must find its threads launched; Numba fixes their number at its first launch.
-    threads = min(threads, numba.config.NUMBA_NUM_THREADS)
     numba.set_num_threads(threads)
     _blas_limits = threadpoolctl.threadpool_limits(threads, user_api="blas")
     spread(threads)

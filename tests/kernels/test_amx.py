@@ -175,9 +175,9 @@ def products(counter):
     """Errors of products in all orientations, relative to the largest value, and counts of instructions."""
     from toylm.kernels.bf16_choice import bf16_way
     from toylm.kernels.matmul_bf16 import matmul_bf16, round_to_bf16
-    from toylm.threads import set_threads
+    from toylm.threads import most_threads, set_threads
 
-    threads = set_threads(min(2, os.cpu_count()))
+    threads = set_threads(min(2, most_threads()))
     rng = np.random.default_rng(0)
 
     def normal(rows, columns):
@@ -226,8 +226,9 @@ def step(counter):
     """Loss and gradients of one training step."""
     from toylm.bench.presets import Shape
     from toylm.bench.variants import one_step
+    from toylm.threads import most_threads
 
-    loss, gradients, _ = one_step(Shape(*STEP), "bf16", min(2, os.cpu_count()))
+    loss, gradients, _ = one_step(Shape(*STEP), "bf16", min(2, most_threads()))
     assert counter is None or counter.read()["TDPBF16PS"] > 1000
     return {"loss": loss, "gradients": gradients.tolist()}
 
