@@ -16,7 +16,8 @@ import numpy as np
 
 from ..kernels.cross_entropy import cross_entropy_backward, cross_entropy_forward
 from ..kernels.matmul import matmul
-from ..model.unembedding import CHUNK_BYTES
+from ..model.chunks import chunk_rows
+from ..model.ids import target_ids
 
 KAPPA_FLOOR = 1e-4  # rare tokens have nearly no curvature at the start; what they get must not run away
 EIGENVALUE_FLOOR = 1e-10
@@ -36,10 +37,10 @@ class SoftmaxRegression:
             raise ValueError("no rows to fit")
         if not l2 >= 0:
             raise ValueError(f"l2 is {l2}; it must be 0 or above")
-        self.X, self.y, self.vocab_size = np.ascontiguousarray(X), np.ascontiguousarray(y, np.int64), int(vocab_size)
+        self.X, self.y, self.vocab_size = np.ascontiguousarray(X), target_ids(y, vocab_size), int(vocab_size)
         self.l2, self.centre, self.offset = float(l2), centre, offset
-        rows = max(64, CHUNK_BYTES // (self.vocab_size * self.X.itemsize))
-        self._logits = np.empty((min(rows, len(X)), self.vocab_size), self.X.dtype)
+        rows = min(chunk_rows(self.vocab_size, self.X.itemsize), len(X))
+        self._logits = np.empty((rows, self.vocab_size), self.X.dtype)
         self._losses = np.empty(len(self._logits))
 
     def _chunks(self, W):

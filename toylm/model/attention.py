@@ -62,15 +62,31 @@ class Attention:
         # forward: h = norm(x)
         norm.backward(parameters, gradients, workspace, dh, dx)
 
+    def backward_sizes(self, parameters, rms, batch, length):
+        """The buffers that `backward` takes on (batch, length) tokens: name -> number of values; rms: whether behind an RMSNorm."""
+        c, N, matrices = self.config, batch * length, self._matrices(parameters)
+        if rms and self._at_once(matrices, batch, length):
+            return {"attention_sums": self._sums_size(matrices)}
+        return {"dz": N * c.d_q, "dqkv": N * c.d_qkv, "dh": N * c.d_model}
+
+    def _matrices(self, parameters):
+        return parameters[self.qkv.weight].array, parameters[self.output.weight].array
+
+    def _at_once(self, matrices, batch, length):
+        """Whether there is one kernel for `backward` behind an RMSNorm: where projections are small and have no biases."""
+        return not self.config.biases and self.precision.fused and projection_gradients_fit(*matrices, batch, length)
+
+    def _sums_size(self, matrices):
+        return threads_now() * (sum(w.size for w in matrices) + self.config.d_model)
+
     def _backward_at_once(self, parameters, gradients, workspace, dout, h, a, norm, dx):
-        """`backward` as one kernel, where there is one: small projections without biases behind an RMSNorm. Whether it was."""
-        w_qkv, w_o = (parameters[linear.weight].array for linear in (self.qkv, self.output))
-        rms, c = norm.rms_arguments(parameters), self.config
-        if rms is None or c.biases or not self.precision.fused or not projection_gradients_fit(w_qkv, w_o, a.batch, a.length):
+        """`backward` as one kernel, where there is one. Whether there was."""
+        matrices, rms, c = self._matrices(parameters), norm.rms_arguments(parameters), self.config
+        if rms is None or not self._at_once(matrices, a.batch, a.length):
             return False
-        sums = workspace.take("attention_sums", (threads_now() * (w_qkv.size + w_o.size + c.d_model),))
+        sums = workspace.take("attention_sums", (self._sums_size(matrices),))
         turn = (self.cos, self.sin, c.n_heads + c.n_kv_heads) if self.rope else None
         found = [gradients[name].flat for name in (self.qkv.weight, self.output.weight, norm.norm.gamma)]
-        attention_backward_with_projections(a.qkv, a.head_outputs, dout, a.log_sums, a.length, c.n_heads, w_qkv, w_o, h, rms, dx,
+        attention_backward_with_projections(a.qkv, a.head_outputs, dout, a.log_sums, a.length, c.n_heads, *matrices, h, rms, dx,
                                             found, sums, turn, self.precision.bf16)  # fmt: skip
         return True

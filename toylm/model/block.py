@@ -41,6 +41,11 @@ class Block:
             part.forward(parameters, h, None, a, branch, norm)
             dropout.forward(place, branch, norm.x, out)
 
+    def backward_sizes(self, parameters, batch, length):
+        """The buffers that `backward` takes on (batch, length) tokens, beside a norm's: name -> number of values."""
+        behind = parameters, isinstance(self.norm1, RMSNorm), batch, length
+        return self.attention.backward_sizes(*behind) | self.feed_forward.backward_sizes(*behind)
+
     def backward(self, parameters, gradients, workspace, a, dstream, dropout=None):
         """dstream (N, d): gradient of residual_out on entry, of residual_in on return. The residual add hands it to both
         branches: it stays, and what comes back through the branch is added."""

@@ -56,8 +56,8 @@ class FeedForward:
     def backward(self, parameters, gradients, workspace, dout, h, a, norm, dx):
         """dx (N, d) += gradient of x, where h = norm(x); dout (N, d), which may be dx, is the gradient of the part's output."""
         matrices, rms = self._matrices(parameters), norm.rms_arguments(parameters)
-        if self.precision.fused and self.ff1.bias is None and rms is not None and gradients_fit(*matrices):
-            sums = workspace.take("dw_ff_sums", (threads_now() * (sum(w.size for w in matrices) + h.shape[1]),))
+        if rms is not None and self._with_weights(matrices):
+            sums = workspace.take("dw_ff_sums", (self._sums_size(matrices),))
             found = [gradients[name].flat for name in (self.ff1.weight, self.ff2.weight, norm.norm.gamma)]
             feed_forward_backward_with_weights(self.kind, dout, a.ff_pre, *matrices, h, rms, dx, found, sums,
                                                self.precision.bf16)  # fmt: skip
@@ -66,6 +66,21 @@ class FeedForward:
         self._backward_to_h(parameters, gradients, workspace, dout, h, a, dh)
         # forward: h = norm(x)
         norm.backward(parameters, gradients, workspace, dh, dx)
+
+    def backward_sizes(self, parameters, rms, batch, length):
+        """The buffers that `backward` takes on (batch, length) tokens: name -> number of values; rms: whether behind an RMSNorm."""
+        N, matrices = batch * length, self._matrices(parameters)
+        if rms and self._with_weights(matrices):
+            return {"dw_ff_sums": self._sums_size(matrices)}
+        sizes = {"dh": N * self.ff1.shape[0], "dpre": N * self.ff1.shape[1]}
+        return sizes if self.precision.fused or self.kind != "swiglu" else sizes | {"dhidden": N * self.ff2.shape[0]}
+
+    def _with_weights(self, matrices):
+        """Whether one kernel computes all gradients behind an RMSNorm: where the matrices are small and have no biases."""
+        return self.precision.fused and self.ff1.bias is None and gradients_fit(*matrices)
+
+    def _sums_size(self, matrices):
+        return threads_now() * (sum(w.size for w in matrices) + self.ff1.shape[0])
 
     def _backward_to_h(self, parameters, gradients, workspace, dout, h, a, dh):
         """dh (N, d) = gradient of h, overwritten; dout is left as it is."""

@@ -51,6 +51,10 @@ class RMSNorm:
         """x (N, d) -> h (N, d); rstd (N,) is kept for the backward pass."""
         rmsnorm_forward(x, parameters[self.gamma].flat, self.eps, h, rstd)
 
+    def backward_sizes(self):
+        """The buffers that `backward` takes: name -> number of values."""
+        return {"dgamma_parts": threads_now() * self.d}
+
     def backward(self, parameters, gradients, workspace, dh, x, rstd, dx):
         """dx += gradient of x; the gain's gradient is added to."""
         parts = workspace.take("dgamma_parts", (threads_now(), self.d))
@@ -74,6 +78,10 @@ class LayerNorm:
     def forward(self, parameters, x, h, rstd):
         """x (N, d) -> h (N, d); rstd (N,) is kept for the backward pass."""
         layernorm_forward(x, parameters[self.gamma].flat, parameters[self.beta].flat, self.eps, h, rstd)
+
+    def backward_sizes(self):
+        """The buffers that `backward` takes: name -> number of values."""
+        return dict.fromkeys(("dgamma_parts", "dbeta_parts"), threads_now() * self.d)
 
     def backward(self, parameters, gradients, workspace, dh, x, rstd, dx):
         """dx += gradient of x; the gradients of gain and shift are added to."""

@@ -8,12 +8,13 @@ from ..config import ModelConfig
 from ..kernels.placement import on_own_core
 from ..parameters import Parameters
 from .block import NORMS, Block
+from .chunks import chunk_rows
 from .dropout import Dropout
 from .embedding import Embedding
 from .ids import target_ids, token_ids
 from .init import initialise
 from .precision import precision_of
-from .unembedding import CHUNK_BYTES, Unembedding
+from .unembedding import Unembedding
 from .workspace import Workspace
 
 ALL_COUNTS, NO_COUNTS = -1, -2  # folds, see TransformerLM.log_counts
@@ -262,13 +263,18 @@ class TransformerLM:
         fused = self.parameters[f"blocks.{layer}.w_qkv"]
         return [fused.columns(start + n * h, start + (n + 1) * h) for n in range(count)]
 
-    def workspace_bytes(self, batch, length):
-        """Bytes of activations and gradient buffers that training on (batch, length) tokens takes."""
+    def workspace_bytes(self, batch, length, dropout=False):
+        """Bytes of activations and gradient buffers that training on (batch, length) tokens takes, with or without dropout."""
         c, N = self.config, batch * length
         block = N * (4 * c.d_model + c.d_qkv + c.d_q + c.d_ff_in + 2 + c.n_heads)
-        backward = N * (3 * c.d_model + c.d_q + c.d_qkv + c.d_ff + c.d_ff_in)
-        chunk = min(max(64, CHUNK_BYTES // (c.vocab_size * self.dtype.itemsize)), N) * c.vocab_size
-        return self.dtype.itemsize * (c.n_layers * block + backward + 2 * N * c.d_model + chunk) + 8 * N
+        ends = N * (2 * c.d_model + 1 + c.d_ff)  # before the first block, behind the last, and hidden rows that blocks share
+        chunk = min(chunk_rows(c.vocab_size, self.dtype.itemsize), N) * c.vocab_size
+        backward = dict.fromkeys(("dnorm", "dstream"), N * c.d_model)
+        backward |= self.norm_final.backward_sizes() | self.blocks[0].backward_sizes(self.parameters, batch, length)
+        if dropout:
+            backward |= dict.fromkeys(("branch", "dbranch", "nothing"), N * c.d_model)
+        held = self.dtype.itemsize * (c.n_layers * block + ends + chunk + sum(backward.values()))
+        return held + 8 * N + (4 * N * c.vocab_size if c.counts else 0)  # the losses; what the counts say
 
     def flops_per_token(self, length=None):
         """Floating-point operations of one training token (forward and backward), attention counted causally at `length`."""

@@ -11,9 +11,9 @@ import numpy as np
 from ..kernels.bias import bias_backward
 from ..kernels.cross_entropy import cross_entropy_backward, cross_entropy_forward
 from ..kernels.logit_offset import logit_offset_backward, logit_offset_forward
+from .chunks import chunk_rows
 
 EXPERT_WEIGHTS = ("counts_scale", "transformer_scale")
-CHUNK_BYTES = 4 * 2**20
 
 
 class Unembedding:
@@ -83,7 +83,7 @@ class Unembedding:
         dx *= scale[:, None]
 
     def _chunks(self, workspace, rows):
-        size = max(64, CHUNK_BYTES // (self.vocab_size * workspace.pool.dtype.itemsize))
+        size = chunk_rows(self.vocab_size, workspace.pool.dtype.itemsize)
         logits = workspace.take("logits_chunk", (min(size, rows), self.vocab_size))
         for start in range(0, rows, size):
             stop = min(start + size, rows)

@@ -162,7 +162,7 @@ def memory_bytes(parts, settings):
         "parameters": parameters,
         "gradients": parts.model.gradients.flat.nbytes,
         "moments": sum(array.nbytes for array in parts.optimizer.state().values()),
-        "activations": parts.model.workspace_bytes(settings.batch_size, settings.context_length),
+        "activations": parts.model.workspace_bytes(settings.batch_size, settings.context_length, settings.dropout > 0),
         "counts": parts.model.counts.nbytes if parts.model.counts is not None else 0,
     }
 
