@@ -15,6 +15,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from ..model.chunks import chunk_rows
+
 F = np.float32
 SMALL = {"N": 16, "d": 32, "ff": 48, "V": 64, "T": 16, "B": 1, "H": 2, "L": 1, "P": 2048}
 LEARNING_RATE, BETA1, BETA2, EPS, WEIGHT_DECAY, MOMENTUM, STEP, FACTOR = 1e-3, 0.9, 0.95, 1e-8, 0.1, 0.9, 3, 0.5
@@ -256,15 +258,12 @@ def sizes_of(shape):
     return s | {"P": matrices + (2 * s["L"] + 1) * s["d"]}
 
 
-CHUNK_BYTES = 4 * 2**20  # training takes the logits in chunks of this size, so that is what cross-entropy meets
-
-
 def cases_of(preset, presets, memory_bytes):
     """The gallery's list: products at every preset, all other kernels at `preset`, and those that the copy bounds once
     more on arrays of at least `memory_bytes` altogether, which no cache holds (0: leave those out)."""
     cases = [Case(k.name, name, _sizes(sizes_of(shape))) for name, shape in presets.items() for k in _KERNELS[:3]]
     here = sizes_of(presets[preset])
-    chunk = here | {"N": min(here["N"], max(64, CHUNK_BYTES // (4 * here["V"])))}
+    chunk = here | {"N": min(here["N"], chunk_rows(here["V"], 4))}  # what cross-entropy meets in training
     for kernel in _KERNELS[3:]:
         cases.append(Case(kernel.name, preset, _sizes(chunk if "entropy" in kernel.name else here)))
     for kernel in _KERNELS if memory_bytes else ():

@@ -126,7 +126,7 @@ def cross_entropy_in_chunks(shape, rng):
 
     from ..kernels.cross_entropy import cross_entropy_backward
     from ..kernels.matmul import matmul
-    from .cases import CHUNK_BYTES
+    from ..model.chunks import chunk_rows
 
     N, d, _, V = _shape_sizes(shape)
     x, table = rng.standard_normal((N, d), np.float32), rng.standard_normal((V, d), np.float32)
@@ -143,7 +143,7 @@ def cross_entropy_in_chunks(shape, rng):
             matmul(z, table, dx[part])
             matmul(z, x[part], dtable, transpose_a=True, accumulate=start > 0)
 
-    rows = min(N, max(64, CHUNK_BYTES // (4 * V)))
+    rows = min(N, chunk_rows(V, 4))
     return Fusion(f"cross-entropy in chunks of {rows} rows ({N}, {V})", lambda: in_chunks(rows), lambda: in_chunks(N),
                   logits.nbytes - rows * V * 4, lambda: dx)  # fmt: skip
 
@@ -153,10 +153,10 @@ def loss_with_gradient(shape, rng):
     import numpy as np
 
     from ..kernels.cross_entropy import cross_entropy_backward, cross_entropy_forward
-    from .cases import CHUNK_BYTES
+    from ..model.chunks import chunk_rows
 
     V = shape.vocab_size
-    N = min(shape.tokens, max(64, CHUNK_BYTES // (4 * V)))
+    N = min(shape.tokens, chunk_rows(V, 4))
     logits, targets, losses = rng.standard_normal((N, V), np.float32), rng.integers(0, V, N), np.empty(N)
 
     def fused():

@@ -14,11 +14,11 @@ import math
 import statistics
 
 from ..errors import UsageError
-from .presets import Shape
+from .presets import PRESETS
 from .sides import Side
 
 MEMORY_LIMIT = 2**30
-TINY = Shape(vocab_size=2048, d_model=128, n_layers=4, n_heads=4, d_ff=512, length=128, batch=16)
+TINY = PRESETS["tiny"]
 
 
 @dataclasses.dataclass(frozen=True)

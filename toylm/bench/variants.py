@@ -9,13 +9,13 @@ gradients by the length of the error over the length of the gradient, of all par
 
 import dataclasses
 import json
-import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from .presets import NOT_RECIPES, PRESETS
+from .startup import environment
 
 BAR = 1e-5  # of loss and of all gradients together, in float32
 # name -> (precision, threads: None for all, environment, whether small weights get their gradients inside larger kernels)
@@ -82,12 +82,10 @@ def _in_process(name, shape, folder):
     """`one_step` of a variant, None where this machine cannot compute it (the reason is printed)."""
     import numpy as np
 
-    precision, threads, environment, small = VARIANTS[name]
+    precision, threads, changes, small = VARIANTS[name]
     task = json.dumps({"shape": dataclasses.asdict(shape), "precision": precision, "threads": threads, "small": small})
     file = Path(folder, "step.npz")
-    root = str(Path(__file__).absolute().parents[2])
-    variables = {**os.environ, **environment}
-    variables["PYTHONPATH"] = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+    variables = {**environment(), **changes}
     done = subprocess.run(
         [sys.executable, "-P", "-m", "toylm.bench.variants", task, str(file)], env=variables, stderr=subprocess.PIPE, text=True,
         encoding="utf-8", errors="replace", check=False,
