@@ -5,8 +5,9 @@
       counts.safetensors  counts.json                                            the counts that a model adds to its logits
       training.safetensors  training.json                                        what resuming needs, where it was given
 
-A checkpoint appears whole or not at all: it is written under a temporary name, flushed to disk and renamed. Nothing in it is
-code: tensors are safetensors, the rest is JSON.
+A checkpoint appears whole or not at all: it is written under a temporary name, flushed to disk and renamed. An earlier one of
+that name is put aside first ("step-000500.old-PID"); where a process is killed just then, a run goes on from what was put aside.
+Nothing in it is code: tensors are safetensors, the rest is JSON.
 """
 
 import json
@@ -54,14 +55,14 @@ def save_checkpoint(directory, model, tokenizer=None, training=None, dtype=None,
     `tokenizer` is a toylm.data.Tokenizer; `training` a TrainingState; `dtype` of the tensors: None for the model's, else
     "float32", "float16", "bfloat16" or "float64"; `beside`: further files, name -> a callable that writes it to a path (what
     a fitter keeps, see toylm.fitters). Raises ValueError if `directory` holds something that is not a checkpoint, OSError (a
-    full disk, no permission) with nothing half-written left behind.
+    full disk, no permission) with nothing half-written left behind and the earlier checkpoint in its place.
     """
     directory = Path(directory)
     replaces = directory.exists()
     if replaces and not _may_replace(directory):
         raise ValueError(f"{directory} is not a checkpoint; choose a new or an empty folder")
     directory.parent.mkdir(parents=True, exist_ok=True)
-    partial = directory.with_name(f"{directory.name}.tmp-{os.getpid()}")
+    partial, old = (directory.with_name(f"{directory.name}.{kind}-{os.getpid()}") for kind in ("tmp", "old"))
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir()
@@ -73,13 +74,14 @@ def save_checkpoint(directory, model, tokenizer=None, training=None, dtype=None,
         sync_directory(partial)
         if replaces:
             # A directory cannot be replaced in one step where it is not empty: the old one makes way first.
-            old = directory.with_name(f"{directory.name}.old-{os.getpid()}")
             os.replace(directory, old)
             os.replace(partial, directory)
             shutil.rmtree(old, ignore_errors=True)
         else:
             os.replace(partial, directory)
     except BaseException:
+        if replaces and old.exists() and not directory.exists():
+            os.replace(old, directory)
         shutil.rmtree(partial, ignore_errors=True)
         raise
     sync_directory(directory.parent)
@@ -145,12 +147,25 @@ def _sync_file(path):
 
 def list_checkpoints(run):
     """The checkpoints in a run folder as (step, path), in the order of their steps."""
-    found = []
-    for path in Path(run).iterdir():
-        match = STEP_NAME.fullmatch(path.name)
-        if match and path.is_dir():
-            found.append((int(match.group(1)), path))
-    return sorted(found)
+    named = {path.name: path for path in Path(run).iterdir() if STEP_NAME.fullmatch(path.name) and path.is_dir()}
+    found = named | _put_aside(run)
+    return sorted((int(STEP_NAME.fullmatch(name).group(1)), path) for name, path in found.items())
+
+
+def recover_checkpoints(run):
+    """Rename what a killed process had put aside to the name that is missing; for whoever holds the run folder's lock."""
+    for name, path in _put_aside(run).items():
+        os.replace(path, path.with_name(name))
+
+
+def _put_aside(folder, name=STEP_NAME.pattern):
+    """Checkpoints that a killed process had put aside and not replaced yet, by the `name` (a pattern) that is missing."""
+    folder, found = Path(folder), {}
+    for path in sorted(folder.iterdir() if folder.is_dir() else ()):
+        match = re.fullmatch(rf"(?P<name>{name})\.old-\d+", path.name)
+        if match and path.is_dir() and not path.with_name(match["name"]).exists():
+            found[match["name"]] = path
+    return found
 
 
 def write_pointer(run, name, checkpoint):
@@ -168,7 +183,9 @@ def read_pointer(run, name):
     except (FileNotFoundError, UnicodeDecodeError):
         return None
     directory = path.parent / target
-    return directory if STEP_NAME.fullmatch(target) and directory.is_dir() else None
+    if not STEP_NAME.fullmatch(target):
+        return None
+    return directory if directory.is_dir() else _put_aside(path.parent).get(target)
 
 
 def find_checkpoint(path, prefer="best"):
@@ -184,7 +201,7 @@ def find_checkpoint(path, prefer="best"):
             raise FileNotFoundError(f"{path} names no checkpoint{_what_is_there(path.parent)}")
         return found
     if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist{_what_is_there(path.parent)}")
+        path = _instead_of(path)
     if not path.is_dir():
         raise CheckpointError(
             f"{path} is a file; a checkpoint is a folder with config.json and model.safetensors "
@@ -203,6 +220,15 @@ def find_checkpoint(path, prefer="best"):
         raise CheckpointError(f"{path} is a run that has saved no checkpoint yet")
     refuse_pickle(path)
     raise CheckpointError(f"{path} holds neither a checkpoint (config.json, model.safetensors) nor a run's step-* folders")
+
+
+def _instead_of(path):
+    """The checkpoint of a run that was put aside for the missing `path`. Raises FileNotFoundError where there is none."""
+    aside = _put_aside(path.parent, re.escape(path.name)).get(path.name)
+    if aside is not None and STEP_NAME.fullmatch(path.name):
+        return aside
+    hint = "" if aside is None else f"; {aside.name} may be what a save put aside when it was interrupted: rename it to {path.name}"
+    raise FileNotFoundError(f"{path} does not exist{hint or _what_is_there(path.parent)}")
 
 
 def _what_is_there(folder):

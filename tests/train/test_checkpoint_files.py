@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import toylm
-from toylm.checkpoint import TrainingState, find_checkpoint, load_checkpoint, save_checkpoint
+from toylm.checkpoint import TrainingState, find_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
 from toylm.data import train_tokenizer
 from toylm.errors import CheckpointError
 
@@ -125,6 +125,43 @@ def test_a_full_disk_leaves_the_old_checkpoint_and_nothing_half_written(saved, t
         save_checkpoint(saved, make(LEARNED))
     assert [p.name for p in tmp_path.iterdir()] == [saved.name]
     assert np.array_equal(load_checkpoint(saved).model.parameters.flat, before)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EACCES, "in use"), KeyboardInterrupt()], ids=["error", "Ctrl-C"])
+def test_the_old_checkpoint_gets_its_name_back_where_the_new_one_does_not_get_it(saved, tmp_path, monkeypatch, error):
+    before, replace = load_checkpoint(saved).model.parameters.flat, os.replace
+
+    def not_the_new_one(source, target):
+        if ".tmp-" in os.path.basename(source) and str(target) == str(saved):
+            raise error
+        replace(source, target)
+
+    monkeypatch.setattr("os.replace", not_the_new_one)
+    with pytest.raises(type(error)):
+        save_checkpoint(saved, make(LEARNED))
+    assert [p.name for p in tmp_path.iterdir()] == [saved.name]
+    assert np.array_equal(load_checkpoint(saved).model.parameters.flat, before)
+
+
+def test_what_a_killed_process_had_put_aside_is_found(saved, tmp_path):
+    (tmp_path / "best").write_text("step-000005\n", encoding="utf-8")
+    aside = saved.rename(tmp_path / "step-000005.old-123")
+    shutil.copytree(aside, tmp_path / "step-000005.tmp-123")
+    for named in (tmp_path, tmp_path / "best", tmp_path / "step-000005"):
+        assert find_checkpoint(named) == aside
+    assert list_checkpoints(tmp_path) == [(5, aside)]
+    shutil.copytree(aside, saved)  # then it is rubbish
+    for named in (tmp_path, tmp_path / "best", tmp_path / "step-000005"):
+        assert find_checkpoint(named) == saved
+    assert list_checkpoints(tmp_path) == [(5, saved)]
+
+
+def test_a_model_of_another_name_that_was_put_aside_is_pointed_at_and_left_alone(saved, tmp_path):
+    saved.rename(tmp_path / "mine (1).old-123")  # a name that somebody may have chosen
+    with pytest.raises(FileNotFoundError, match=r"mine \(1\).old-123 may be what a save put aside .* rename it to mine \(1\)"):
+        find_checkpoint(tmp_path / "mine (1)")
+    save_checkpoint(tmp_path / "mine (1)", make())
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["mine (1)", "mine (1).old-123"]
 
 
 # -- damage ----------------------------------------------------------------------------------------------------------------

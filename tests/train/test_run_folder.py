@@ -46,6 +46,24 @@ def test_a_run_taken_back_keeps_its_later_checkpoints_until_it_reaches_them(tmp_
         assert run.latest().name == "step-000015"
 
 
+def test_what_a_killed_process_had_put_aside_gets_its_name_back(tmp_path, model):
+    path = tmp_path / "run"
+    with RunFolder.create(path) as run:
+        checkpoint = save(run, model, 10, best=True)
+    checkpoint.rename(path / "step-000010.old-123")
+    (path / "step-000010.tmp-123").mkdir()
+    with pytest.raises(UsageError, match="holds a run already, at step 10"):
+        RunFolder.create(path)
+    with RunFolder(path) as run:
+        run.remove_remnants()
+        assert names(run) == ["step-000010"]
+        assert run.latest() == read_pointer(path, "best") == checkpoint
+        (path / "step-000010.old-124").mkdir()  # killed while it removed the old one
+    with RunFolder(path) as run:
+        run.remove_remnants()
+        assert names(run) == ["step-000010"]
+
+
 def test_a_folder_in_use_is_refused(tmp_path):
     with RunFolder.create(tmp_path / "run"):
         with pytest.raises(UsageError, match=rf"in use by another process \({os.getpid()}\)"):

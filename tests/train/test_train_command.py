@@ -312,6 +312,16 @@ def test_a_run_that_exists_or_is_in_use(train, tmp_path, capsys):
     assert [step for step, _ in list_checkpoints(tmp_path / "run")] == [1]
 
 
+@pytest.mark.parametrize("named", ["run", "run/step-000002"])
+def test_a_run_killed_while_it_replaced_its_only_checkpoint_goes_on(train, tmp_path, named):
+    assert train("--steps", "2", "--out", "run", "--quiet") == 0
+    run = tmp_path / "run"
+    (run / "step-000002").rename(run / "step-000002.old-123")
+    (run / "step-000002.tmp-123").mkdir()
+    assert train("--resume", named, "--steps", "3", "--quiet") == 0
+    assert sorted(p.name for p in run.iterdir() if p.is_dir()) == ["step-000002", "step-000003"]
+
+
 def test_what_a_resumed_run_cannot_change(train, capsys):
     assert train("--steps", "2", "--out", "run", "--quiet") == 0
     assert train("--resume", "run", "--d-model", "32") == 2

@@ -161,6 +161,7 @@ def _resume(args, flags):
         print(settings.to_toml(), end="")
         return 0
     with RunFolder(path) as run_folder:
+        checkpoint_path = find_checkpoint(named, prefer="latest")  # again: now nobody else changes the folder
         check_settings(settings)
         checkpoint = load_checkpoint(checkpoint_path, precision=settings.precision, threads=settings.threads, training=True)
         prepared = prepare_text(settings, args.quiet, kept=(record.get("data") or {}).get("path"))

@@ -14,7 +14,7 @@ import os
 import shutil
 from pathlib import Path
 
-from ..checkpoint import list_checkpoints, read_pointer, save_checkpoint, write_pointer
+from ..checkpoint import list_checkpoints, read_pointer, recover_checkpoints, save_checkpoint, write_pointer
 from ..errors import CheckpointError, UsageError
 from .settings import TrainSettings
 
@@ -39,6 +39,7 @@ class RunFolder:
     def __init__(self, path):
         self.path = Path(path)
         self._lock = _acquire(self.path / ".lock")
+        recover_checkpoints(self.path)
 
     @classmethod
     def create(cls, path, overwrite=False):
