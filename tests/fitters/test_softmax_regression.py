@@ -131,6 +131,7 @@ def test_float32_features_give_the_same_head():
     (np.zeros((3, 2)), np.zeros(4, int), {}, "one target a row"),
     (np.zeros((0, 2)), np.zeros(0, int), {}, "no rows"),
     (np.zeros((3, 2)), np.zeros(3, int), {"l2": -1}, "l2 is -1"),
+    (np.zeros((3, 2)), np.array([0, 1, 2]), {}, "target id 2 is out of range; ids go to 1"),
 ])  # fmt: skip
 def test_bad_input_is_named(X, y, settings, words):
     with pytest.raises(ValueError, match=words):
