@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from toylm.kernels.jit import CACHE_DIRECTORY
+from toylm.threads import get_threads, set_threads
 
 # Where the CPU has no bf16 products the tests emulate them, so that every machine can check that arithmetic.
 os.environ.setdefault("TOYLM_BF16", "emulate")
@@ -22,6 +23,15 @@ def own_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TOYLM_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def same_threads():
+    """Commands that a test runs in this process set the number of threads for good: not for the tests after it."""
+    before = get_threads()
+    yield
+    if get_threads() != before:
+        set_threads(before)
 
 
 @pytest.fixture(scope="session")
