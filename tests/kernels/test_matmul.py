@@ -1,9 +1,12 @@
 import itertools
+import threading
 
+import numba
 import numpy as np
 import pytest
 
 from toylm.kernels.matmul import matmul, matmul_mode, matmul_reference
+from toylm.kernels.memory import scratch
 
 # (m, k, n): ones, primes, exact tiles, one beyond a tile, deeper than a panel, wide and narrow
 SHAPES = [(1, 1, 1), (3, 5, 7), (12, 32, 32), (13, 33, 31), (97, 259, 65), (50, 17, 200), (1, 300, 64), (301, 513, 1)]
@@ -60,6 +63,31 @@ def test_number_of_threads_does_not_change_a_bit(m, k, n):
     finally:
         set_threads(before)
     np.testing.assert_array_equal(one, many)
+
+
+def test_threads_of_pythons_may_multiply_at_once():
+    from toylm.threads import get_threads
+
+    get_threads()  # launches Numba's, whose layer is then known
+    if numba.threading_layer() == "workqueue":
+        pytest.skip("this threading layer of Numba's ends a process in which two threads start regions at once")
+    found, together = [], threading.Barrier(2, timeout=60)
+
+    def run(seed):
+        a, b = (np.random.default_rng(seed + i).standard_normal((200, 200)).astype(np.float32) for i in range(2))
+        out = np.empty_like(a)
+        together.wait()
+        errors = [np.abs(matmul(a, b, out, transpose_a=True) - a.T @ b).max() for _ in range(50)]
+        found.append((max(errors), scratch.address("products", 1)))
+        together.wait()  # what a thread has had is free for others when it ends
+
+    threads = [threading.Thread(target=run, args=(seed,)) for seed in (0, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (error, one), (other_error, other) = found
+    assert max(error, other_error) < 1e-3 and one != other
 
 
 @pytest.fixture
