@@ -28,19 +28,29 @@ class _Home:
     def __enter__(self):
         self.threads = _numbas_threads()
         self.before = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, self.core)
+        _stay_on(self.core)
         self.inside = True
 
     def __exit__(self, *_):
         self.inside = False
-        os.sched_setaffinity(0, self.before)
+        _stay_on(self.before)
+
+
+def _stay_on(cpus):
+    """Keep this thread on some hardware threads, or give up placing it: a sandbox may forbid it, a container's set shrink."""
+    global _home
+    try:
+        os.sched_setaffinity(0, cpus)
+    except OSError:
+        _home = None
 
 
 def while_compiling(started):
     """A kernel that is called for the first time is compiled inside the call: not on the one core, where another process may be
     compiling as well. Called at the start (True) and at the end of it."""
-    if _home is not None and _home.inside and _home.thread == threading.get_ident():
-        os.sched_setaffinity(0, _home.before if started else _home.core)
+    home = _home
+    if home is not None and home.inside and home.thread == threading.get_ident():
+        _stay_on(home.before if started else home.core)
 
 
 def on_own_core(function):
@@ -51,9 +61,10 @@ def on_own_core(function):
 
     @functools.wraps(function, updated=())
     def call(*arguments, **named):
-        if _home is None or _home.inside or _home.thread != threading.get_ident():
+        home = _home
+        if home is None or home.inside or home.thread != threading.get_ident():
             return function(*arguments, **named)
-        with _home:
+        with home:
             return function(*arguments, **named)
 
     return call
@@ -61,8 +72,9 @@ def on_own_core(function):
 
 def threads_now():
     """The number of threads of a parallel kernel. Numba's own function costs as much as a small kernel's arguments."""
-    if _home is not None and _home.inside and _home.thread == threading.get_ident():
-        return _home.threads
+    home = _home
+    if home is not None and home.inside and home.thread == threading.get_ident():
+        return home.threads
     return _numbas_threads()
 
 
@@ -76,20 +88,32 @@ def cores():
     """The hardware threads that this thread may run on, a set a physical core, in order. AttributeError where not Linux."""
     allowed, found = sorted(os.sched_getaffinity(0)), {}
     for cpu in allowed:
-        base = f"/sys/devices/system/cpu/cpu{cpu}/topology/"
         try:
-            name = tuple(Path(base, part).read_text("ascii").strip() for part in ("physical_package_id", "core_id"))
-            found.setdefault(name, set()).add(cpu)
+            # Not core_id: on ARM it starts anew in every cluster.
+            core = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text("ascii")
+            found.setdefault(core, set()).add(cpu)
         except OSError:
             return [{cpu} for cpu in allowed]
     return list(found.values())
+
+
+def _knows_workers():
+    """Whether thread i of a region is always the same thread of the system, whose number can be asked for.
+
+    The number takes glibc 2.30: LLVM ends a process in which a function is missing. TBB's threads take what comes.
+    """
+    import ctypes
+
+    import numba
+
+    return hasattr(ctypes.CDLL(None), "gettid") and numba.threading_layer() in ("omp", "workqueue")
 
 
 def spread(threads):
     """Place the `threads` threads of the kernels that the calling thread starts; free them where they are not all cores."""
     global _home
     _home = None
-    if sys.platform != "linux" or threads == 1 or any(name in os.environ for name in _CHOSEN):
+    if sys.platform != "linux" or threads == 1 or any(name in os.environ for name in _CHOSEN) or not _knows_workers():
         return
     from .worker_threads import thread_ids
 
@@ -99,10 +123,9 @@ def spread(threads):
         for i, thread in enumerate(thread_ids(threads)):
             if thread != threading.get_native_id():
                 os.sched_setaffinity(thread, places[i] if whole else set().union(*places))
-        if whole:
-            home = _Home(places[0])
-            with home:
-                pass
-            _home = home
     except OSError:  # a sandbox may forbid it; it is only speed
-        pass
+        return
+    if whole:
+        _home = _Home(places[0])
+        with _home:
+            pass
