@@ -1,4 +1,8 @@
 import itertools
+import json
+import os
+import subprocess
+import sys
 import threading
 
 import numba
@@ -88,6 +92,32 @@ def test_threads_of_pythons_may_multiply_at_once():
         thread.join()
     (error, one), (other_error, other) = found
     assert max(error, other_error) < 1e-3 and one != other
+
+
+GENERIC = """
+import json
+import llvmlite.binding as llvm
+
+host = llvm.get_host_cpu_features()
+host.update(avx512f=True, avx512bf16=True)
+llvm.get_host_cpu_features = lambda: host
+import numpy as np
+from toylm.kernels import simd
+from toylm.kernels.matmul import matmul
+
+a, b = (np.random.default_rng(i).standard_normal((40, 40)).astype(np.float32) for i in range(2))
+error = float(np.abs(matmul(a, b, np.empty_like(a)) - a @ b).max())
+print(json.dumps([simd.VECTOR_BYTES, simd.HOST_BF16, error]))
+"""
+
+
+def test_numba_compiles_for_another_cpu_than_the_host():
+    """A CPU with AVX512_BF16, say, and Numba told to use none of it: LLVM would end the process at such an instruction."""
+    variables = {**os.environ, "NUMBA_CPU_NAME": "generic", "TOYLM_MATMUL": "numba"}
+    done = subprocess.run([sys.executable, "-c", GENERIC], env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    vector_bytes, bf16, error = json.loads(done.stdout)
+    assert vector_bytes == 16 and not bf16 and error < 1e-4
 
 
 @pytest.fixture

@@ -6,23 +6,24 @@ import os
 import sys
 
 import llvmlite.binding as llvm
-from numba.core import config
 
-from .simd import HOST_BF16
+from .simd import FEATURES, HOST_BF16
 
 MODES = ("avx512", "emulate", "tiles")
+_AMX = {"amx-tile", "amx-bf16"}
+_LINUX = sys.platform == "linux" and sys.maxsize > 2**32
 
 
-def _names(*features):
+def _host_amx():
     try:
         host = llvm.get_host_cpu_features()
     except RuntimeError:
         return False
-    return sys.platform == "linux" and sys.maxsize > 2**32 and all(host.get(name) for name in features)
+    # Every CPU with AMX has AVX512_BF16 as well, which multiplies what fills no tile.
+    return _LINUX and all(host.get(name) for name in (*_AMX, "avx512bf16"))
 
 
-# Every CPU with AMX has AVX512_BF16 as well, which multiplies what fills no tile.
-HOST_AMX = _names("amx-tile", "amx-bf16", "avx512bf16")
+HOST_AMX = _host_amx()
 
 
 def bf16_mode():
@@ -50,9 +51,7 @@ def _permitted():
 
 def _compiled():
     """Whether what Numba compiles may hold AMX instructions: NUMBA_CPU_FEATURES stands above what the CPU has."""
-    if config.CPU_FEATURES is None:
-        return _names("amx-tile", "amx-bf16")
-    return {"+amx-tile", "+amx-bf16"} <= set(config.CPU_FEATURES.split(","))
+    return _LINUX and _AMX <= FEATURES
 
 
 def on_amx_tiles():

@@ -2,8 +2,8 @@
 
 Numba's auto-vectoriser does not keep a block of C in registers, and that is what a fast matrix product needs: each value
 of A is then used NR times and each vector of B MR times for one load. So the tile is written as LLVM IR for the vector
-width of the host CPU: AVX-512, AVX2, NEON, or whatever LLVM makes of plain vectors elsewhere. The blocking around it
-(panels, threads, edges) is ordinary Numba: see matmul.py.
+width of the CPU: AVX-512, AVX2, NEON, or whatever LLVM makes of plain vectors elsewhere. The blocking around it (panels,
+threads, edges) is ordinary Numba: see products.py.
 
 All arguments are element strides and int64 addresses (a uint64 address would turn int64 arithmetic into float64).
 """
@@ -11,38 +11,39 @@ All arguments are element strides and int64 addresses (a uint64 address would tu
 import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
+from numba.core import cgutils, config
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
 I32, I64 = ir.IntType(32), ir.IntType(64)
 
 
-def _host_vectors():
+def _compiled_features():
+    """Names of the CPU features that Numba compiles for: the host's, but for what NUMBA_CPU_NAME, NUMBA_CPU_FEATURES or
+    NUMBA_ENABLE_AVX say."""
+    listed = get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES
+    found = set()
+    for feature in filter(None, listed.split(",")):
+        (found.add if feature[0] == "+" else found.discard)(feature[1:])
+    return found
+
+
+def _vectors_of(features):
     """(bytes a vector register, tile rows, vectors a tile row): rows · vectors accumulators plus operands fit the registers."""
-    try:
-        features = llvm.get_host_cpu_features()
-    except RuntimeError:
-        features = {}
-    if features.get("avx512f"):
+    if "avx512f" in features:
         return 64, 12, 2  # 24 of 32 registers accumulate
-    if features.get("avx2") and features.get("fma"):
+    if {"avx2", "fma"} <= features:
         return 32, 6, 2  # 12 of 16
-    if features.get("neon") or "aarch64" in llvm.get_default_triple() or "arm64" in llvm.get_default_triple():
+    if "neon" in features or "aarch64" in llvm.get_default_triple() or "arm64" in llvm.get_default_triple():
         return 16, 6, 4  # 24 of 32
     return 16, 4, 2
 
 
-def _multiplies_bf16():
-    try:
-        return bool(llvm.get_host_cpu_features().get("avx512bf16"))
-    except RuntimeError:
-        return False
-
-
-VECTOR_BYTES, MR, _VECTORS = _host_vectors()
-HOST_BF16 = _multiplies_bf16()  # an instruction for pairs of bf16, else several of float32
+FEATURES = _compiled_features()
+VECTOR_BYTES, MR, _VECTORS = _vectors_of(FEATURES)
+# An instruction for pairs of bf16, else several of float32. Before LLVM 16 its operands had another type.
+HOST_BF16 = {"avx512f", "avx512bf16"} <= FEATURES and llvm.llvm_version_info[0] >= 16
 NR_F32 = _VECTORS * VECTOR_BYTES // 4
-NR_F64 = _VECTORS * VECTOR_BYTES // 8
 
 
 def _element(zero):
