@@ -69,6 +69,17 @@ def test_scaling_reports_exponents_memory_and_a_picture(tmp_path, monkeypatch, c
     assert "NOT within" in capsys.readouterr().out
 
 
+def test_scaling_says_where_the_system_does_not_tell_the_memory(monkeypatch, capsys):
+    class Untold(FakeSide):
+        peak_bytes = property(lambda self: 0, lambda self, value: None)
+
+    monkeypatch.setattr(scaling, "Side", Untold)
+    assert main(["bench", "scaling", "--only", "T", "--rounds", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "trains in memory that this system does not tell: whether within 1 GiB is not known" in printed
+    assert printed.count("?\n") == len(scaling.CURVES["T"].values)
+
+
 def test_scaling_names_an_unknown_size(capsys):
     assert main(["bench", "scaling", "--only", "heads"]) == 2
     assert "no size 'heads' to grow; valid: T, d, V, B" in capsys.readouterr().err

@@ -140,8 +140,9 @@ def _print(rows, kind):
     print(f"\n{'':20}{'ms':>9}{'tokens/s':>11}{'GFLOP/s':>9}{'peak MiB':>10}{'  time over toylm (median of the rounds)'}")
     for row in rows:
         gflops = f"{row['gflops']:9.0f}" if kind == "train" else " " * 9
+        peak = f"{row['peak_mib']:.0f}" if row["peak_mib"] else "?"  # 0: the system does not tell
         ratio = "" if row["side"] == "toylm" else f"{row['toylm_is_faster_by']:12.2f} x"
         print(
-            f"{row['side']:20}{row['ms_per_step']:9.1f}{row['tokens_per_second']:11,.0f}{gflops}{row['peak_mib']:10.0f}{ratio}"
+            f"{row['side']:20}{row['ms_per_step']:9.1f}{row['tokens_per_second']:11,.0f}{gflops}{peak:>10}{ratio}"
         )
 

@@ -37,8 +37,9 @@ def _multiply_adds(typingctx, x, y, rounds):
             return builder.shuffle_vector(one, undefined, ir.Constant(lanes, [0] * LANES))
 
         wide_x, wide_y = splat(x), splat(y)
+        # Not llvm.fma, which is a call a lane where the CPU has no such instruction.
         fma = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{LANES}f32"
+            builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{LANES}f32"
         )
         entry, loop = builder.block, builder.append_basic_block("loop")
         done = builder.append_basic_block("done")
