@@ -49,7 +49,7 @@ def test_backward_from_behind_the_projections_to_before_the_norm(B, T, H, K, h, 
     qkv, z, logs = normed @ w_qkv, np.empty((N, H * h), dtype), np.empty((N, H), dtype)
     tables = rope_tables(T + 3, h, 10000.0, dtype)
     if rope:
-        rope_forward(qkv, *tables, T, 0, H + K, h, 1)
+        rope_forward(qkv, *tables, T, H + K, h, 1)
     attention_forward(qkv, z, logs, T, H)
 
     dx, gradients = dout.copy(), [np.ones_like(w) for w in (w_qkv, w_o, gamma)]

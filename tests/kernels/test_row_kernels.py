@@ -175,14 +175,14 @@ def test_embedding(dtype):
     tokens = rng.integers(0, 11, (3, 5))
     token_embed, pos_embed, dx = normal((11, 7), dtype), normal((9, 7), dtype, 1), normal((15, 7), dtype, 2)
     x = np.empty((15, 7), dtype)
-    embedding.embedding_forward(tokens, token_embed, pos_embed, 0, x)
+    embedding.embedding_forward(tokens, token_embed, pos_embed, x)
     close(x, embedding.embedding_reference(tokens, token_embed, pos_embed))
     dtoken, dpos = np.ones_like(token_embed), np.ones_like(pos_embed)
     embedding.embedding_backward(tokens, dx, dtoken, dpos)
     expected_token, expected_pos = embedding.embedding_backward_reference(tokens, dx, 11, 9)
     close(dtoken, 1 + expected_token)
     close(dpos, 1 + expected_pos)
-    embedding.embedding_forward(tokens, token_embed, pos_embed[:0], 0, x)
+    embedding.embedding_forward(tokens, token_embed, pos_embed[:0], x)
     close(x, embedding.embedding_reference(tokens, token_embed))
 
 
@@ -231,11 +231,11 @@ def test_rope_turns_q_and_k_and_back(h, dtype):
     qkv = normal((B * T, 3 * H * h), dtype)
     before = qkv.copy()
     cos, sin = rope.rope_tables(T, h, 10000.0, dtype)
-    rope.rope_forward(qkv, cos, sin, T, 0, 2 * H, h, 1)
+    rope.rope_forward(qkv, cos, sin, T, 2 * H, h, 1)
     expected = rope.rope_reference(before[:, : 2 * H * h].reshape(B, T, 2 * H, h)).reshape(B * T, -1)
     close(qkv[:, : 2 * H * h], expected)
     np.testing.assert_array_equal(qkv[:, 2 * H * h :], before[:, 2 * H * h :])
-    rope.rope_forward(qkv, cos, sin, T, 0, 2 * H, h, -1)
+    rope.rope_forward(qkv, cos, sin, T, 2 * H, h, -1)
     close(qkv, before)
 
 

@@ -52,7 +52,7 @@ def _normal(rng, *shape):
     return rng.standard_normal(shape, F)
 
 
-def _product(s, rng, a, b):
+def _product(rng, a, b):
     return {"a": _normal(rng, *a), "b": _normal(rng, *b)}
 
 
@@ -168,11 +168,11 @@ def _decode_flops(s):
 
 _KERNELS = [
     Kernel("product A·B", "product", "forward", lambda s: 2 * s.N * s.d * s.ff,
-           lambda s: 4 * (s.N * s.d + s.d * s.ff + s.N * s.ff), lambda s, r: _product(s, r, (s.N, s.d), (s.d, s.ff))),
+           lambda s: 4 * (s.N * s.d + s.d * s.ff + s.N * s.ff), lambda s, r: _product(r, (s.N, s.d), (s.d, s.ff))),
     Kernel("product A·Bᵀ", "product", "backward", lambda s: 2 * s.N * s.d * s.ff,
-           lambda s: 4 * (s.N * s.d + s.d * s.ff + s.N * s.ff), lambda s, r: _product(s, r, (s.N, s.ff), (s.d, s.ff))),
+           lambda s: 4 * (s.N * s.d + s.d * s.ff + s.N * s.ff), lambda s, r: _product(r, (s.N, s.ff), (s.d, s.ff))),
     Kernel("product Aᵀ·B", "product", "backward", lambda s: 2 * s.N * s.d * s.ff,
-           lambda s: 4 * (s.N * s.d + s.d * s.ff + s.N * s.ff), lambda s, r: _product(s, r, (s.N, s.d), (s.N, s.ff))),
+           lambda s: 4 * (s.N * s.d + s.d * s.ff + s.N * s.ff), lambda s, r: _product(r, (s.N, s.d), (s.N, s.ff))),
     Kernel("attention", "attention", "forward", lambda s: 2 * s.N * s.d * (s.T + 1),
            lambda s: 4 * (4 * s.N * s.d + s.N * s.H), _attention),
     Kernel("attention backward", "attention", "backward", lambda s: 4 * s.N * s.d * (s.T + 1),

@@ -88,7 +88,7 @@ def _gelu(x):
 
 def _rope(x):
     cos, sin = rope.rope_tables(x.s.T, x.s.d // x.s.H, THETA, np.float32)
-    arguments = (x.qkv, cos, sin, x.s.T, 0, 2 * x.s.H, x.s.d // x.s.H, 1)
+    arguments = (x.qkv, cos, sin, x.s.T, 2 * x.s.H, x.s.d // x.s.H, 1)
     return bind(rope.rope_forward, arguments, (x.qkv,))
 
 
@@ -106,7 +106,7 @@ def _attention_backward(x):
 
 def _embedding(x):
     out = np.empty((x.s.N, x.s.d), np.float32)
-    return bind(embedding.embedding_forward, (x.tokens, x.table, x.positions, 0, out), (out,))
+    return bind(embedding.embedding_forward, (x.tokens, x.table, x.positions, out), (out,))
 
 
 def _embedding_backward(x):

@@ -11,7 +11,7 @@ AHEAD = 4  # rows that are on their way while one is added
 
 
 @parallel
-def embedding_forward(tokens, token_embed, pos_embed, first_position, x, threads, thread):
+def embedding_forward(tokens, token_embed, pos_embed, x, threads, thread):
     """tokens: (B, T) int64, 0 to V - 1; token_embed: (V, d); pos_embed: (context, d), or (0, d) for none; x: (B·T, d). All but
     tokens of one dtype, rows contiguous."""
     B, T = tokens.shape
@@ -20,7 +20,7 @@ def embedding_forward(tokens, token_embed, pos_embed, first_position, x, threads
     for i in range(start, stop):
         row, out = start_of(token_embed[tokens[i // T, i % T]]), start_of(x[i])
         if pos_embed.shape[0] > 0:
-            add_rows(zero, row, start_of(pos_embed[first_position + i % T]), out, d)
+            add_rows(zero, row, start_of(pos_embed[i % T]), out, d)
         else:
             copy_row(zero, row, out, d)
 

@@ -7,7 +7,7 @@ for act one of gelu, relu2, silu (W1 (d, ff)), or hidden = silu(gate) · up with
 A thread takes ROWS rows and of them UNITS hidden units at a time: product, activation, product. `pre` is kept for the backward
 pass, `hidden` is not; the backward pass leaves `hidden` and `dpre` behind for the gradients of the weights, which are sums over
 all rows and so products of their own (the model's Linear), unless they are so small that a thread keeps its part of them in its
-cache as well. Both matrices are packed once for all threads (operands.py).
+cache as well. Both matrices are packed once for all threads (products.py), or by each thread where they are as small as that.
 """
 
 import numpy as np
@@ -30,7 +30,7 @@ from .vectors import add_shares, clear
 KINDS = ("gelu", "relu2", "silu", "swiglu")
 GELU, RELU2, SILU, SWIGLU = range(4)
 UNITS = 16 * NR_F32  # hidden units at a time, a multiple of every panel's width
-OWN_STRIDE = 2 * UNITS + 16  # of a thread's own rows: an odd number of cache lines, so that columns spread over all cache sets
+OWN_STRIDE = 2 * UNITS + 16  # of a thread's own rows: in float32 an odd number of cache lines, so that columns spread over all sets
 
 
 @inner

@@ -1,4 +1,4 @@
-"""How toylm compiles: one `jit` for all kernels, a compile cache that cannot go stale, and a clock of compile time.
+"""How toylm compiles: what all kernels are declared with, a compile cache that cannot go stale, and a clock of compile time.
 
 Numba's own cache notices only a change of the file that holds the function, not of the functions that it calls. Here the
 cache folder is named by a hash of all kernel sources, so an edited or upgraded kernel is compiled anew, and a package
@@ -127,7 +127,6 @@ class _CompileClock(event.Listener):
 
     def __init__(self):
         self.depth, self.seconds, self.count, self._start = 0, 0.0, 0, 0.0
-        self.on_first = None
 
     def on_start(self, event):
         if self.depth == 0:

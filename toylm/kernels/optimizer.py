@@ -9,7 +9,7 @@ from .jit import inner
 from .parallel import parallel
 from .rows import rows_of
 
-CHUNK = 16384  # elements whose squares are added up in float32-friendly pieces, then in float64, in a fixed order
+CHUNK = 16384  # elements whose squares are added up by one thread: the norm's order of sums is the same for any number
 
 
 @parallel

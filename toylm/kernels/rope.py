@@ -59,22 +59,21 @@ def turn_row(sign, row, cos, sin, n_rotated, d_head, ahead):
 
 
 @parallel
-def rope_forward(qk, cos, sin, T, first_position, n_rotated, d_head, direction, threads, thread):
+def rope_forward(qk, cos, sin, T, n_rotated, d_head, direction, threads, thread):
     """Turn the first `n_rotated` heads of each row in place. qk: (B·T, at least n_rotated · d_head), the q and k columns
-    of a fused projection; row i has position first_position + i mod T. cos, sin: (at least first_position + T, d_head / 2), of
-    `rope_tables`. All of one dtype, rows contiguous. direction -1 is the backward pass."""
+    of a fused projection; row i has position i mod T. cos, sin: (at least T, d_head / 2), of `rope_tables`. All of one dtype, rows
+    contiguous. direction -1 is the backward pass."""
     sign = qk.dtype.type(direction)
     start, stop = rows_of(qk.shape[0], threads, thread)
     for i in range(start, stop):
-        position = first_position + i % T
-        turn_row(sign, start_of(qk[i]), start_of(cos[position]), start_of(sin[position]), n_rotated, np.int64(d_head),
-                 np.int64(qk.strides[0]))  # fmt: skip
+        row, cosines, sines = start_of(qk[i]), start_of(cos[i % T]), start_of(sin[i % T])
+        turn_row(sign, row, cosines, sines, n_rotated, np.int64(d_head), np.int64(qk.strides[0]))
 
 
-def rope_reference(x, theta=10000.0, direction=1, first_position=0):
+def rope_reference(x, theta=10000.0, direction=1):
     """x: (B, T, H, h)."""
     T, h = x.shape[1], x.shape[3]
-    cos, sin = rope_tables(first_position + T, h, theta, x.dtype)
-    cos, sin = cos[first_position:, None, :], direction * sin[first_position:, None, :]
+    cos, sin = rope_tables(T, h, theta, x.dtype)
+    cos, sin = cos[:, None, :], direction * sin[:, None, :]
     a, b = x[..., : h // 2], x[..., h // 2 :]
     return np.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)

@@ -151,7 +151,7 @@ def scaled_product(typingctx, zero, x, y, factor, out, n):
 
 
 def _row_to_row(sources):
-    """An intrinsic over the rows at `sources` addresses: out[:n] = the row, or the sum of both; out may be one of them."""
+    """The code of an intrinsic over the rows at `sources` addresses: out[:n] = the row, or the sum of both; out may be one."""
 
     def codegen(context, builder, signature, args):
         rows, b = Rows(context, builder, signature.args[0]), builder

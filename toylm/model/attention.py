@@ -30,7 +30,7 @@ class Attention:
     def _turn(self, qkv, length, direction):
         c = self.config
         if self.rope:
-            rope_forward(qkv, self.cos, self.sin, length, 0, c.n_heads + c.n_kv_heads, c.d_head, direction)
+            rope_forward(qkv, self.cos, self.sin, length, c.n_heads + c.n_kv_heads, c.d_head, direction)
 
     def forward(self, parameters, h, residual, a, out, norm=None):
         """out (N, d) = residual + attention(h) · w_o; qkv, log_sums and head_outputs are kept in `a` (BlockActivations).

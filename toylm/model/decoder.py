@@ -167,5 +167,5 @@ class KeyValueCache:
         return self.logits
 
     def extend(self, tokens):
-        """Take in several tokens in one forward pass; returns the logits (V,) of the next."""
+        """Take in several tokens; returns the logits (V,) of the next."""
         return self.decoder.extend(0, tokens)

@@ -20,7 +20,7 @@ class Embedding:
 
     def forward(self, parameters, tokens, x):
         """tokens (B, T) int64 -> x (N, d)."""
-        embedding_forward(tokens, parameters["token_embed"].array, self._position_rows(parameters), 0, x)
+        embedding_forward(tokens, parameters["token_embed"].array, self._position_rows(parameters), x)
 
     def backward(self, gradients, tokens, dx):
         """Adds dx to the rows of the tokens' embeddings (and of their positions)."""

@@ -25,7 +25,7 @@ def embed(tokens, token_embed, pos_embed=None):
         if len(positions) < needed[0] or positions.shape[1] != needed[1]:
             raise ValueError(f"pos_embed has shape {positions.shape}; these tokens and token_embed need at least {needed}")
     x = np.empty((tokens.size, table.shape[1]), table.dtype)
-    embedding_forward(tokens, table, positions, 0, x)
+    embedding_forward(tokens, table, positions, x)
     return x
 
 

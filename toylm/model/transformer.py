@@ -276,14 +276,6 @@ class TransformerLM:
         held = self.dtype.itemsize * (c.n_layers * block + ends + chunk + sum(backward.values()))
         return held + 8 * N + (4 * N * c.vocab_size if c.counts else 0)  # the losses; what the counts say
 
-    def flops_per_token(self, length=None):
-        """Floating-point operations of one training token (forward and backward), attention counted causally at `length`."""
-        c = self.config
-        block = c.d_model * (c.d_qkv + c.d_q + c.d_ff_in + c.d_ff)
-        matrices = c.n_layers * block + c.vocab_size * c.d_model
-        attention = c.n_layers * c.d_q * ((length or c.context_length) + 1)
-        return 6 * (matrices + attention)
-
     def _tokens(self, tokens):
         """(B, T) int64, checked."""
         array = token_ids(tokens, self.config.vocab_size)

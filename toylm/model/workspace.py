@@ -103,14 +103,14 @@ class Workspace:
 
     def __init__(self, config, dtype):
         self.config, self.pool = config, Pool(dtype)
-        self.capacity = (0, 0)
+        self.capacity = 0  # rows
         self._by_shape = {}
 
     def activations(self, batch, length):
         """The Activations for (batch, length), the same object each time while nothing had to grow."""
-        if batch * length > self.capacity[0]:
+        if batch * length > self.capacity:
             self._by_shape.clear()
-            self.capacity = (batch * length, 0)
+            self.capacity = batch * length
         if (batch, length) not in self._by_shape:
             if len(self._by_shape) > 8:
                 self._by_shape.clear()
