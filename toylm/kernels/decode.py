@@ -10,16 +10,17 @@ Keys and values lie with the positions innermost, (K, h, T): scores and sums run
 import numpy as np
 
 from .fastmath import exp
-from .gelu import C, K
+from .feed_forward import SWIGLU, activate
 from .jit import inner, jit
 from .layernorm import layernorm_row
+from .rmsnorm import rmsnorm_row
+from .rows import start_of
 from .simd import cast
 from .vectors import maximum
 
-# `plan`: sizes, kinds and where in the flat parameters what stands outside the blocks starts (-1: there is none)
+# `plan`: sizes, kinds (of feed_forward.KINDS, its number) and where in the flat parameters what stands outside the blocks starts
+# (-1: there is none)
 D, D_FF, HEADS, KV_HEADS, D_HEAD, LAYER_NORM, FEED_FORWARD, EMBED, POSITIONS, FINAL, FINAL_SHIFT, UNEMBED = range(12)
-GELU, RELU2, SILU, SWIGLU = range(4)  # plan[FEED_FORWARD]
-FEED_FORWARDS = ("gelu", "relu2", "silu", "swiglu")
 # columns of `offsets`: where a block's parameters start in the flat buffer
 ROLES = ("norm1_gamma", "norm1_beta", "w_qkv", "b_qkv", "w_o", "b_o",
          "norm2_gamma", "norm2_beta", "w_ff1", "b_ff1", "w_ff2", "b_ff2")  # fmt: skip
@@ -67,16 +68,6 @@ def _linear(p, weight, bias, streams, work, x, k, y, n):
 
 
 @inner
-def _rms_row(x, gain, eps, y):
-    total = x.dtype.type(0)
-    for j in range(x.shape[0]):
-        total += x[j] * x[j]
-    scale = x.dtype.type(1) / np.sqrt(total / x.dtype.type(x.shape[0]) + x.dtype.type(eps))
-    for j in range(x.shape[0]):
-        y[j] = x[j] * scale * gain[j]
-
-
-@inner
 def _norm(p, gamma, beta, is_layer_norm, eps, streams, work, x, d, y):
     """y (d,) = the norm of x (d,) of every stream."""
     for s in streams:
@@ -84,7 +75,7 @@ def _norm(p, gamma, beta, is_layer_norm, eps, streams, work, x, d, y):
         if is_layer_norm:
             layernorm_row(row, p[gamma : gamma + d], p[beta : beta + d], eps, out)
         else:
-            _rms_row(row, p[gamma : gamma + d], eps, out)
+            rmsnorm_row(row.dtype.type(0), start_of(row), start_of(p[gamma:]), eps, start_of(out), d)
 
 
 @inner
@@ -144,45 +135,13 @@ def _attention(plan, layer, cos, sin, positions, streams, work, qkv, z, scores, 
                         work[s, z + head * h : z + (head + 1) * h], work[s, scores:])
 
 
-# One function an activation: an exponential that is inlined under an `if` confuses Numba's bookkeeping of variables.
-@inner
-def _gelu(x, y):
-    one, c2, k = x.dtype.type(1), x.dtype.type(-2.0 * C), x.dtype.type(K)
-    for j in range(y.shape[0]):
-        v = x[j]
-        y[j] = v / (one + exp(c2 * (v + k * v * v * v)))
-
-
-@inner
-def _relu2(x, y):
-    zero = x.dtype.type(0)
-    for j in range(y.shape[0]):
-        v = x[j] if x[j] > zero else zero
-        y[j] = v * v
-
-
-@inner
-def _silu(x, y):
-    one = x.dtype.type(1)
-    for j in range(y.shape[0]):
-        y[j] = x[j] / (one + exp(-x[j]))
-
-
 @inner
 def _activate(kind, streams, work, pre, hidden, n):
     """hidden (n,) = the activation of pre, which is twice as wide for SwiGLU."""
     for s in streams:
-        x, y = work[s, pre : pre + n], work[s, hidden : hidden + n]
-        if kind == GELU:
-            _gelu(x, y)
-        elif kind == RELU2:
-            _relu2(x, y)
-        else:
-            _silu(x, y)
-        if kind == SWIGLU:
-            up = work[s, pre + n : pre + 2 * n]
-            for j in range(n):
-                y[j] *= up[j]
+        row = start_of(work[s])
+        x = row + pre * work.itemsize
+        activate(work.dtype.type(0), kind, x, x + n * work.itemsize, row + hidden * work.itemsize, n)
 
 
 @inner

@@ -34,7 +34,7 @@ OWN_STRIDE = 2 * UNITS + 16  # of a thread's own rows: in float32 an odd number 
 
 
 @inner
-def _activate(zero, kind, pre, up, hidden, n):
+def activate(zero, kind, pre, up, hidden, n):
     """hidden[:n] = act(pre[:n]) (· up[:n] for SWIGLU)."""
     if kind == GELU:
         for j in range(n):
@@ -52,7 +52,7 @@ def _activate(zero, kind, pre, up, hidden, n):
 
 @inner
 def _activate_backward(zero, kind, dhidden, pre, up, hidden, dpre, dup, n):
-    """hidden as in `_activate`, dpre = dhidden · act'(pre), and for SWIGLU dup = dhidden · silu(pre)."""
+    """hidden as in `activate`, dpre = dhidden · act'(pre), and for SWIGLU dup = dhidden · silu(pre)."""
     if kind == GELU:
         for j in range(n):
             value, slope = gelu_value_and_slope(zero, load(zero, pre, j))
@@ -108,7 +108,7 @@ def _forward(zero, operands, kind, norm, x, gamma, beta, eps, h, rstd, matrices,
                               rows, n, d)  # fmt: skip
             for i in range(rows):
                 row = here + i * width * size
-                _activate(zero, kind, row, row + ff * size, hidden + i * UNITS * size, n)
+                activate(zero, kind, row, row + ff * size, hidden + i * UNITS * size, n)
             acts, ld_acts = rows_of_a(operands, hidden, UNITS, rows, n, packed_hidden)
             addend = y if unit > 0 else (d_out + start * d * size if d_out != 0 else np.int64(0))
             multiply_rows(zero, operands, acts, ld_acts, w2 + steps_of(operands, unit) * nr * size, deep_hidden, y, d, addend, d,

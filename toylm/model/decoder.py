@@ -36,6 +36,7 @@ class Decoder:
     def _plan(self):
         """Where each parameter starts in the flat buffer, and the rotary tables: see toylm.kernels.decode."""
         from ..kernels import decode
+        from ..kernels.feed_forward import KINDS
 
         c, starts, at = self.model.config, {}, 0
         for name, rows, columns in self.model.parameters.layout:
@@ -44,7 +45,7 @@ class Decoder:
         blocks = [[starts.get(f"blocks.{i}.{role}", -1) for role in decode.ROLES] for i in range(c.n_layers)]
         self._offsets = np.array(blocks, np.int64)
         plan = [c.d_model, c.d_ff, c.n_heads, c.n_kv_heads, c.d_head, c.norm == "layer"]
-        plan += [decode.FEED_FORWARDS.index(c.feed_forward), starts["token_embed"], starts.get("pos_embed", -1)]
+        plan += [KINDS.index(c.feed_forward), starts["token_embed"], starts.get("pos_embed", -1)]
         plan += [starts["norm_final_gamma"], starts.get("norm_final_beta", -1), starts[self.model.unembedding.name]]
         self._sizes = np.array(plan, np.int64)
         attention = self.model.blocks[0].attention
