@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 import toylm
+from toylm.kernels.decode import _likeliest
 from toylm.model.generation import KeyValueCache, sample_logits_row, stream
 
 ARCHITECTURES = {
@@ -61,8 +62,6 @@ def test_sampling_follows_the_distribution():
     np.testing.assert_allclose(shares(top_p=0.4), [1, 0, 0, 0])
     np.testing.assert_allclose(shares(temperature=0.5), np.array([0.25, 0.09, 0.0225, 0.0025]) / 0.365, atol=0.03)
     assert shares(temperature=0)[0] == 1 and shares(top_k=1)[0] == 1
-    with pytest.raises(FloatingPointError, match="not finite"):
-        sample_logits_row(np.array([np.nan, 1.0]))
 
 
 def test_same_seed_same_text_and_stop_ids_end_it():
@@ -110,6 +109,32 @@ def test_weights_that_are_not_finite_are_named_when_decoding():
             m.generate([1], 5, **settings)
         with pytest.raises(FloatingPointError, match="not finite"):
             m.generate_batch([[1], [2]], 5, **settings)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("bad, says_so", [(np.nan, True), (np.inf, True), (-np.inf, False)])
+def test_one_logit_that_is_not_finite(bad, says_so, precision):
+    """All ways to a next token agree: a NaN anywhere or a largest logit of infinity is an error, -infinity is never drawn."""
+    m = model(precision=precision)
+    logits = np.linspace(1, 2, 13).astype(m.dtype)
+    logits[5] = bad
+    decoder, stops = KeyValueCache(m).decoder, np.zeros(13, bool)
+    decoder.logits[0] = logits
+    ways = [lambda: int(_likeliest(logits)), lambda: decoder._likeliest(0)[0]]
+    ways += [lambda settings=settings: sample_logits_row(logits, **settings) for settings in (dict(temperature=0), dict(top_k=1))]
+    if not says_so:
+        assert [way() for way in ways] == [12] * 4
+        rng = np.random.default_rng(0)
+        assert 5 not in {sample_logits_row(logits, rng=rng) for _ in range(400)}
+        return
+    assert [way() for way in ways[:2]] == [-1, -1]
+    settings = dict(temperature=1), dict(top_k=3), dict(top_p=0.5)
+    for way in (*ways[2:], *(lambda chosen=chosen: sample_logits_row(logits, **chosen) for chosen in settings)):
+        with pytest.raises(FloatingPointError, match="not finite"):
+            way()
+    m.parameters["token_embed"].array[5] = bad  # the logit of token 5 alone
+    with pytest.raises(FloatingPointError, match="not finite"):
+        decoder.greedy([0], [1], 3, stops)
 
 
 @pytest.mark.parametrize(

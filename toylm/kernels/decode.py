@@ -196,8 +196,12 @@ def _token(p, offsets, plan, eps, cos, sin, tokens, positions, streams, keys, va
 
 @jit
 def _likeliest(logits):
-    """Index of the first largest value, -1 where all are NaN."""
-    peak = maximum(logits.dtype.type(0), np.int64(logits.ctypes.data), np.int64(logits.shape[0]))
+    """Index of the first largest value, -1 where that is infinite or any is NaN."""
+    peak, nans = maximum(logits.dtype.type(0), start_of(logits), np.int64(logits.shape[0])), 0
+    for v in range(logits.shape[0]):
+        nans += np.isnan(logits[v])  # which `maximum` passes over
+    if nans > 0 or not np.isfinite(peak):
+        return -1
     for v in range(logits.shape[0]):
         if logits[v] == peak:
             return v
@@ -210,7 +214,7 @@ def decode(p, offsets, plan, eps, cos, sin, tokens, positions, streams, steps, s
 
     tokens, positions: (S,), the newest token of each stream, which is not in the cache yet, and where it stands; both go on
     with the text. found: (S, steps) receives the likeliest tokens, counts: (S,) how many: a stream ends after a token of
-    `stops` (V,) or when its cache is full; a found -1 tells that the logits are not finite. logits: (S, V), of the last step.
+    `stops` (V,) or when its cache is full; a found -1 tells that the largest logit is not finite. logits: (S, V), of the last step.
 
     p: the flat parameters; offsets: (L, 12) and plan: see above; cos, sin: rotary tables, or no rows. keys, values:
     (S, L, K, h, T), filled up to `positions`; work: (S, 3d + d_qkv + d_q + d_ff (twice for SwiGLU) + d_ff + T).

@@ -93,7 +93,7 @@ class Decoder:
         """Take a token into each of `streams` and go on with the likeliest ones: a list of up to `steps` new ids for each.
 
         A stream ends with an id of `stops` (V,) bool. All but the newest id of each are then in its cache. Raises
-        FloatingPointError where logits are not finite.
+        FloatingPointError where a logit is NaN or the largest infinite.
         """
         found = self._advance(streams, tokens, min(steps, GREEDY_STEPS), stops)
         if any(ids[-1] < 0 for ids in found):
@@ -127,9 +127,10 @@ class Decoder:
         return [new[stream] for stream in streams]
 
     def _likeliest(self, stream):
-        """The likeliest next id in a list, -1 where logits are not finite."""
+        """The likeliest next id in a list, -1 where the largest logit is not finite: a NaN, if there is one."""
         logits = self.logits[stream]
-        return [int(np.argmax(logits)) if np.isfinite(logits).all() else -1]
+        likeliest = int(np.argmax(logits))
+        return [likeliest if np.isfinite(logits[likeliest]) else -1]
 
     def _decode(self, streams, steps, stops):
         """The compiled call, on this thread for one stream, else on as many of Python's threads as kernels may use."""

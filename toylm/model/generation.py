@@ -9,22 +9,21 @@ __all__ = ["Decoder", "KeyValueCache", "check_sampling", "generate_batch", "samp
 
 def sample_logits_row(logits, temperature=1.0, top_k=None, top_p=None, rng=None):
     """Draw one id from softmax(logits / temperature), restricted to the top_k likeliest and to the smallest set whose
-    probability reaches top_p. temperature 0 takes the likeliest. logits: (V,). Raises FloatingPointError if they are not finite.
+    probability reaches top_p. temperature 0 takes the likeliest. logits: (V,). Raises FloatingPointError where one is NaN or the
+    largest is infinite; -infinity is a probability of 0.
     """
+    likeliest = int(np.argmax(logits))  # a NaN, if there is one
+    if not np.isfinite(logits[likeliest]):
+        raise FloatingPointError("the model's logits are not finite: its weights have diverged")
     if temperature == 0 or top_k == 1:
-        likeliest = int(np.argmax(logits))
-        if np.isnan(logits[likeliest]):
-            raise FloatingPointError("the model's logits are not finite: its weights have diverged")
         return likeliest
-    logits = np.asarray(logits, np.float64) / temperature
+    logits = np.asarray(logits, np.float64)
     if top_k is not None and top_k < logits.size:
         kept = np.argpartition(logits, -top_k)[-top_k:]
     else:
         kept = np.arange(logits.size)
-    p = np.exp(logits[kept] - logits[kept].max())
+    p = np.exp((logits[kept] - logits[likeliest]) / temperature)
     p /= p.sum()
-    if not np.isfinite(p[0]):
-        raise FloatingPointError("the model's logits are not finite: its weights have diverged")
     if top_p is not None and top_p < 1:
         order = np.argsort(-p, kind="stable")
         last = int(np.searchsorted(np.cumsum(p[order]), top_p))
