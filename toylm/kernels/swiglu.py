@@ -2,34 +2,33 @@
 
 import numpy as np
 
-from .fastmath import LOG2E, exp2
 from .parallel import parallel
 from .rows import rows_of
+from .silu import silu_value, silu_value_and_slope
 
 
 @parallel
 def swiglu_forward(x, y, threads, thread):
     """y = silu(gate) · up; x: (N, 2n), gate | up; y: (N, n)."""
-    n, one, minus_log2e = y.shape[1], x.dtype.type(1), x.dtype.type(-LOG2E)
+    n, zero = y.shape[1], x.dtype.type(0)
     start, stop = rows_of(x.shape[0], threads, thread)
     for i in range(start, stop):
         gate, up, out = x[i, :n], x[i, n:], y[i]
         for j in range(n):
-            out[j] = gate[j] / (one + exp2(minus_log2e * gate[j])) * up[j]
+            out[j] = silu_value(zero, gate[j]) * up[j]
 
 
 @parallel
 def swiglu_backward(dy, x, dx, threads, thread):
     """dx = dy · (up · silu'(gate) | silu(gate)), overwritten; dy: (N, n); x, dx: (N, 2n)."""
-    n, one, minus_log2e = dy.shape[1], x.dtype.type(1), x.dtype.type(-LOG2E)
+    n, zero = dy.shape[1], x.dtype.type(0)
     start, stop = rows_of(x.shape[0], threads, thread)
     for i in range(start, stop):
         gate, up, dgate, dup, d = x[i, :n], x[i, n:], dx[i, :n], dx[i, n:], dy[i]
         for j in range(n):
-            s = one / (one + exp2(minus_log2e * gate[j]))
-            silu = gate[j] * s
-            dup[j] = d[j] * silu
-            dgate[j] = d[j] * up[j] * (s + silu * (one - s))
+            value, slope = silu_value_and_slope(zero, gate[j])
+            dup[j] = d[j] * value
+            dgate[j] = d[j] * up[j] * slope
 
 
 def swiglu_reference(x):
