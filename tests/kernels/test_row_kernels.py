@@ -218,6 +218,17 @@ def test_cross_entropy_with_targets_that_are_not_counted(rows, V, dtype):
     close(logits, expected_d, 60)
 
 
+def test_cross_entropy_of_large_logits():
+    """The loss keeps its digits however far from 0 the logits are, with the gradient and without."""
+    logits = np.float32(1000) + 4 * normal((50, 301), np.float32)
+    targets, losses, others = np.random.default_rng(1).integers(0, 301, 50), np.empty(50), np.empty(50)
+    expected, _ = cross_entropy.cross_entropy_reference(logits.astype(float), targets)
+    cross_entropy.cross_entropy_forward(logits, targets, losses)
+    cross_entropy.cross_entropy_backward(logits, targets, 1.0, others)
+    for found in (losses, others):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6)
+
+
 def test_cross_entropy_shows_nan():
     logits, losses = np.array([[0.0, np.nan, 1.0]], np.float32), np.empty(1)
     cross_entropy.cross_entropy_forward(logits, np.array([0]), losses)

@@ -12,21 +12,26 @@ from .vectors import maximum, scale_row
 
 
 @inner
-def _log_sum_exp(z):
-    zero, row, V = z.dtype.type(0), start_of(z), np.int64(z.shape[0])
-    peak, log2e = maximum(zero, row, V), cast(zero, LOG2E)
-    return peak + np.log(sum_of_exponentials(zero, row, V, log2e, log2e * peak))
+def _nats(peak, target_logit, total, log2e, shift):
+    """The loss in float64, from the largest logit and `total`, the sum of 2^(log2e · logit - shift) with shift = log2e · peak."""
+    rounded_off = np.float64(log2e) * np.float64(peak) - np.float64(shift)  # by 1e-4 at float32 logits of 1000
+    return np.float64(peak) - np.float64(target_logit) + (np.log(np.float64(total)) - rounded_off / LOG2E)
 
 
 @parallel
 def cross_entropy_forward(logits, targets, losses, threads, thread):
     """losses[i] = nats of target i, 0 where it is below zero. logits: (N, V), rows contiguous; targets: (N,) int64;
     losses: (N,) float64."""
+    V, zero = np.int64(logits.shape[1]), logits.dtype.type(0)
+    log2e = cast(zero, LOG2E)
     start, stop = rows_of(logits.shape[0], threads, thread)
     for i in range(start, stop):
         losses[i] = 0.0
         if targets[i] >= 0:
-            losses[i] = _log_sum_exp(logits[i]) - logits[i, targets[i]]
+            row = start_of(logits[i])
+            peak = maximum(zero, row, V)
+            total = sum_of_exponentials(zero, row, V, log2e, log2e * peak)
+            losses[i] = _nats(peak, logits[i, targets[i]], total, log2e, log2e * peak)
 
 
 @parallel
@@ -50,7 +55,7 @@ def cross_entropy_backward(logits, targets, scale, losses, threads, thread):
         row = start_of(z)
         peak = maximum(zero, row, V)
         total = exponentials(zero, row, row, V, log2e, log2e * peak)
-        losses[i] = np.float64(peak - target_logit) + np.log(np.float64(total))
+        losses[i] = _nats(peak, target_logit, total, log2e, log2e * peak)
         scale_row(zero, row, V, z.dtype.type(scale) / total)
         z[targets[i]] -= z.dtype.type(scale)
 
