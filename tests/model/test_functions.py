@@ -97,3 +97,10 @@ def test_what_would_reach_beyond_an_array_is_refused():
     ]:
         with pytest.raises(error, match=message):
             call()
+
+
+def test_no_module_of_the_model_hides_a_function():
+    import toylm.model
+    from toylm.model import transformer  # which imports every part
+
+    assert transformer and all(callable(getattr(toylm.model, name)) for name in toylm.model.__all__)

@@ -1,7 +1,7 @@
 """The pre-norm block: x += attention(norm1(x)); x += feed_forward(norm2(x)). Which parts these are, the configuration says."""
 
 from .attention import Attention
-from .feed_forward import FeedForward
+from .mlp import FeedForward
 from .norm import LayerNorm, NormOf, RMSNorm
 
 NORMS = {"rms": RMSNorm, "layer": LayerNorm}
