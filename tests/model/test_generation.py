@@ -111,6 +111,14 @@ def test_weights_that_are_not_finite_are_named_when_decoding():
             m.generate_batch([[1], [2]], 5, **settings)
 
 
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_a_hidden_unit_that_is_nan_is_seen_when_decoding(kind):
+    m = model(kind)
+    m.parameters["blocks.0.w_ff1"].array[0, 0] = np.nan
+    with pytest.raises(FloatingPointError, match="not finite"):
+        m.generate([1], 5, temperature=0)
+
+
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 @pytest.mark.parametrize("bad, says_so", [(np.nan, True), (np.inf, True), (-np.inf, False)])
 def test_one_logit_that_is_not_finite(bad, says_so, precision):
