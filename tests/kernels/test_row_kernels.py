@@ -170,7 +170,9 @@ def test_swiglu_and_bias(rows, n, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_embedding(dtype):
+@pytest.mark.parametrize("chunk_bytes", [embedding.CHUNK_BYTES, 600, 1])
+def test_embedding(dtype, chunk_bytes, monkeypatch):
+    monkeypatch.setattr(embedding, "CHUNK_BYTES", chunk_bytes)  # all sequences at a time, two or four, one
     rng = np.random.default_rng(0)
     tokens = rng.integers(0, 11, (3, 5))
     token_embed, pos_embed, dx = normal((11, 7), dtype), normal((9, 7), dtype, 1), normal((15, 7), dtype, 2)

@@ -8,6 +8,7 @@ from .rows import rows_of, start_of
 from .vectors import add_rows, copy_row, prefetch_row
 
 AHEAD = 4  # rows that are on their way while one is added
+CHUNK_BYTES = 4 * 2**20  # of rows to be added at a time
 
 
 @parallel
@@ -67,11 +68,16 @@ def embedding_backward(tokens, dx, dtoken_embed, dpos_embed):
     forward.
 
     A token may occur in any row. The rows of each are added up one after another by one thread: in a fixed order, to a row that
-    stays in the first-level cache.
+    stays in the first-level cache. Rows are read twice, for tokens and for positions: as many sequences at a time as stay in a
+    cache.
     """
-    flat, order = tokens.reshape(-1), np.empty(tokens.size, np.int32)
-    _by_token(flat, len(dtoken_embed), order)
-    _backward(flat, order, tokens.shape[1], dx, dtoken_embed, dpos_embed)
+    flat, length = tokens.reshape(-1), tokens.shape[1]
+    rows = max(1, CHUNK_BYTES // (length * dx.shape[1] * dx.itemsize)) * length
+    order = np.empty(min(rows, flat.size), np.int32)
+    for first in range(0, flat.size, rows):
+        here = flat[first : first + rows]
+        _by_token(here, len(dtoken_embed), order)
+        _backward(here, order, length, dx[first : first + rows], dtoken_embed, dpos_embed)
 
 
 def embedding_reference(tokens, token_embed, pos_embed=None):
