@@ -74,15 +74,16 @@ def test_texts_and_kernels_lie_in_one_cache_folder(tmp_path, monkeypatch):
 def test_kernels_of_versions_that_nobody_uses_are_removed(tmp_path):
     from toylm.kernels import jit
 
-    for name in ("kernels-old", "kernels-used", "texts-old"):
+    new, used, unused = (f"kernels-{digit * 16}" for digit in "abc")
+    for name in (used, unused, "kernels-of-mine", "texts"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_text("", encoding="utf-8")
-        month = 0 if name == "kernels-used" else (jit.UNUSED_DAYS + 1) * 86400
-        os.utime(tmp_path / name, times=(time.time() - month,) * 2)
-    assert jit._prepare(str(tmp_path / "kernels-new"))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["kernels-new", "kernels-used", "texts-old"]
+        age = 0 if name == used else (jit.UNUSED_DAYS + 1) * 86400
+        os.utime(tmp_path / name, times=(time.time() - age,) * 2)
+    assert jit._prepare(str(tmp_path / new))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [new, used, "kernels-of-mine", "texts"]
     (tmp_path / "file").write_text("", encoding="utf-8")
-    assert not jit._prepare(str(tmp_path / "file" / "kernels-new"))
+    assert not jit._prepare(str(tmp_path / "file" / new))
 
 
 def test_without_a_folder_for_them_kernels_are_compiled_anew(tmp_path):

@@ -43,22 +43,27 @@ def _cache_directory():
 
 
 def _prepare(directory):
-    """Make the folder, without those of other versions that nobody has used for a month; whether it can be written to.
-
-    Where it cannot, Numba would keep the kernels beside their sources, where an edit of what they call goes unnoticed.
-    """
+    """Make the folder; whether it can be written to. Where it cannot, Numba would keep the kernels beside their sources, where an
+    edit of what they call goes unnoticed."""
     new = not os.path.isdir(directory)
     try:
         os.makedirs(directory, exist_ok=True)
         os.utime(directory)
         with tempfile.TemporaryFile(dir=directory):
             pass
-        for other in Path(directory).parent.glob("kernels-*") if new else ():
-            if time.time() - other.stat().st_mtime > UNUSED_DAYS * 86400:
-                shutil.rmtree(other, ignore_errors=True)
     except OSError:
         return False
+    if new:
+        _forget_unused(Path(directory).parent)
     return True
+
+
+def _forget_unused(base):
+    """Remove the kernels of other versions that nobody has used for a month, and nothing else that may lie in the folder."""
+    for other in base.glob("kernels-" + 16 * "[0-9a-f]"):
+        with contextlib.suppress(OSError):  # another process may be removing it
+            if time.time() - other.stat().st_mtime > UNUSED_DAYS * 86400:
+                shutil.rmtree(other)
 
 
 UNUSED_DAYS = 30
