@@ -1,17 +1,17 @@
 """Register tiles: the few LLVM instructions that the kernels of this package are written with, at the host's vector width.
 
 Numba's own vectoriser does not keep a block of accumulators in registers; an @intrinsic made of these pieces does.
-Numba notices a change of the file that holds a kernel, not of this one: after editing it, clear the cache that
-`toylm.kernels.jit.CACHE_DIRECTORY` names.
 """
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba.core import cgutils
+
+from ..kernels.simd import FEATURES
 
 F64, I32, I64 = ir.DoubleType(), ir.IntType(32), ir.IntType(64)
 
 # Accumulators must fit the register file: 24 of 32 512-bit registers, or 12 of 16 256-bit ones.
-WIDTH = 8 if binding.get_host_cpu_features().get("avx512f") else 4
+WIDTH = 8 if "avx512f" in FEATURES else 4
 ROWS = 12 if WIDTH == 8 else 6
 PANEL = 2 * WIDTH
 VECTOR = ir.VectorType(F64, WIDTH)

@@ -118,16 +118,16 @@ def _smallest(positions, precision, optimizer, norm, feed_forward, biases, dropo
 
 
 def _marker(kinds):
-    """A file beside the kernel cache that tells: these kernels were compiled for this processor by this Numba."""
+    """A file beside the kernel cache that tells: these kernels were compiled for this target by this Numba."""
     import llvmlite
-    import llvmlite.binding as llvm
     import numba
+    from numba.core.registry import cpu_target
 
     from ..kernels.jit import CACHE_DIRECTORY
 
-    processor = [llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()]
+    target = cpu_target.target_context.codegen().magic_tuple()  # by which Numba's cache tells processors apart, overrides included
     versions = [numba.__version__, llvmlite.__version__, platform.python_version()]
-    what = [*kinds, os.environ.get("TOYLM_MATMUL", ""), *versions, *processor]
+    what = [*kinds, *(os.environ.get(name, "") for name in ("TOYLM_MATMUL", "TOYLM_BF16")), *versions, *target]
     return Path(CACHE_DIRECTORY) / f"compiled-{hashlib.sha256(' '.join(what).encode()).hexdigest()[:16]}"
 
 
