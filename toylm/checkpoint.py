@@ -27,6 +27,9 @@ from .interop.tensors import check_names, fill, to_tensors
 
 STEP_NAME = re.compile(r"step-(\d+)")
 ADAPTER = "adapter.safetensors"  # low-rank corrections kept beside the weights: loading merges them
+# All that is ever written into a checkpoint's folder; the first two are in each.
+FILES = ("config.json", WEIGHTS, "tokenizer.json", "tokenizer_config.json", "training.safetensors", "training.json",
+         "counts.safetensors", "counts.json", ADAPTER, "head_gram.safetensors")  # fmt: skip
 POINTERS = ("latest", "best")  # small text files in a run folder that name one of its checkpoints
 
 
@@ -54,13 +57,13 @@ def save_checkpoint(directory, model, tokenizer=None, training=None, dtype=None,
 
     `tokenizer` is a toylm.data.Tokenizer; `training` a TrainingState; `dtype` of the tensors: None for the model's, else
     "float32", "float16", "bfloat16" or "float64"; `beside`: further files, name -> a callable that writes it to a path (what
-    a fitter keeps, see toylm.fitters). Raises ValueError if `directory` holds something that is not a checkpoint, OSError (a
-    full disk, no permission) with nothing half-written left behind and the earlier checkpoint in its place.
+    a fitter keeps, see toylm.fitters). Raises ValueError if `directory` holds anything but a checkpoint's own files, OSError
+    (a full disk, no permission) with nothing half-written left behind and the earlier checkpoint in its place.
     """
-    directory = Path(directory)
+    given, directory = Path(directory), Path(directory).resolve()  # resolved, because "." has no name to put a suffix behind
     replaces = directory.exists()
-    if replaces and not _may_replace(directory):
-        raise ValueError(f"{directory} is not a checkpoint; choose a new or an empty folder")
+    if replaces:
+        _check_replaceable(given, {*FILES, *(beside or {})})
     directory.parent.mkdir(parents=True, exist_ok=True)
     partial, old = (directory.with_name(f"{directory.name}.{kind}-{os.getpid()}") for kind in ("tmp", "old"))
     shutil.rmtree(partial, ignore_errors=True)
@@ -85,11 +88,19 @@ def save_checkpoint(directory, model, tokenizer=None, training=None, dtype=None,
         shutil.rmtree(partial, ignore_errors=True)
         raise
     sync_directory(directory.parent)
-    return directory
+    return given
 
 
-def _may_replace(directory):
-    return directory.is_dir() and ((directory / "config.json").is_file() or not any(directory.iterdir()))
+def _check_replaceable(directory, own):
+    """Raise ValueError unless the folder is empty, or a checkpoint with no files but those named in `own`: it is deleted."""
+    if not directory.is_dir():
+        raise ValueError(f"{directory} is a file, and a checkpoint is a folder: choose another name")
+    names = sorted(path.name for path in directory.iterdir())
+    foreign = [name for name in names if name not in own or (directory / name).is_dir()]
+    if foreign:
+        raise ValueError(f"{directory} holds {foreign[0]}, which is no part of a checkpoint: choose a new or an empty folder")
+    if names and not set(FILES[:2]) <= set(names):
+        raise ValueError(f"{directory} holds {names[0]} and is not a checkpoint: choose a new or an empty folder")
 
 
 def _write_files(directory, model, tokenizer, training, dtype):

@@ -110,8 +110,37 @@ def test_saving_over_a_checkpoint_replaces_it_and_over_other_things_is_refused(s
     assert [p.name for p in tmp_path.iterdir()] == [saved.name]
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear", encoding="utf-8")
-    with pytest.raises(ValueError, match="is not a checkpoint; choose a new or an empty folder"):
+    with pytest.raises(ValueError, match="mine holds letter.txt, which is no part of a checkpoint: choose a new or an empty"):
         save_checkpoint(tmp_path / "mine", make())
+    (tmp_path / "mine" / "letter.txt").rename(saved / "letter.txt")
+    (saved / "notes").mkdir()
+    with pytest.raises(ValueError, match="holds letter.txt, which is no part"):
+        save_checkpoint(saved, make())
+    (saved / "letter.txt").unlink()
+    with pytest.raises(ValueError, match="holds notes, which is no part"):
+        save_checkpoint(saved, make())
+    (tmp_path / "mine" / "tokenizer.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(ValueError, match="holds tokenizer.json and is not a checkpoint"):
+        save_checkpoint(tmp_path / "mine", make())
+    assert load_checkpoint(saved).model.config == LEARNED
+    with pytest.raises(ValueError, match="is a file, and a checkpoint is a folder"):
+        save_checkpoint(saved / "config.json", make())
+
+
+def test_whatever_is_written_beside_a_model_may_be_replaced(tmp_path):
+    from toylm.checkpoint import FILES
+    from toylm.fitters.counts.files import FIELDS, TENSORS
+    from toylm.fitters.heads import GRAM
+
+    assert {FIELDS, TENSORS, GRAM} < set(FILES)
+    for _ in range(2):
+        save_checkpoint(tmp_path / "a", make(), beside={"own.txt": lambda path: path.write_text("x", encoding="utf-8")})
+
+
+def test_saving_to_the_working_directory(saved, monkeypatch):
+    monkeypatch.chdir(saved)
+    save_checkpoint(".", make(LEARNED))
+    assert load_checkpoint(saved).model.config == LEARNED
 
 
 def test_a_full_disk_leaves_the_old_checkpoint_and_nothing_half_written(saved, tmp_path, monkeypatch):
