@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import load_file
 from test_llama2c import PIECES, make, write_pieces
 
-from toylm.checkpoint import load_checkpoint, save_checkpoint
+from toylm.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from toylm.cli import run_verb
 from toylm.data import train_tokenizer
 from toylm.interop import llama2c
@@ -76,7 +76,24 @@ def test_what_cannot_be_exported_is_said(checkpoint, tmp_path, bpe, capsys):
     assert "are float32" in refuse(capsys, "export", checkpoint, "--to", "llama2c", "--dtype", "float16")
     (tmp_path / "occupied").mkdir()
     (tmp_path / "occupied" / "letter.txt").write_text("dear", encoding="utf-8")
-    assert "is not a checkpoint" in refuse(capsys, "export", checkpoint, "--to", "hf", "--out", tmp_path / "occupied")
+    assert "holds letter.txt" in refuse(capsys, "export", checkpoint, "--to", "hf", "--out", tmp_path / "occupied")
+    for form in ("llama2c", "gguf"):
+        line = refuse(capsys, "export", checkpoint, "--to", form, "--out", tmp_path / "occupied")
+        assert f"occupied is a folder, and a .{'bin' if form == 'llama2c' else form} is a file" in line
+
+
+def test_what_a_run_or_the_export_itself_needs_is_not_written_over(checkpoint, tmp_path, bpe, capsys, monkeypatch):
+    before = sorted(path.read_bytes() for path in checkpoint.iterdir())
+    line = refuse(capsys, "export", checkpoint.parent, "--to", "hf", "--dtype", "bfloat16", "--out", checkpoint)
+    assert "is where the model comes from: choose another folder" in line
+    monkeypatch.chdir(checkpoint)
+    assert ". is where the model comes from" in refuse(capsys, "export", ".", "--to", "hf", "--out", ".")
+    assert sorted(path.read_bytes() for path in checkpoint.iterdir()) == before
+    other = save_checkpoint(tmp_path / "run" / "step-000002", make(), bpe, training=TrainingState({}, {"loop": {}}))
+    for verb, *flags in (["export", "--to", "hf"], ["import"]):
+        line = refuse(capsys, verb, checkpoint, *flags, "--out", other)
+        assert "step-000002 belongs to a run, which could not be resumed from it any more" in line
+    assert (other / "training.json").exists()
 
 
 def test_what_cannot_be_imported_is_said(checkpoint, tmp_path, capsys):

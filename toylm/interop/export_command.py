@@ -28,18 +28,30 @@ def build_parser(parser):
 
 def run(args):
     """Run `toylm export`; returns the exit status."""
-    from ..checkpoint import load_checkpoint
+    from ..checkpoint import find_checkpoint, load_checkpoint
 
     if args.to == "llama2c" and args.dtype != "float32":
         raise UsageError(f"dtype is {args.dtype}; llama2.c's version 0 files are float32")
-    model, tokenizer, _, path = load_checkpoint(args.run, transformer=True)
-    named = Path(args.run).resolve()
-    out = Path(args.out or FORMATS[args.to].format(name=named.name))
+    path = find_checkpoint(args.run)
+    out = Path(args.out or FORMATS[args.to].format(name=Path(args.run).resolve().name))
+    if args.to == "hf":
+        check_folder(out, path)
+    elif out.is_dir():
+        raise UsageError(f"{out} is a folder, and a {Path(FORMATS[args.to]).suffix} is a file: give --out a name inside it")
+    model, tokenizer, _, _ = load_checkpoint(path, transformer=True)
     written = {"hf": _to_hf, "llama2c": _to_llama2c, "gguf": _to_gguf}[args.to](model, tokenizer, out, args.dtype)
     print(f"from         {path}")
     for what, target in written:
         print(f"{what:<13}{target}")
     return 0
+
+
+def check_folder(out, source):
+    """Raise UsageError where a model written to the folder `out` would take the place of what cannot be made again."""
+    if out.resolve() == Path(source).resolve():
+        raise UsageError(f"{out} is where the model comes from: choose another folder with --out")
+    if (out / "training.json").exists():
+        raise UsageError(f"{out} belongs to a run, which could not be resumed from it any more: choose another folder with --out")
 
 
 def _to_hf(model, tokenizer, out, dtype):

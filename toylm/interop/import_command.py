@@ -25,13 +25,13 @@ def build_parser(parser):
 def run(args):
     """Run `toylm import`; returns the exit status."""
     from ..checkpoint import save_checkpoint
+    from .export_command import check_folder
     from .huggingface import stock_class
 
     path = Path(args.path)
+    out = Path(args.out) if args.out else Path("runs") / (path.resolve().name if path.is_dir() else path.stem)
+    check_folder(out, path)
     model, tokenizer = read_model(path, args.tokenizer)
-    out = Path(args.out) if args.out else Path("runs") / (path.name if path.is_dir() else path.stem)
-    if out.resolve() == path.resolve():
-        raise UsageError(f"{out} is what is being imported: choose another folder with --out")
     save_checkpoint(out, model, tokenizer)
     print(f"model        {model!r}")
     print("tokenizer    " + (f"{tokenizer.vocab_size} tokens" if tokenizer else "none (--tokenizer FILE names one)"))
