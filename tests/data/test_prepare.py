@@ -97,6 +97,33 @@ def test_a_prepared_folder_is_data_itself(tmp_path, stories):
         load_prepared(tmp_path)
 
 
+@pytest.mark.parametrize("names", [("config.json", "tokenizer.json"), ("tokenizer.json",), ("train.bin", "val.bin"),
+                                   ("config.json", "prepared.json")])  # fmt: skip
+def test_a_models_tokenizer_and_foreign_files_are_left_alone(tmp_path, stories, names):
+    for name in names:
+        (tmp_path / name).write_text("{}", encoding="utf-8")
+    with pytest.raises(ValueError, match=f"holds {names[0]} and is no folder of prepared data: choose a new"):
+        prepare(stories, tmp_path, vocab_size=280, progress=False)
+    assert all((tmp_path / name).read_text(encoding="utf-8") == "{}" for name in names)
+
+
+def test_a_folder_that_was_being_filled_when_the_process_was_killed_is_filled_again(tmp_path, stories, monkeypatch):
+    def killed(source, target):
+        if target == tmp_path / "out" / "tokenizer.json":
+            raise KeyboardInterrupt
+        return replace(source, target)
+
+    replace = os.replace
+    monkeypatch.setattr("toylm.data.preparation.os.replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(stories, tmp_path / "out", vocab_size=280, progress=False)
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="prepared.json is corrupt; prepare the data again"):
+        prepare(tmp_path / "out")
+    assert not prepare(stories, tmp_path / "out", vocab_size=280, progress=False).reused
+    assert prepare(stories, tmp_path / "out", vocab_size=280, progress=False).reused
+
+
 def test_the_cache_is_the_default_folder(tmp_path, stories, monkeypatch):
     monkeypatch.setenv("TOYLM_CACHE", str(tmp_path / "cache"))
     made = prepare(stories, vocab_size=280, progress=False)

@@ -26,7 +26,7 @@ from .token_file import TokenFile
 from .tokenizer import Tokenizer, resolve_tokenizer, train_tokenizer
 
 VERSION = 1  # of what is written; part of the key
-MARK = "prepared.json"  # written last: a folder with it is whole
+MARK = "prepared.json"  # written first, empty: the folder is ours; and once more at last: it is whole
 FILES = ("train.bin", "train.json", "held_out.bin", "held_out.json", "tokenizer.json", "tokenizer_config.json")
 
 TOKENIZER_CHARACTERS = 100_000_000  # a tokenizer is trained on at most this much of the training text
@@ -166,6 +166,7 @@ def _reuse(out, key):
 def _make(corpus, out, tokenizer, vocab_size, held_out, seed, context_length, settings, key, progress):
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file; the output must be a folder")
+    _check_unused(out)
     with Progress(f"reading {corpus.name}", corpus.bytes, show=progress) as bar:
         split = split_documents(corpus, held_out, seed, bar.update)
     notes = [*corpus.notes, *split.notes]
@@ -190,12 +191,19 @@ def _make(corpus, out, tokenizer, vocab_size, held_out, seed, context_length, se
             raise ValueError(f"the text of {corpus.name} changed while it was being read; start again")
         about = {"name": corpus.name, "key": key, "counts": counts, "notes": notes, "settings": settings}
         write_json(staging / MARK, about)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(out / MARK)
+        write_json(out / MARK, {})
         for name in (*FILES, MARK):
             os.replace(staging / name, out / name)
         sync_directory(out)
     return load_prepared(out)
+
+
+def _check_unused(out):
+    """Raise ValueError where a file of ours would take the place of another program's, or of a model's tokenizer."""
+    ours = () if (out / MARK).exists() else FILES
+    for name in ("config.json", *ours):
+        if (out / name).exists():
+            raise ValueError(f"{out} holds {name} and is no folder of prepared data: choose a new or an empty one with --out")
 
 
 def _check_named(prepared, context_length, corpus):
