@@ -23,7 +23,7 @@ from .errors import CheckpointError
 from .files import sync_directory, write_json, write_text
 from .interop.huggingface import canonical_names, entries_of, from_hf_config, to_hf_config
 from .interop.safetensors_files import INDEX, WEIGHTS, SafetensorsFile, WeightFiles, refuse_pickle, save_tensors
-from .interop.tensors import check_names, fill, to_tensors
+from .interop.tensors import expected, fill, to_tensors
 
 STEP_NAME = re.compile(r"step-(\d+)")
 ADAPTER = "adapter.safetensors"  # low-rank corrections kept beside the weights: loading merges them
@@ -111,7 +111,7 @@ def _write_files(directory, model, tokenizer, training, dtype):
     if _is_counted(model.config):
         _write_counted(directory, model)
     else:
-        save_tensors(directory / "model.safetensors", to_tensors(entries_of(model), model.parameters), dtype)
+        save_tensors(directory / "model.safetensors", to_tensors(entries_of(model.config), model.parameters), dtype)
     if getattr(model, "counts", None) is not None:
         from .fitters.counts.files import save_beside
 
@@ -138,14 +138,14 @@ def _write_counted(directory, model):
 
     save_tensors(directory / "model.safetensors", counted_tensors(model))
     file = directory / "config.json"
-    write_json(file, {**_read_json(file), **to_fields(model)})
+    write_json(file, {**read_json(file), **to_fields(model)})
 
 
 def _load_counted(path):
     from .fitters.counts.files import from_tensors
 
     files = WeightFiles(path)
-    return from_tensors(_read_json(path / "config.json"), {name: files.read(name) for name in files.names}, files.path)
+    return from_tensors(read_json(path / "config.json"), {name: files.read(name) for name in files.names}, files.path)
 
 
 def _sync_file(path):
@@ -278,8 +278,10 @@ def load_checkpoint(path, precision="float32", threads=None, training=False, pre
                 f"{path} holds a counts model, not a transformer: toylm generate, evaluate, info and fit --add or --remove open it"
             )
         return Checkpoint(_load_counted(path), tokenizer, None, path)
+    files, entries = open_weights(path, config)
     model = TransformerLM(config, seed=0, precision=precision, threads=threads)
-    _load_weights(path, model)
+    for name, entry in entries.items():
+        fill(entry, model.parameters, files.read(name), files.path)
     if (path / ADAPTER).is_file():
         from .fitters.lora import Adapter
 
@@ -294,21 +296,22 @@ def load_checkpoint(path, precision="float32", threads=None, training=False, pre
 def read_config(path):
     """The ModelConfig of a checkpoint directory. Raises FileNotFoundError or CheckpointError."""
     file = Path(path) / "config.json"
-    return from_hf_config(_read_json(file), file)
+    return from_hf_config(read_json(file), file)
 
 
 def read_training(path):
     """The training.json of a checkpoint directory, or None where it has none."""
     file = Path(path) / "training.json"
-    return _read_json(file) if file.is_file() else None
+    return read_json(file) if file.is_file() else None
 
 
-def _read_json(file):
+def read_json(file):
+    """The object in one of a checkpoint's or a run's JSON files. Raises FileNotFoundError or CheckpointError naming it."""
     if not file.is_file():
         raise FileNotFoundError(f"{file.parent} has no {file.name}: not a whole checkpoint")
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{file} is damaged: not valid JSON ({error})") from None
     if not isinstance(value, dict):
         raise CheckpointError(f"{file} is damaged: not a JSON object")
@@ -326,14 +329,15 @@ def _load_tokenizer(path):
         raise CheckpointError(f"{path / 'tokenizer.json'} is damaged: {error}") from None
 
 
-def _load_weights(path, model):
-    """Fill the model from the weights of a checkpoint directory, tensor by tensor."""
+def open_weights(path, config):
+    """(WeightFiles, name in the file -> Entry) of a transformer's checkpoint directory. Raises CheckpointError where the files'
+    headers do not hold what the configuration asks for. What a file holds beside (buffers, a copy of a tied matrix) is left out.
+    """
     files = WeightFiles(path)
-    names = canonical_names(model.config, files.names)
-    entries = {entry.name: entry for entry in entries_of(model)}
-    check_names(entries.values(), names.values(), files.path)
-    for name, canonical in names.items():
-        fill(entries[canonical], model.parameters, files.read(name), files.path)
+    names = canonical_names(config, files.names)
+    shapes = {canonical: files.header(name)[0] for name, canonical in names.items()}
+    entries = expected(entries_of, config, shapes, files.path)
+    return files, {name: entries[canonical] for name, canonical in names.items()}
 
 
 def _load_training(path, parameters):

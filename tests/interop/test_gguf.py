@@ -65,6 +65,40 @@ def test_refusals(gguf, tmp_path):
         gguf_files.read_model(tmp_path / "gpt2.gguf")
 
 
+def rewrite(gguf, path, changes=(), tensors=()):
+    """A GGUF file once more, with other values for some keys (None: without it) and some tensors; a list is an array of them."""
+    reader, changes = gguf.GGUFReader(path), dict(changes)
+    fields = {k: f.contents() for k, f in reader.fields.items() if not k.startswith("GGUF.") and k != "general.architecture"}
+    kept = {stored.name: np.array(stored.data) for stored in reader.tensors} | dict(tensors)
+    writer = gguf.GGUFWriter(path, "llama")
+    add = {bool: writer.add_bool, str: writer.add_string, int: writer.add_uint32, float: writer.add_float32,
+           list: writer.add_array}  # fmt: skip
+    for key, value in (fields | changes).items():
+        if value is not None:
+            add[type(value)](key, value)
+    for name, array in kept.items():
+        writer.add_tensor(name, array)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def test_no_memory_is_taken_for_what_the_file_does_not_hold(gguf, tmp_path, monkeypatch):
+    gguf_files.write_model(tmp_path / "m.gguf", make())
+    monkeypatch.setattr("toylm.model.transformer.TransformerLM", None)
+    for key, size, sentence in (
+        ("block_count", 30_000, "m.gguf holds 20 tensors, too few for the 30000 layers of its header"),
+        ("block_count", 3, "lacks the tensor blk.2.attn_norm.weight and 8 more that its header asks for"),
+        ("vocab_size", 4_000_000, r"token_embd.weight has shape .270, 12., its header asks for .4000000, 12."),
+    ):
+        file = rewrite(gguf, tmp_path / "m.gguf", {f"llama.{key}": size})
+        with pytest.raises(CheckpointError, match=sentence):
+            gguf_files.read_model(file)
+        rewrite(gguf, file, {"llama.block_count": 2, "llama.vocab_size": 270})
+
+
 @pytest.mark.parity
 @pytest.mark.parametrize("changes", [dict(n_kv_heads=1), dict(tied=False, n_heads=6, n_kv_heads=2)])
 def test_transformers_reads_the_same_model(gguf, changes, tmp_path):

@@ -30,7 +30,7 @@ def test_logits_loss_gradients_and_text(kind, tmp_path):
     model = toylm.TransformerLM.load(tmp_path)
     assert np.abs(model.forward(numbers["tokens"]) - numbers["logits"]).max() < 2e-5
     assert model.loss_and_gradients(numbers["tokens"], numbers["targets"]) == pytest.approx(float(numbers["loss"]), rel=1e-5)
-    found = to_tensors(entries_of(model), model.gradients)
+    found = to_tensors(entries_of(model.config), model.gradients)
     wanted = {name.removeprefix("gradient "): g for name, g in numbers.items() if name.startswith("gradient ")}
     assert found.keys() == wanted.keys()
     for name, gradient in wanted.items():

@@ -84,17 +84,21 @@ DAMAGE = {
     "cut": (lambda p: cut(p, p.stat().st_size - 4), r"is truncated: [\d,]+ bytes, but its header asks for"),
     "header cut": (lambda p: cut(p, 20), "is truncated: 20 bytes"),
     "too long": (lambda p: p.write_bytes(p.read_bytes() + b"1234"), "is not a llama2.c version 0 file"),
+    "too small by far": (
+        lambda p: p.write_bytes(struct.pack("<7i", 1024, 1024, 200_000, 8, 8, 500_000, 128)),
+        "is truncated: 28 bytes, but its header asks for 5,875,712,069,660"),
     "version 1": (lambda p: p.write_bytes(struct.pack("<Ii", 0x616B3432, 1) + p.read_bytes()), "of version 1; toylm reads"),
     "heads": (lambda p: p.write_bytes(struct.pack("<7i", 12, 20, 2, 5, 5, 270, 24) + p.read_bytes()[28:]), "12 is not divisible"),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_damaged_models_are_named(damage, tmp_path):
+def test_damaged_models_are_named(damage, tmp_path, monkeypatch):
     harm, sentence = DAMAGE[damage]
     file = tmp_path / "model.bin"
     llama2c.write_model(file, make())
     harm(file)
+    monkeypatch.setattr("toylm.model.transformer.TransformerLM", None)  # known before memory is taken
     with pytest.raises(CheckpointError, match=sentence) as caught:
         llama2c.read_model(file)
     assert str(file) in str(caught.value)

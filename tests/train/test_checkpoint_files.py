@@ -218,6 +218,26 @@ def flip_header(path):
         file.write(b"\xff" * 8)
 
 
+def write_header(path, tensors):
+    """A safetensors file of zeros: name -> (dtype, shape, bytes)."""
+    header, start = {}, 0
+    for name, (dtype, shape, size) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [start, start + size]}
+        start += size
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(start))
+
+
+def store_as(saved, kind):
+    arrays = load_file(saved / "model.safetensors")
+    write_header(saved / "model.safetensors", {n: (kind, list(a.shape), a.size) for n, a in arrays.items()})
+
+
+def write_index(saved, weight_map):
+    (saved / "model.safetensors").unlink()
+    (saved / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}), encoding="utf-8")
+
+
 BARE = '{"model_type": "arcee", "hidden_act": "gelu_new", "tie_word_embeddings": true}'
 NORM = "model.norm.weight"
 DAMAGE = {
@@ -230,6 +250,10 @@ DAMAGE = {
     "config no object": (lambda d: (d / "config.json").write_text("[]", encoding="utf-8"), "not a JSON object"),
     "config lacks a key": (
         lambda d: (d / "config.json").write_text(BARE, encoding="utf-8"), "lacks the key 'vocab_size'"),
+    "config deep": (lambda d: (d / "config.json").write_text("[" * 100_000, encoding="utf-8"), "config.json is damaged"),
+    "architectures": (
+        lambda d: edit_config(d, model_type="x", architectures={"a": 1}), "describes an unnamed class .model_type 'x'."),
+    "a huge number": (lambda d: edit_config(d, rope_parameters={"rope_theta": 10**400}), "config.json: int too large"),
     "tokenizer cut": (lambda d: truncate(d / "tokenizer.json", 0.5), "tokenizer.json"),
     "tensor missing": (lambda d: rewrite(d, lambda t: t.pop(NORM)), f"lacks the tensor {NORM} that config.json asks for"),
     "tensor extra": (lambda d: rewrite(d, lambda t: t.update(bias=np.zeros(3))), "holds the tensor bias, which config.json"),
@@ -237,6 +261,8 @@ DAMAGE = {
         lambda d: rewrite(d, lambda t: t.update({NORM: np.ones(17, np.float32)})),
         r"has shape \(17,\), config.json asks for \(16,\)"),
     "tensor kind": (lambda d: rewrite(d, lambda t: t.update({NORM: np.ones(16, np.int64)})), "holds int64, not floating-point"),
+    "tensors of 8 bits": (lambda d: store_as(d, "F8_E4M3"), "holds F8_E4M3, not float64, float32, float16 or bfloat16"),
+    "tensors of 8 other bits": (lambda d: store_as(d, "F8_E5M2"), "holds F8_E5M2, not float64"),
     "other size": (lambda d: edit_config(d, intermediate_size=32), r"has shape .* do not belong together"),
     "more layers": (lambda d: edit_config(d, num_hidden_layers=3), "lacks the tensor model.layers.2.* and 7 more"),
     "fewer layers": (lambda d: edit_config(d, num_hidden_layers=1), "holds the tensor model.layers.1.* and 7 more"),
@@ -258,6 +284,7 @@ DAMAGE = {
         lambda d: (d / "model.safetensors").rename(d / "pytorch_model.bin"), "pytorch_model.bin is a pickle.*safetensors only"),
     "a shard missing": (lambda d: (d / "model.safetensors").unlink() or (d / "model.safetensors.index.json").write_text(
         '{"weight_map": {"model.norm.weight": "model-1.safetensors"}}', encoding="utf-8"), "has no model-1.safetensors, which"),
+    "a shard without a name": (lambda d: (d / "1").touch() or write_index(d, {NORM: 1}), "index.json is damaged: not an index"),
     "index cut": (lambda d: (d / "model.safetensors").unlink() or (d / "model.safetensors.index.json").write_text(
         '{"weight_map"', encoding="utf-8"), "index.json is damaged"),
     "no training": (lambda d: (d / "training.json").unlink(), "can generate but not resume"),
@@ -274,6 +301,23 @@ def test_damage_is_named(saved, damage):
     with pytest.raises((CheckpointError, FileNotFoundError), match=sentence) as caught:
         load_checkpoint(saved, training=True)
     assert str(saved) in str(caught.value) and "\n" not in str(caught.value)
+
+
+CLAIMS = {
+    "vocabulary": ({"vocab_size": 4_000_000}, r"embed.* has shape .300, 16., config.json asks for .4000000, 16."),
+    "layers": ({"num_hidden_layers": 200_000, "n_layers": 200_000}, "too few for the 200000 layers of config.json"),
+}
+
+
+@pytest.mark.parametrize("config", [ROPE, LEARNED], ids=["rope", "own"])
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_no_memory_is_taken_for_what_the_weights_do_not_hold(tmp_path, config, claim, monkeypatch):
+    changes, sentence = CLAIMS[claim]
+    save_checkpoint(tmp_path / "a", make(config))
+    edit_config(tmp_path / "a", **changes)
+    monkeypatch.setattr("toylm.model.transformer.TransformerLM", None)
+    with pytest.raises(CheckpointError, match=sentence):
+        load_checkpoint(tmp_path / "a")
 
 
 def test_a_tokenizer_of_another_model(tmp_path, tokenizer):

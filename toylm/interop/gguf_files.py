@@ -15,7 +15,7 @@ from ..errors import CheckpointError, UsageError
 from . import llama
 from .safetensors_files import to_bfloat16
 from .sentencepiece import FIRST_PIECE, make_backend, pieces_of
-from .tensors import check_names, fill, tensor
+from .tensors import expected, fill, tensor
 
 MAGIC = b"GGUF"
 DTYPES = ("float32", "float16", "bfloat16")
@@ -159,16 +159,13 @@ def read_model(path, precision="float32"):
         field = reader.get_field(key)
         return default if field is None else field.contents()
 
-    names = [stored.name for stored in reader.tensors]
-    model = TransformerLM(_read_config(path, value, names), precision=precision)
-    entries = {entry.name: entry for entry in _entries(model.config)}
-    names = [name for name in names if name != "rope_freqs.weight"]
-    check_names(entries.values(), names, path)
+    shapes = {stored.name: tuple(int(n) for n in reversed(stored.shape)) for stored in reader.tensors}
+    config = _read_config(path, value, shapes)
+    entries = expected(_entries, config, shapes, path, "its header")
+    model = TransformerLM(config, precision=precision)
     for stored in reader.tensors:
-        if stored.name in entries:
-            shape = tuple(int(n) for n in reversed(stored.shape))
-            array = gguf.quants.dequantize(stored.data, stored.tensor_type).reshape(shape)
-            fill(entries[stored.name], model.parameters, array, path)
+        array = gguf.quants.dequantize(stored.data, stored.tensor_type).reshape(shapes[stored.name])
+        fill(entries[stored.name], model.parameters, array, path)
     return model, _read_tokenizer(path, value, model.config.vocab_size)
 
 

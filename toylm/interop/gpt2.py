@@ -64,7 +64,7 @@ def from_config(fields, refuse):
     )
 
 
-def entries(config, layout=None):
+def entries(config):
     """The tensors of a model.safetensors."""
     d, V, ff = config.d_model, config.vocab_size, config.d_ff
     found = [

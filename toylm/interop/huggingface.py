@@ -1,7 +1,7 @@
 """A TransformerLM as a Hugging Face model directory: the config.json and the tensors that transformers expects.
 
 Each family is a module with the same five names: TYPES, `describes(config)`, `to_config(config)`, `from_config(fields, refuse)`
-and `entries(config, layout)`. The first that describes a model writes it.
+and `entries(config)`. The first that describes a model writes it.
 """
 
 from .. import __version__
@@ -46,9 +46,10 @@ def from_hf_config(fields, where):
     kind = fields.get("model_type")
     family = next((family for family in FAMILIES if kind in family.TYPES), None)
     if family is None:
-        classes = fields.get("architectures") or ["an unnamed class"]
+        classes = fields.get("architectures")
+        described = classes[0] if classes and isinstance(classes, list) else "an unnamed class"
         raise CheckpointError(
-            f"{where} describes {classes[0]} (model_type {kind!r}); toylm opens GPT2LMHeadModel, LlamaForCausalLM, "
+            f"{where} describes {described} (model_type {kind!r}); toylm opens GPT2LMHeadModel, LlamaForCausalLM, "
             f"ArceeForCausalLM (model_type 'gpt2', 'llama', 'arcee') and its own models (model_type 'toylm')"
         )
 
@@ -61,13 +62,13 @@ def from_hf_config(fields, where):
         raise CheckpointError(f"{where} lacks the key {error.args[0]!r}") from None
     except CheckpointError:
         raise
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CheckpointError(f"{where}: {error}") from None
 
 
-def entries_of(model):
-    """The tensors of the model's file, see toylm.interop.tensors."""
-    return family_of(model.config).entries(model.config, model.parameters.layout)
+def entries_of(config):
+    """The tensors of a model's file, see toylm.interop.tensors."""
+    return family_of(config).entries(config)
 
 
 def canonical_names(config, names):

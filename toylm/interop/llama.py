@@ -93,7 +93,7 @@ def from_config(fields, refuse):
     )
 
 
-def entries(config, layout=None):
+def entries(config):
     """The tensors of a model.safetensors."""
     d, V = config.d_model, config.vocab_size
     found = [upright("model.embed_tokens.weight", "token_embed", V, d), vector("model.norm.weight", "norm_final_gamma", d)]

@@ -5,6 +5,7 @@ output matrix follows at the end), then float32 tensors, each kind for all layer
 neighbouring rotary pairs, and two tables of rotary angles that run.c reads past. run.c has eps 1e-5 and theta 10000 built in.
 """
 
+import math
 import struct
 from pathlib import Path
 
@@ -53,22 +54,29 @@ def read_model(path, precision="float32"):
 
     path = Path(path)
     config = _read_config(path)
-    model = TransformerLM(config, precision=precision)
-    tables = config.context_length * config.d_head
-    entries = _entries(config)
-    expected = HEADER.size + 4 * sum(tables if entry is None else int(np.prod(entry.shape)) for entry in entries)
-    size = path.stat().st_size
+    expected, size = _file_size(config), path.stat().st_size
     if size != expected:
         what = "truncated" if size < expected else "not a llama2.c version 0 file"
         raise CheckpointError(f"{path} is {what}: {size:,} bytes, but its header asks for {expected:,}")
+    model = TransformerLM(config, precision=precision)
     values, at = np.memmap(path, "<f4", "r", offset=HEADER.size), 0
-    for entry in entries:
-        count = tables if entry is None else int(np.prod(entry.shape))
+    for entry in _entries(config):
+        count = _count(entry, config)
         if entry is not None:
             array = np.asarray(values[at : at + count]).reshape(entry.shape)
             entry.array(model.parameters)[:] = deinterleave(array, entry.interleaved) if entry.interleaved else array
         at += count
     return model
+
+
+def _count(entry, config):
+    return config.context_length * config.d_head if entry is None else math.prod(entry.shape)
+
+
+def _file_size(config):
+    """Bytes of the file, from those with one layer and with two: a header may ask for millions."""
+    one, two = (sum(_count(entry, config) for entry in _entries(config.replace(n_layers=n))) for n in (1, 2))
+    return HEADER.size + 4 * (one + (config.n_layers - 1) * (two - one))
 
 
 def _read_config(path):

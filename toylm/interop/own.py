@@ -37,10 +37,12 @@ def from_config(fields, refuse):
     return ModelConfig(**{name: fields[name] for name in ModelConfig.__dataclass_fields__ if name in fields})
 
 
-def entries(config, layout):
+def entries(config):
     """Every parameter under its own name; vectors as vectors."""
+    from ..model.transformer import layout_of
+
     found = []
-    for name, rows, columns in layout:
+    for name, rows, columns in layout_of(config):
         is_vector = rows == 1 and name.rpartition(".")[2].startswith(("norm", "b_", "counts_scale", "transformer_scale"))
         found.append(vector(name, name, columns) if is_vector else upright(name, name, rows, columns))
     return found

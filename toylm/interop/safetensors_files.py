@@ -42,10 +42,11 @@ class WeightFiles:
     def _open_shards(self, directory):
         try:
             weight_map = dict(json.loads(self.path.read_text(encoding="utf-8"))["weight_map"])
-        except (ValueError, KeyError, TypeError):
+            names = sorted({os.fspath(shard) for shard in weight_map.values()})
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise CheckpointError(f"{self.path} is damaged: not an index of shards") from None
         shards = {}
-        for shard in sorted(set(map(str, weight_map.values()))):
+        for shard in names:
             if Path(shard).name != shard:
                 raise CheckpointError(f"{self.path} names the shard {shard!r}, which is not a file beside it")
             if not (directory / shard).is_file():
@@ -74,32 +75,30 @@ class SafetensorsFile:
         self.path = path
         try:
             with safe_open(path, framework="numpy") as file:
-                self.names = list(file.keys())
+                parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (the handle is no dictionary)
+                self._headers = {name: (part.get_shape(), part.get_dtype()) for name, part in parts.items()}
                 self.metadata = file.metadata() or {}
         except SafetensorError as error:
             raise CheckpointError(f"{path} is truncated or corrupt ({error}); use another checkpoint") from None
+        self.names = list(self._headers)
 
     def header(self, name):
         """(shape, dtype) of one tensor."""
-        from safetensors import safe_open
-
-        with safe_open(self.path, framework="numpy") as file:
-            part = file.get_slice(name)
-            return part.get_shape(), part.get_dtype()
+        return self._headers[name]
 
     def read(self, name):
         """One tensor as an array."""
         from safetensors import SafetensorError, safe_open
 
+        kind = self._headers[name][1]
         try:
+            if kind == "BF16":
+                return self._read_bfloat16(name)
             with safe_open(self.path, framework="numpy") as file:
-                kind = file.get_slice(name).get_dtype()
-                if kind == "BF16":
-                    return self._read_bfloat16(name)
                 return np.array(file.get_tensor(name))
         except SafetensorError as error:
             raise CheckpointError(f"{self.path} is truncated or corrupt ({error}); use another checkpoint") from None
-        except TypeError:
+        except (TypeError, AttributeError):  # NumPy has no such type, under no name (F8_E4M3)
             raise CheckpointError(f"{self.path}: {name} holds {kind}, not float64, float32, float16 or bfloat16") from None
 
     def _read_bfloat16(self, name):

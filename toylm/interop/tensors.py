@@ -1,4 +1,4 @@
-"""Where a file's tensors lie in the model: a list of entries, and the three things done with it: shapes, reading, writing.
+"""Where a file's tensors lie in the model: a list of entries, and the three things done with it: checking, reading, writing.
 
 A format is described once, as entries; which way the values travel is decided here.
 """
@@ -65,26 +65,34 @@ def tensor(entry, parameters):
     return np.ascontiguousarray(interleave(array, entry.interleaved) if entry.interleaved else array)
 
 
-def check_names(entries, names, where):
-    """Raise CheckpointError, naming the tensor, where one is missing or has no place. `where`: the file, for the message."""
-    expected = {entry.name for entry in entries}
-    missing = [entry.name for entry in entries if entry.name not in names]
-    extra = [name for name in names if name not in expected]
+def expected(entries_of, config, shapes, where, header="config.json"):
+    """Name -> Entry of the tensors that `config` asks for, where the file holds exactly these; else CheckpointError names one.
+
+    To be called before a model is made: what a header says is not believed before the file is seen to hold as much. entries_of:
+    config -> entries; shapes: name -> shape of the file's tensors; where: the file, header: what `config` was read from, for
+    the message.
+    """
+    if config.n_layers > len(shapes):  # so that no list is made of layers that cannot be there
+        raise CheckpointError(f"{where} holds {len(shapes)} tensors, too few for the {config.n_layers} layers of {header}")
+    entries = {entry.name: entry for entry in entries_of(config)}
+    missing = [name for name in entries if name not in shapes]
+    extra = [name for name in shapes if name not in entries]
     if missing:
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise CheckpointError(f"{where} lacks the tensor {missing[0]}{others} that config.json asks for")
+        raise CheckpointError(f"{where} lacks the tensor {missing[0]}{others} that {header} asks for")
     if extra:
         others = f" and {len(extra) - 1} more" if len(extra) > 1 else ""
-        raise CheckpointError(f"{where} holds the tensor {extra[0]}{others}, which config.json knows no place for")
+        raise CheckpointError(f"{where} holds the tensor {extra[0]}{others}, which {header} knows no place for")
+    for name, shape in shapes.items():
+        if tuple(shape) != entries[name].shape:
+            raise CheckpointError(
+                f"{where}: {name} has shape {tuple(shape)}, {header} asks for {entries[name].shape}; they do not belong together"
+            )
+    return entries
 
 
 def fill(entry, parameters, array, where):
-    """Copy one tensor into the parameters. Raises CheckpointError for a wrong shape or kind of number."""
-    if array.shape != entry.shape:
-        raise CheckpointError(
-            f"{where}: {entry.name} has shape {array.shape}, config.json asks for {entry.shape}; "
-            f"the two files do not belong together"
-        )
+    """Copy one tensor of the expected shape into the parameters. Raises CheckpointError for a wrong kind of number."""
     if array.dtype.kind != "f":
         raise CheckpointError(f"{where}: {entry.name} holds {array.dtype.name}, not floating-point numbers")
     if entry.parameter is None:

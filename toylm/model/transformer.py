@@ -45,12 +45,8 @@ class TransformerLM:
         self.threads = get_threads() if threads is None else set_threads(threads)
         arithmetic = precision_of(precision)
         self.config, self.precision, self.dtype = config, arithmetic.name, arithmetic.dtype
-        self.embedding = Embedding(config)
-        self.blocks = [Block(config, f"blocks.{i}.", arithmetic) for i in range(config.n_layers)]
-        self.norm_final = NORMS[config.norm](config, "norm_final")
-        self.unembedding = Unembedding(config, arithmetic)
-        parts = (self.embedding, *self.blocks, self.norm_final, self.unembedding)
-        self.parameters = Parameters([entry for part in parts for entry in part.layout()], self.dtype)
+        parts = self.embedding, *self.blocks, self.norm_final, self.unembedding = _parts(config, arithmetic)
+        self.parameters = Parameters(_layout(parts), self.dtype)
         self._gradients = None
         self.workspace = Workspace(config, self.dtype)
         self.activations = None
@@ -296,6 +292,20 @@ class TransformerLM:
             f"d_ff {c.d_ff}, vocabulary {c.vocab_size}, context {c.context_length}, {c.norm} norm, {c.positions}, "
             f"{c.feed_forward}, {self.precision})"
         )
+
+
+def _parts(config, arithmetic):
+    blocks = [Block(config, f"blocks.{i}.", arithmetic) for i in range(config.n_layers)]
+    return Embedding(config), *blocks, NORMS[config.norm](config, "norm_final"), Unembedding(config, arithmetic)
+
+
+def _layout(parts):
+    return [entry for part in parts for entry in part.layout()]
+
+
+def layout_of(config):
+    """(name, rows, columns) of every parameter of a TransformerLM, without the memory for their values."""
+    return _layout(_parts(config, precision_of("float32")))
 
 
 def perplexity(nats):
