@@ -34,14 +34,14 @@ def describe(path):
 
     Raises FileNotFoundError or CheckpointError where there is no checkpoint.
     """
-    from .checkpoint import find_checkpoint, list_checkpoints, read_config, read_pointer, read_training
+    from .checkpoint import find_checkpoint, list_checkpoints, read_config, read_json, read_pointer, read_training
     from .interop.huggingface import stock_class
     from .train import metrics
     from .train.run_folder import METRICS
 
     checkpoint = find_checkpoint(path)
     config = read_config(checkpoint)
-    about = {"checkpoint": str(checkpoint), "config": config.to_dict(), "parameters": _parameter_table(checkpoint)}
+    about = {"checkpoint": str(checkpoint), "config": config.to_dict(), **_tensor_tables(checkpoint, config)}
     about["opens_as"] = stock_class(config)
     about["parameter_count"] = sum(math.prod(row["shape"]) for row in about["parameters"])
     training = read_training(checkpoint)
@@ -50,7 +50,7 @@ def describe(path):
     run_folder = checkpoint.parent
     if not (run_folder / "run.json").is_file():
         return about
-    about["run"] = json.loads((run_folder / "run.json").read_text(encoding="utf-8"))
+    about["run"] = read_json(run_folder / "run.json")
     pointers = {name: read_pointer(run_folder, name) for name in ("latest", "best")}
     records = metrics.read(run_folder / METRICS)
     losses = {r["step"]: r["held_out_loss"] for r in records if r.get("held_out_loss") is not None}
@@ -75,13 +75,25 @@ def describe(path):
     return about
 
 
-def _parameter_table(checkpoint):
-    """Name, shape and dtype of each tensor, from the files' headers alone."""
+def _tensor_tables(checkpoint, config):
+    """Name, shape and dtype of each tensor, from the files' headers alone: {"parameters": those that are parameters, "others":
+    what the files hold beside (buffers, a copy of a tied matrix, zeros in place of biases)}.
+    """
+    from .checkpoint import open_weights
+    from .config import ModelConfig
     from .interop.safetensors_files import WeightFiles
 
-    files = WeightFiles(checkpoint)
-    headers = ((name, *files.header(name)) for name in sorted(files.names, key=_order))
-    return [{"name": name, "shape": shape, "dtype": dtype} for name, shape, dtype in headers]
+    if isinstance(config, ModelConfig):
+        files, entries = open_weights(checkpoint, config)
+        ours = {name for name, entry in entries.items() if entry.parameter is not None}
+    else:  # counts
+        files = WeightFiles(checkpoint)
+        ours = set(files.names)
+    tables = {"parameters": [], "others": []}
+    for name in sorted(files.names, key=_order):
+        shape, dtype = files.header(name)
+        tables["parameters" if name in ours else "others"].append({"name": name, "shape": shape, "dtype": dtype})
+    return tables
 
 
 def _order(name):
@@ -108,12 +120,13 @@ def _print(about):
         ended = about["ended"]
         peak = f", {size(ended['peak_memory_bytes'])} at the peak" if ended.get("peak_memory_bytes") else ""
         print(f"ended        {ended['finished']} at step {ended['step']:,}{peak}")
-    print("\nparameters")
-    rows = about["parameters"]
-    width = max(len(row["name"]) for row in rows)
-    for row in rows:
-        shape = " x ".join(map(str, row["shape"]))
-        print(f"  {row['name']:<{width}}  {shape:>14}  {math.prod(row['shape']):>12,}  {row['dtype']}")
+    width = max(len(row["name"]) for row in about["parameters"] + about["others"])
+    for title, rows in (("parameters", about["parameters"]), ("other tensors in the file, no parameters", about["others"])):
+        if rows:
+            print(f"\n{title}")
+        for row in rows:
+            shape = " x ".join(map(str, row["shape"]))
+            print(f"  {row['name']:<{width}}  {shape:>14}  {math.prod(row['shape']):>12,}  {row['dtype']}")
     if about.get("checkpoints"):
         print("\ncheckpoints")
         for row in about["checkpoints"]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -97,6 +98,34 @@ def test_info(trained_run, capsys):
     out = capsys.readouterr().out
     for words in ("model.layers.0.mlp.up_proj.weight", "64 x 16", "(latest, best)", "host ", "versions ", "bits/byte"):
         assert words in out
+
+
+def test_info_counts_parameters_and_tells_what_else_lies_in_the_file(tmp_path, capsys):
+    from safetensors.numpy import load_file, save_file
+
+    import toylm
+
+    config = toylm.ModelConfig(vocab_size=30, d_model=8, n_heads=2, n_layers=2, context_length=6, norm="layer", positions="learned")
+    model = toylm.TransformerLM(config)
+    file = model.save(tmp_path / "m") / "model.safetensors"
+    zeros = [name for name in load_file(file) if name.endswith(".bias") and "ln_" not in name]
+    masks = {f"transformer.h.{i}.attn.bias": np.tril(np.ones((1, 1, 6, 6), np.float32)) for i in range(2)}
+    copy = {"lm_head.weight": model.parameters["token_embed"].array}
+    save_file({**load_file(file), **masks, **copy}, file)
+    assert run_verb("info", [str(tmp_path / "m"), "--json"]) == 0
+    about = json.loads(capsys.readouterr().out)
+    assert about["parameter_count"] == model.parameters.size
+    assert sorted(row["name"] for row in about["others"]) == sorted([*zeros, *masks, *copy]) and len(zeros) == 8
+    assert run_verb("info", [str(tmp_path / "m")]) == 0
+    assert "other tensors in the file, no parameters\n  transformer.h.0.attn.bias" in capsys.readouterr().out
+
+
+def test_info_names_a_damaged_record(trained_run, tmp_path, capsys):
+    run = shutil.copytree(trained_run, tmp_path / "run")
+    (run / "run.json").write_text("{", encoding="utf-8")
+    for verb in ("info", "evaluate"):
+        assert run_verb(verb, [str(run)]) == 2
+        assert f"{run / 'run.json'} is damaged: not valid JSON" in capsys.readouterr().err
 
 
 def test_info_of_a_bare_checkpoint_and_of_nothing(trained_run, tmp_path, capsys):

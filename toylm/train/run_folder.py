@@ -9,12 +9,11 @@
 """
 
 import contextlib
-import json
 import os
 import shutil
 from pathlib import Path
 
-from ..checkpoint import list_checkpoints, read_pointer, recover_checkpoints, save_checkpoint, write_pointer
+from ..checkpoint import list_checkpoints, read_json, read_pointer, recover_checkpoints, save_checkpoint, write_pointer
 from ..errors import CheckpointError, UsageError
 from .settings import TrainSettings
 
@@ -190,8 +189,8 @@ def read_run(path):
     file = Path(path) / "run.json"
     if not file.is_file():
         raise FileNotFoundError(f"{path} has no run.json: only a run made by toylm train can be resumed")
+    record = read_json(file)
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
         return TrainSettings.from_dict(record["settings"]), record
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{file} is damaged: {error}") from None
