@@ -10,7 +10,7 @@ from test_llama2c import PIECES, make, write_pieces
 from toylm.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from toylm.cli import run_verb
 from toylm.data import train_tokenizer
-from toylm.interop import llama2c
+from toylm.interop import llama2c, sentencepiece
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +59,19 @@ def test_export_to_llama2c_and_import_again(tmp_path, capsys):
     assert (tmp_path / "exported-tokenizer.bin").read_bytes() == tokenizer.read_bytes()
     assert json.loads((run / "tokenizer_config.json").read_text(encoding="utf-8"))["bos_token"] == "<s>"
     assert json.loads((run / "config.json").read_text(encoding="utf-8"))["eos_token_id"] == 1
+
+
+def test_a_vocabulary_padded_beyond_its_tokenizer_is_padded_in_the_tokenizers_file_too(tmp_path):
+    write_pieces(tmp_path / "tokenizer.bin")
+    tokenizer = sentencepiece.read_tokenizer(tmp_path / "tokenizer.bin", len(PIECES))
+    run = save_checkpoint(tmp_path / "run", make(vocab_size=300), tokenizer)
+    assert run_verb("export", [str(run), "--to", "llama2c", "--out", str(tmp_path / "m.bin")]) == 0
+    pair = [str(tmp_path / "m.bin"), "--tokenizer", str(tmp_path / "m-tokenizer.bin")]
+    assert run_verb("import", [*pair, "--out", str(tmp_path / "again")]) == 0
+    again = load_checkpoint(tmp_path / "again").tokenizer
+    assert again.vocab_size == 300
+    for text in ("the the\n", "hehe é ☃"):
+        assert again.encode(text) == tokenizer.encode(text)
 
 
 def test_a_tokenizer_that_llama2c_cannot_have_is_left_out_with_a_word(checkpoint, tmp_path, capsys):

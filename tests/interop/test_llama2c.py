@@ -65,11 +65,11 @@ def test_tokenizer_joins_the_best_pairs_and_falls_back_to_bytes(tmp_path):
         assert tokenizer.decode(ids) == text
     stream = tokenizer.stream()
     assert "".join(stream.push(i) for i in tokenizer.encode("the ☃")) == " the ☃"  # its space is not the text's own
-    sentencepiece.write_tokenizer(tmp_path / "again.bin", tokenizer)
+    sentencepiece.write_tokenizer(tmp_path / "again.bin", tokenizer, len(PIECES))
     assert (tmp_path / "again.bin").read_bytes() == file.read_bytes()
     shuffled = [SCORES[0]] * 259 + [-3.0, -1.0, -2.0, *SCORES[262:]]
     other = sentencepiece.read_tokenizer(write_pieces(tmp_path / "other.bin", scores=shuffled), len(PIECES))
-    sentencepiece.write_tokenizer(tmp_path / "other-again.bin", other)
+    sentencepiece.write_tokenizer(tmp_path / "other-again.bin", other, len(PIECES))
     once_more = sentencepiece.read_tokenizer(tmp_path / "other-again.bin", len(PIECES))
     for text in ("the the", "hehe the"):
         assert once_more.encode(text) == other.encode(text) == reference.encode(text, PIECES, shuffled)
@@ -115,7 +115,7 @@ def test_damaged_and_foreign_tokenizers_are_named(tmp_path):
         sentencepiece.read_tokenizer(write_pieces(tmp_path / "u.bin", PIECES[:3] + PIECES[4:] + [b"x"]), 270)
     bpe = train_tokenizer(["some text"], "bpe", 260)
     with pytest.raises(CheckpointError, match="SentencePiece's manner only"):
-        sentencepiece.write_tokenizer(tmp_path / "v.bin", bpe)
+        sentencepiece.write_tokenizer(tmp_path / "v.bin", bpe, 270)
     assert not (tmp_path / "v.bin").exists()
 
 
@@ -161,7 +161,7 @@ def test_stories260k_goes_round_bit_for_bit(stories, shared_data, tmp_path):
     tables = 4 * model.config.context_length * model.config.d_head  # angles that nobody reads: the last bit is a library's choice
     assert len(before) == len(after) and before[:-tables] == after[:-tables]
     np.testing.assert_allclose(np.frombuffer(after[-tables:], "<f4"), np.frombuffer(before[-tables:], "<f4"), atol=1e-7)
-    sentencepiece.write_tokenizer(tmp_path / "tokenizer.bin", tokenizer)
+    sentencepiece.write_tokenizer(tmp_path / "tokenizer.bin", tokenizer, 512)
     assert (tmp_path / "tokenizer.bin").read_bytes() == (shared_data / "tok512.bin").read_bytes()
 
 

@@ -78,7 +78,7 @@ def _to_llama2c(model, tokenizer, out, dtype):
     written = [("written", out)]
     if tokenizer is not None and pieces_of(tokenizer) is not None:
         beside = out.with_name(f"{out.stem}-tokenizer.bin")
-        write_tokenizer(beside, tokenizer)
+        write_tokenizer(beside, tokenizer, model.config.vocab_size)
         written.append(("tokenizer", beside))
     else:
         _warn(f"{out.name} has no tokenizer beside it: llama2.c knows only those in SentencePiece's manner, with <s> as id 1")
@@ -89,7 +89,7 @@ def _to_gguf(model, tokenizer, out, dtype):
     from .gguf_files import write_model
 
     if not write_model(out, model, tokenizer, dtype):
-        _warn(f"{out.name} holds no tokenizer: GGUF has no word for this model's (byte-level BPE would do)")
+        _warn(f"{out.name} holds no tokenizer: GGUF has no word for this model's (byte-level BPE as GPT-2's would do)")
     return [("written", out)]
 
 

@@ -27,10 +27,10 @@ def read_tokenizer(path, vocab_size):
     from ..data import Tokenizer
 
     pieces, scores = _read_pieces(Path(path), vocab_size)
-    if pieces[3:FIRST_PIECE] != BYTES:
-        raise CheckpointError(f"{path} is not a llama2.c tokenizer: the ids 3 to 258 should be the bytes <0x00> to <0xFF>")
     # the specials are spelt "\n<s>\n" there
-    tokens = [*SPECIAL, *BYTES, *(piece.replace(" ", SPACE) for piece in pieces[FIRST_PIECE:])]
+    tokens = [*SPECIAL, *(piece.replace(" ", SPACE) for piece in pieces[3:])]
+    if not in_sentencepiece_order(tokens):
+        raise CheckpointError(f"{path} is not a llama2.c tokenizer: the ids 3 to 258 should be the bytes <0x00> to <0xFF>")
     return Tokenizer(make_backend(tokens, scores), end_token="<s>")
 
 
@@ -53,6 +53,16 @@ def _read_pieces(path, vocab_size):
     if len(pieces) != vocab_size:
         raise CheckpointError(f"{path} has {len(pieces)} tokens and the model {vocab_size}: they do not belong together")
     return pieces, scores
+
+
+def in_sentencepiece_order(tokens):
+    """Whether the specials and the bytes have their ids."""
+    return tokens[:FIRST_PIECE] == [*SPECIAL, *BYTES]
+
+
+def unused_tokens(start, stop):
+    """Tokens for the ids from start to stop, where a model's vocabulary is padded to a round number."""
+    return [f"<unused{i}>" for i in range(start, stop)]
 
 
 def make_backend(tokens, scores):
@@ -89,7 +99,7 @@ def pieces_of(tokenizer):
         return None
     vocab = tokenizer.backend.get_vocab(with_added_tokens=True)
     tokens = sorted(vocab, key=vocab.get)
-    if [vocab[t] for t in tokens] != list(range(len(tokens))) or tokens[:3] != list(SPECIAL) or tokens[3:FIRST_PIECE] != BYTES:
+    if [vocab[t] for t in tokens] != list(range(len(tokens))) or not in_sentencepiece_order(tokens):
         return None
     ranks = {}
     for merge in model["merges"]:
@@ -101,8 +111,9 @@ def pieces_of(tokenizer):
     return tokens, [-float(ranks.get(t, 0)) for t in tokens]
 
 
-def write_tokenizer(path, tokenizer):
-    """Write a tokenizer.bin, atomically. Raises CheckpointError for a tokenizer of another kind."""
+def write_tokenizer(path, tokenizer, vocab_size):
+    """Write a tokenizer.bin for a model of `vocab_size` tokens, atomically. Raises CheckpointError for a tokenizer of another kind.
+    """
     found = pieces_of(tokenizer)
     if found is None:
         raise CheckpointError(
@@ -110,6 +121,8 @@ def write_tokenizer(path, tokenizer):
             "model's is another: its checkpoint can be exported, its tokenizer cannot"
         )
     tokens, scores = found
+    padding = unused_tokens(len(tokens), vocab_size)
+    tokens, scores = [*tokens, *padding], [*scores, *(scores[-1] for _ in padding)]
     unknown, start, end = SPECIAL
     spelt = [unknown, f"\n{start}\n", f"\n{end}\n", *BYTES, *(token.replace(SPACE, " ") for token in tokens[FIRST_PIECE:])]
     pieces = [token.encode() for token in spelt]
