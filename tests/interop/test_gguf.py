@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from test_llama2c import PIECES, make, write_pieces
 
+from toylm.cli import run_verb
 from toylm.data import train_tokenizer
 from toylm.errors import CheckpointError
 from toylm.interop import gguf_files, sentencepiece
@@ -97,6 +98,79 @@ def test_no_memory_is_taken_for_what_the_file_does_not_hold(gguf, tmp_path, monk
         with pytest.raises(CheckpointError, match=sentence):
             gguf_files.read_model(file)
         rewrite(gguf, file, {"llama.block_count": 2, "llama.vocab_size": 270})
+
+
+@pytest.fixture
+def files(gguf, tmp_path):
+    """The same model with a tokenizer of either kind: "llama" and "gpt2" -> its file."""
+    found = {}
+    for kind, tokenizer in zip(("llama", "gpt2"), tokenizers(tmp_path)):
+        found[kind] = tmp_path / f"{kind}.gguf"
+        gguf_files.write_model(found[kind], make(), tokenizer)
+    return found
+
+
+def test_only_plain_byte_level_tokenizers_are_written(gguf, tmp_path):
+    from tokenizers import normalizers, pre_tokenizers
+
+    plain, digits, normalized, spaced = (train_tokenizer(["the cat in 1984"] * 3, "bpe", 270) for _ in range(4))
+    digits.backend.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(True), pre_tokenizers.ByteLevel(False)])
+    normalized.backend.normalizer = normalizers.NFC()
+    spaced.backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    written = [gguf_files.write_model(tmp_path / "m.gguf", make(), t) for t in (plain, digits, normalized, spaced)]
+    assert written == [True, False, False, False]
+
+
+ORDER = ["<unk>", "<s>", "</s>"]
+FOREIGN = {
+    "another pre-tokenizer": ("gpt2", {"tokenizer.ggml.pre": "smollm"}, "its pre-tokenizer is 'smollm', and toylm knows 'gpt-2'"),
+    "an unnamed pre-tokenizer": ("gpt2", {"tokenizer.ggml.pre": None}, "its pre-tokenizer is 'default'"),
+    "another order": (
+        "llama", {"tokenizer.ggml.tokens": [*ORDER, "x", *sentencepiece.BYTES]}, "its ids 0 to 258 are not <unk>, <s>"),
+    "no space in front": ("llama", {"tokenizer.ggml.add_space_prefix": False}, "it puts no space before a text"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FOREIGN)
+def test_a_tokenizer_that_would_give_other_ids_is_left_out_with_a_word(gguf, files, case, tmp_path, capsys):
+    kind, changes, sentence = FOREIGN[case]
+    file = rewrite(gguf, files[kind], changes)
+    with pytest.warns(UserWarning, match=f"{kind}.gguf is left out, because {sentence}.*use its tokenizer.json instead"):
+        model, tokenizer = gguf_files.read_model(file)
+    assert tokenizer is None and model.config.vocab_size == 270
+    assert run_verb("import", [str(file), "--out", str(tmp_path / "out")]) == 0
+    shown = capsys.readouterr()
+    assert shown.err.startswith("toylm import: the tokenizer of ") and sentence in shown.err and "tokenizer    none" in shown.out
+
+
+DAMAGE = {
+    "partial rotary": ("gpt2", {"llama.rope.dimension_count": 2}, "turns 2 of the 4 values of a head"),
+    "end": ("gpt2", {"tokenizer.ggml.eos_token_id": 270}, "is damaged: eos_token_id is 270, and the ids go to 269"),
+    "start": ("llama", {"tokenizer.ggml.bos_token_id": "x"}, "is damaged: bos_token_id is x"),
+    "twins": ("gpt2", {"tokenizer.ggml.tokens": ["a"] * 270}, "is damaged: two tokens are the same"),
+    "foreign merge": ("gpt2", {"tokenizer.ggml.merges": ["zz y"]}, "is damaged: the merge 'zz y' is not of two tokens"),
+    "no pair": ("gpt2", {"tokenizer.ggml.merges": ["th"]}, "is damaged: the merge 'th' is not of two tokens into one"),
+    "no scores": ("llama", {"tokenizer.ggml.scores": None}, "is damaged: 0 scores for 270 tokens"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_is_named(gguf, files, damage):
+    kind, changes, sentence = DAMAGE[damage]
+    with pytest.raises(CheckpointError, match=sentence) as caught:
+        gguf_files.read_model(rewrite(gguf, files[kind], changes))
+    assert f"{kind}.gguf" in str(caught.value)
+
+
+def test_integers_and_other_versions_are_named(gguf, files):
+    rewrite(gguf, files["llama"], tensors={"output_norm.weight": np.ones(12, np.int32)})
+    with pytest.raises(CheckpointError, match="llama.gguf: output_norm.weight holds I32, which the package gguf cannot turn into"):
+        gguf_files.read_model(files["llama"])
+    with open(files["gpt2"], "rb+") as file:
+        file.seek(4)
+        file.write(b"\x01")
+    with pytest.raises(CheckpointError, match="no GGUF file of version 2 or 3 .*version 1"):
+        gguf_files.read_model(files["gpt2"])
 
 
 @pytest.mark.parity

@@ -6,6 +6,7 @@ tensors included; writing keeps vectors in float32 and stores matrices as asked.
 
 import json
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from ..config import ModelConfig
 from ..errors import CheckpointError, UsageError
 from . import llama
 from .safetensors_files import to_bfloat16
-from .sentencepiece import FIRST_PIECE, make_backend, pieces_of
+from .sentencepiece import FIRST_PIECE, in_sentencepiece_order, make_backend, pieces_of, unused_tokens
 from .tensors import expected, fill, tensor
 
 MAGIC = b"GGUF"
@@ -26,6 +27,8 @@ _BLOCK = {
     "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
 }  # fmt: skip
 NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6  # tokenizer.ggml.token_type
+PRE_TOKENIZER = "gpt-2"  # tokenizer.ggml.pre
+_BPE_OPTIONS = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "ignore_merges")
 
 
 def _library():
@@ -55,8 +58,8 @@ def _entries(config):
 def write_model(path, model, tokenizer=None, dtype="float32"):
     """Write model and tokenizer as one GGUF file, atomically. dtype: of the matrices, "float32", "float16" or "bfloat16".
 
-    Returns whether the tokenizer could be written: byte-level BPE and SentencePiece's manner can. Raises CheckpointError for a
-    model that is not a Llama model, UsageError where the package is missing.
+    Returns whether the tokenizer could be written: byte-level BPE as GPT-2's and SentencePiece's manner can. Raises CheckpointError
+    for a model that is not a Llama model, UsageError where the package is missing.
     """
     gguf, c, path = _library(), model.config, Path(path)
     llama.check_expressible(c, "GGUF")
@@ -108,15 +111,15 @@ def _add_tokenizer(writer, tokenizer, vocab_size):
         writer.add_tokenizer_model("none")
         return False
     kind, tokens, types, scores, merges = found
-    missing = range(len(tokens), vocab_size)  # a vocabulary padded to a round number
+    padding = unused_tokens(len(tokens), vocab_size)
     writer.add_tokenizer_model(kind)
-    writer.add_token_list([*tokens, *(f"<unused{i}>" for i in missing)])
-    writer.add_token_types([*types, *(CONTROL for _ in missing)])
+    writer.add_token_list([*tokens, *padding])
+    writer.add_token_types([*types, *(CONTROL for _ in padding)])
     if merges is not None:
-        writer.add_tokenizer_pre("gpt-2")
+        writer.add_tokenizer_pre(PRE_TOKENIZER)
         writer.add_token_merges(merges)
     else:
-        writer.add_token_scores([*scores, *(0.0 for _ in missing)])
+        writer.add_token_scores([*scores, *(0.0 for _ in padding)])
         writer.add_unk_token_id(0)
     writer.add_bos_token_id(tokenizer.start_id)
     writer.add_eos_token_id(tokenizer.end_id)
@@ -131,12 +134,15 @@ def _vocabulary(tokenizer):
         types = [UNKNOWN, CONTROL, CONTROL, *[BYTE] * (FIRST_PIECE - 3), *[NORMAL] * (len(tokens) - FIRST_PIECE)]
         return "llama", tokens, types, scores, None
     state = json.loads(tokenizer.backend.to_str())
-    byte_level = "ByteLevel" in json.dumps([state["pre_tokenizer"], state["decoder"]])
+    bpe, split = state["model"], state["pre_tokenizer"] or {}
+    # What else there may be, GGUF names by a list of known models (tokenizer.ggml.pre): there "gpt-2" is this and no more.
+    plain = split.get("type") == "ByteLevel" and split["use_regex"] and not split["add_prefix_space"] and not state["normalizer"]
+    plain = plain and bpe["type"] == "BPE" and not any(bpe.get(key) for key in _BPE_OPTIONS)
     vocab = tokenizer.backend.get_vocab(with_added_tokens=True)
     tokens = sorted(vocab, key=vocab.get)
-    if state["model"].get("type") != "BPE" or not byte_level or [vocab[t] for t in tokens] != list(range(len(tokens))):
+    if not plain or [vocab[t] for t in tokens] != list(range(len(tokens))):
         return None
-    merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in state["model"]["merges"]]
+    merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in bpe["merges"]]
     return "gpt2", tokens, [CONTROL if vocab[t] in tokenizer.special_ids else NORMAL for t in tokens], None, merges
 
 
@@ -146,35 +152,44 @@ def _vocabulary(tokenizer):
 def read_model(path, precision="float32"):
     """(TransformerLM, Tokenizer or None) of a GGUF file of the architecture `llama`.
 
-    Raises CheckpointError for another architecture, rope scaling, missing tensors or a truncated file.
+    Raises CheckpointError for another architecture, rope scaling, partial rotary positions, tensors that are missing or of another
+    shape, and a truncated or damaged file.
     """
     gguf, path = _library(), Path(path)
     try:
         reader = gguf.GGUFReader(path)
-    except (ValueError, IndexError, KeyError, OverflowError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} is truncated or no GGUF file ({error})") from None
+    except (ValueError, IndexError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise CheckpointError(f"{path} is truncated or no GGUF file of version 2 or 3 ({error})") from None
     from ..model.transformer import TransformerLM
 
     def value(key, default=None):
         field = reader.get_field(key)
-        return default if field is None else field.contents()
+        try:
+            return default if field is None else field.contents()
+        except UnicodeDecodeError:
+            raise CheckpointError(f"{path} is damaged: {key} is not UTF-8") from None
 
     shapes = {stored.name: tuple(int(n) for n in reversed(stored.shape)) for stored in reader.tensors}
     config = _read_config(path, value, shapes)
     entries = expected(_entries, config, shapes, path, "its header")
+    tokenizer = _read_tokenizer(path, value, config.vocab_size)
     model = TransformerLM(config, precision=precision)
     for stored in reader.tensors:
-        array = gguf.quants.dequantize(stored.data, stored.tensor_type).reshape(shapes[stored.name])
+        try:
+            array = gguf.quants.dequantize(stored.data, stored.tensor_type).reshape(shapes[stored.name])
+        except NotImplementedError:
+            kind = stored.tensor_type.name
+            raise CheckpointError(f"{path}: {stored.name} holds {kind}, which the package gguf cannot turn into float32") from None
         fill(entries[stored.name], model.parameters, array, path)
-    return model, _read_tokenizer(path, value, model.config.vocab_size)
+    return model, tokenizer
 
 
 def _read_config(path, value, names):
     architecture = value("general.architecture")
     if architecture != "llama":
         raise CheckpointError(f"{path} holds a model of the architecture {architecture!r}; toylm reads 'llama' from GGUF")
-    scaling = value("llama.rope.scaling.type", "none")
-    if scaling != "none" or "rope_freqs.weight" in names:
+    scaling = "by rope_freqs.weight" if "rope_freqs.weight" in names else value("llama.rope.scaling.type", "none")
+    if scaling != "none":
         raise CheckpointError(f"{path} has rope scaling {scaling}; toylm supports none")
     keys = dict(d_model="embedding_length", n_layers="block_count", d_ff="feed_forward_length", n_heads="attention.head_count",
                 context_length="context_length")  # fmt: skip
@@ -184,16 +199,20 @@ def _read_config(path, value, names):
         if sizes[name] is None:
             raise CheckpointError(f"{path} lacks the key llama.{key}")
     tokens = value("tokenizer.ggml.tokens")
-    d_head = value("llama.attention.key_length") or value("llama.rope.dimension_count")
+    rotary = value("llama.rope.dimension_count")
+    d_head = value("llama.attention.key_length") or rotary
     vocab_size = value("llama.vocab_size") or len(tokens or [])
     try:
-        return ModelConfig(
+        config = ModelConfig(
             vocab_size=vocab_size, feed_forward="swiglu", tied="output.weight" not in names, d_head=d_head,
             n_kv_heads=value("llama.attention.head_count_kv"), rope_theta=float(value("llama.rope.freq_base", 10000.0)),
             norm_eps=_short(value("llama.attention.layer_norm_rms_epsilon", 1e-5)), **sizes,
         )  # fmt: skip
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: {error}") from None
+    if rotary not in (None, config.d_head):
+        raise CheckpointError(f"{path} turns {rotary} of the {config.d_head} values of a head; toylm's rotary positions turn all")
+    return config
 
 
 def _short(x):
@@ -202,7 +221,7 @@ def _short(x):
 
 
 def _read_tokenizer(path, value, vocab_size):
-    """The Tokenizer of the file, or None where it has none of the two kinds that can be rebuilt."""
+    """The Tokenizer of the file, or None where it has none; None and a warning where it is of a kind that cannot be rebuilt."""
     from ..data import Tokenizer
 
     kind, tokens = value("tokenizer.ggml.model"), value("tokenizer.ggml.tokens")
@@ -210,21 +229,55 @@ def _read_tokenizer(path, value, vocab_size):
         return None
     if len(tokens) > vocab_size:
         raise CheckpointError(f"{path} has {len(tokens)} tokens and a vocabulary of {vocab_size}: they do not belong together")
+    foreign = _what_is_foreign(kind, tokens, value)
+    if foreign:
+        warnings.warn(f"the tokenizer of {path} is left out, because {foreign}; use its tokenizer.json instead", stacklevel=3)
+        return None
+    try:
+        if len(set(tokens)) < len(tokens):
+            raise ValueError("two tokens are the same")
+        start, end = (_token(tokens, value, *of) for of in (("bos_token_id", 1), ("eos_token_id", 2)))
+        build = _sentencepiece_backend if kind == "llama" else _byte_level_backend
+        return Tokenizer(build(tokens, value), end, start)
+    except Exception as error:  # the tokenizers library raises bare Exception
+        raise CheckpointError(f"the tokenizer of {path} is damaged: {error}") from None
+
+
+def _what_is_foreign(kind, tokens, value):
+    """Why a tokenizer rebuilt from the file would give other ids than the file's own, or None."""
     if kind == "llama":
-        backend = make_backend(tokens, value("tokenizer.ggml.scores"))
-    else:
-        backend = _byte_level_backend(tokens, value("tokenizer.ggml.token_type"), value("tokenizer.ggml.merges"))
-    start, end = value("tokenizer.ggml.bos_token_id", 1), value("tokenizer.ggml.eos_token_id", 2)
-    return Tokenizer(backend, tokens[end], tokens[start])
+        if not in_sentencepiece_order(tokens):
+            return "its ids 0 to 258 are not <unk>, <s>, </s> and the bytes"
+        return None if value("tokenizer.ggml.add_space_prefix", True) else "it puts no space before a text"
+    split = value("tokenizer.ggml.pre", "default")  # what llama.cpp takes where it is missing; digits are cut otherwise there
+    return None if split == PRE_TOKENIZER else f"its pre-tokenizer is {split!r}, and toylm knows {PRE_TOKENIZER!r} only"
 
 
-def _byte_level_backend(tokens, types, merges):
+def _token(tokens, value, key, default):
+    i = value(f"tokenizer.ggml.{key}", default)
+    if not (isinstance(i, int) and 0 <= i < len(tokens)):
+        raise ValueError(f"{key} is {i}, and the ids go to {len(tokens) - 1}")
+    return tokens[i]
+
+
+def _sentencepiece_backend(tokens, value):
+    scores = value("tokenizer.ggml.scores", [])
+    if len(scores) != len(tokens):
+        raise ValueError(f"{len(scores)} scores for {len(tokens)} tokens")
+    return make_backend(tokens, scores)
+
+
+def _byte_level_backend(tokens, value):
     import tokenizers
 
     vocab = {token: i for i, token in enumerate(tokens)}
-    pairs = [tuple(merge.split(" ")) for merge in merges or []]
+    pairs = [tuple(merge.split(" ")) for merge in value("tokenizer.ggml.merges", [])]
+    for pair in pairs:
+        if len(pair) != 2 or not {*pair, "".join(pair)} <= vocab.keys():
+            raise ValueError(f"the merge {' '.join(pair)!r} is not of two tokens into one")
     backend = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocab, merges=pairs))
     backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = tokenizers.decoders.ByteLevel()
-    backend.add_special_tokens([token for token, kind in zip(tokens, types or []) if kind == CONTROL])
+    types = value("tokenizer.ggml.token_type", [])
+    backend.add_special_tokens([token for token, kind in zip(tokens, types) if kind == CONTROL])
     return backend

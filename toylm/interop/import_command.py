@@ -7,6 +7,8 @@
 A Hugging Face folder needs no import: every verb opens it as it is.
 """
 
+import sys
+import warnings
 from pathlib import Path
 
 from ..errors import UsageError
@@ -31,7 +33,11 @@ def run(args):
     path = Path(args.path)
     out = Path(args.out) if args.out else Path("runs") / (path.resolve().name if path.is_dir() else path.stem)
     check_folder(out, path)
-    model, tokenizer = read_model(path, args.tokenizer)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        model, tokenizer = read_model(path, args.tokenizer)
+    for warning in () if args.tokenizer else said:
+        print(f"toylm import: {warning.message}", file=sys.stderr)
     save_checkpoint(out, model, tokenizer)
     print(f"model        {model!r}")
     print("tokenizer    " + (f"{tokenizer.vocab_size} tokens" if tokenizer else "none (--tokenizer FILE names one)"))
