@@ -102,7 +102,10 @@ def test_what_a_new_run_may_use(tmp_path, model):
         assert not (path / "metrics.jsonl").exists()
         save(run, model, 5)
         (path / "step-000007.tmp-123").mkdir()
-    with pytest.raises(UsageError, match="holds a run already, at step 5: continue it with --resume"):
+    with pytest.raises(UsageError, match="holds a run already, at step 5: continue it with .*train --resume .*run, choose"):
+        RunFolder.create(path)
+    model.save(path / "step-000006")  # as a fit leaves it: there is nothing to continue
+    with pytest.raises(UsageError, match="holds a run already, at step 6: choose another --out, or give --overwrite"):
         RunFolder.create(path)
     with RunFolder.create(path, overwrite=True) as run:
         assert [p.name for p in path.iterdir()] == [".lock"]

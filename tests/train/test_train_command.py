@@ -303,7 +303,7 @@ def test_a_run_that_exists_or_is_in_use(train, tmp_path, capsys):
 
     assert train("--steps", "2", "--out", "run", "--quiet") == 0
     assert train("--steps", "2", "--out", "run", "--quiet") == 2
-    one_line(capsys, "run holds a run already, at step 2: continue it with --resume run")
+    one_line(capsys, "run holds a run already, at step 2: continue it with python -m toylm.train --resume run, choose")
     with RunFolder(tmp_path / "run"):
         for flags in (["--out", "run", "--overwrite"], ["--resume", "run", "--steps", "5"]):
             assert train(*flags, "--quiet") == 2

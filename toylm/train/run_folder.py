@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..checkpoint import list_checkpoints, read_json, read_pointer, recover_checkpoints, save_checkpoint, write_pointer
 from ..errors import CheckpointError, UsageError
+from ..invocation import command_line
 from .settings import TrainSettings
 
 METRICS = "metrics.jsonl"
@@ -149,10 +150,10 @@ def check_free(path, overwrite=False, locked=False):
     if (path / ".lock").exists() and not locked:
         _acquire(path / ".lock").close()
     if steps and not overwrite:
-        raise UsageError(
-            f"{path} holds a run already, at step {steps[-1][0]}: continue it with --resume {path}, choose another --out, or "
-            f"give --overwrite"
-        )
+        step, checkpoint = steps[-1]
+        goes_on = (checkpoint / "training.json").exists()  # not what a fit has made
+        resume = f"continue it with {command_line('train', '--resume', path)}, " if goes_on else ""
+        raise UsageError(f"{path} holds a run already, at step {step}: {resume}choose another --out, or give --overwrite")
     if found and not overwrite:
         raise UsageError(f"{path} holds what an analysis found ({found[0]}): choose another --out, or give --overwrite")
 
