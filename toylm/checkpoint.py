@@ -30,6 +30,7 @@ ADAPTER = "adapter.safetensors"  # low-rank corrections kept beside the weights:
 # All that is ever written into a checkpoint's folder; the first two are in each.
 FILES = ("config.json", WEIGHTS, "tokenizer.json", "tokenizer_config.json", "training.safetensors", "training.json",
          "counts.safetensors", "counts.json", ADAPTER, "head_gram.safetensors")  # fmt: skip
+DESKTOP = (".DS_Store", "Thumbs.db", "desktop.ini")  # what a file manager leaves in a folder that was looked at
 POINTERS = ("latest", "best")  # small text files in a run folder that name one of its checkpoints
 
 
@@ -95,7 +96,7 @@ def _check_replaceable(directory, own):
     """Raise ValueError unless the folder is empty, or a checkpoint with no files but those named in `own`: it is deleted."""
     if not directory.is_dir():
         raise ValueError(f"{directory} is a file, and a checkpoint is a folder: choose another name")
-    names = sorted(path.name for path in directory.iterdir())
+    names = sorted(path.name for path in directory.iterdir() if path.name not in DESKTOP)
     foreign = [name for name in names if name not in own or (directory / name).is_dir()]
     if foreign:
         raise ValueError(f"{directory} holds {foreign[0]}, which is no part of a checkpoint: choose a new or an empty folder")

@@ -1,6 +1,7 @@
 """What a model is made of: ModelConfig, a frozen dataclass, checked when it is made, kept as JSON in every checkpoint."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 from .errors import nearest
@@ -132,4 +133,5 @@ _FOLLOWS = {"d_ff": _default_d_ff, "n_kv_heads": lambda config: config.n_heads, 
 
 
 def _nearest_divisor(n, wanted):
-    return min((d for d in range(1, n + 1) if n % d == 0), key=lambda d: abs(d - wanted))
+    small = [d for d in range(1, math.isqrt(n) + 1) if n % d == 0]
+    return min(sorted({*small, *(n // d for d in small)}), key=lambda d: abs(d - wanted))

@@ -119,6 +119,9 @@ def test_saving_over_a_checkpoint_replaces_it_and_over_other_things_is_refused(s
     (saved / "letter.txt").unlink()
     with pytest.raises(ValueError, match="holds notes, which is no part"):
         save_checkpoint(saved, make())
+    (saved / "notes").rmdir()
+    (saved / ".DS_Store").write_bytes(b"a file manager's")
+    save_checkpoint(saved, make(LEARNED))
     (tmp_path / "mine" / "tokenizer.json").write_text("{}", encoding="utf-8")
     with pytest.raises(ValueError, match="holds tokenizer.json and is not a checkpoint"):
         save_checkpoint(tmp_path / "mine", make())
