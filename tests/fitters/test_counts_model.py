@@ -108,6 +108,15 @@ def equal_counts(a, b):
     )
 
 
+def test_a_last_document_that_was_not_closed_can_be_removed():
+    model = CountsLM.fit([1, 2, END, 3, 4], 5, END)
+    model.remove([3, 4])
+    assert equal_counts(model, CountsLM.fit([1, 2, END], 5, END))
+    assert list(model.documents.values()) == [1]
+    model.add([3, 4])
+    assert equal_counts(model, CountsLM.fit([1, 2, END, 3, 4, END], 5, END))
+
+
 def test_adding_and_removing_equals_counting_anew(tokens):
     ends = np.flatnonzero(tokens == END) + 1
     documents = np.split(tokens, ends[:-1])
@@ -119,7 +128,7 @@ def test_adding_and_removing_equals_counting_anew(tokens):
     for document in documents[:5]:
         model.remove(document[:-1])  # with or without the token that closes it
     assert equal_counts(model, CountsLM.fit(np.concatenate(documents[5:]), V, END, order=4))
-    with pytest.raises(ValueError, match="is not in the counts"):
+    with pytest.raises(ValueError, match="is not among those learned"):
         model.remove(documents[0])
     with pytest.raises(ValueError, match="one document at a time"):
         model.add(np.concatenate(documents[:2]))

@@ -4,13 +4,16 @@ import json
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from small_fits import VOCABULARY, small_data, small_model
 
 from toylm.checkpoint import load_checkpoint
 from toylm.cli import run_verb
 from toylm.errors import CheckpointError
+from toylm.fitters import make_fitter
 from toylm.fitters.activations import head_features
 from toylm.fitters.data import documents_of
+from toylm.fitters.documents import Documents
 from toylm.fitters.gram_command import GramHead
 from toylm.fitters.heads import GRAM, write_head
 from toylm.fitters.token_gram import TokenGram
@@ -18,8 +21,8 @@ from toylm.fitters.token_gram import TokenGram
 
 def moments(model, data, documents):
     gram = TokenGram(model.config.d_model, VOCABULARY)
-    ids = np.concatenate(documents)
-    data.fitting.tokens = ids
+    data.fitting.tokens = np.concatenate(documents)
+    gram.documents = Documents.of(documents)
     return gram.add(*head_features(model, data.document_batches()))
 
 
@@ -49,12 +52,12 @@ def test_targets_beyond_the_vocabulary_are_refused():
     assert gram.count == 0 and not gram.G.any() and not gram.S.any()
 
 
-@pytest.mark.parametrize("precision,tolerance", [("float64", 1e-12), ("float32", 1e-9)])
-def test_adding_and_removing_a_story_is_fitting_anew(precision, tolerance):
-    data, model = small_data(), small_model(precision)
+@pytest.mark.parametrize("precision,tolerance,length", [("float64", 1e-12, 16), ("float64", 1e-12, 5), ("float32", 1e-9, 16)])
+def test_adding_and_removing_a_story_is_fitting_anew(precision, tolerance, length):
+    data, model = small_data(context_length=length), small_model(precision)
     documents = documents_of(data.train)
     whole, without = moments(model, data, documents), moments(model, data, [*documents[:40], *documents[41:]])
-    head = GramHead(model, whole, 3.0, 1e-3)
+    head = GramHead(model, whole, 3.0, 1e-3, length)
     write_head(model, 3.0 * whole.solve(1e-3)[0])
     start = model.parameters["unembed"].array.copy()
     head.remove(documents[40])
@@ -67,6 +70,17 @@ def test_adding_and_removing_a_story_is_fitting_anew(precision, tolerance):
 
 
 def test_a_story_that_was_never_in_cannot_go_out():
+    data, model = small_data(), small_model()
+    documents = documents_of(data.train)
+    head = GramHead(model, moments(model, data, documents), 3.0, 1e-3, 16)
+    with pytest.raises(ValueError, match="of 3 tokens is not among those learned"):
+        head.remove(np.array([*documents[3][:2], 0]))  # its tokens are all there
+    head.remove(documents[3])
+    with pytest.raises(ValueError, match="not among those learned"):
+        head.remove(documents[3])
+
+
+def test_rows_that_were_never_in_cannot_go_out():
     gram = TokenGram(2, 5).add(np.ones((3, 2)), np.array([1, 1, 2]))
     with pytest.raises(ValueError, match="cannot remove 2 rows of token 2: only 1"):
         gram.remove(np.ones((2, 2)), np.array([2, 2]))
@@ -81,17 +95,42 @@ def test_a_story_that_was_never_in_cannot_go_out():
 def test_moments_are_kept_in_a_file(tmp_path):
     rng = np.random.default_rng(0)
     gram = TokenGram(3, 5).add(rng.standard_normal((20, 3)), rng.integers(0, 5, 20))
+    gram.documents = Documents.of([[1, 0], [2, 3, 0], [1, 0]])
     gram.save(tmp_path / GRAM, beta="2.5")
     loaded, metadata = TokenGram.load(tmp_path / GRAM)
     assert loaded.distance(gram) == 0 and metadata["beta"] == "2.5" and loaded.count == 20
+    assert loaded.documents == gram.documents and sum(loaded.documents.values()) == 3
     (tmp_path / GRAM).write_bytes((tmp_path / GRAM).read_bytes()[:50])
     with pytest.raises(CheckpointError, match="truncated or corrupt"):
         TokenGram.load(tmp_path / GRAM)
 
 
-def test_the_command_adds_and_removes(small_run, tmp_path, capsys):
+def test_moments_of_an_earlier_version_are_refused(tmp_path):
+    tensors = {"gram": np.zeros((2, 2)), "cross": np.zeros((5, 2)), "targets": np.zeros(5, np.int64), "count": np.array([3])}
+    save_file(tensors, tmp_path / GRAM, {"format": "toylm token gram 1", "beta": "1.0", "lambda_reg": "0.0"})
+    with pytest.raises(CheckpointError, match="of an earlier version.*: fit the head again with --by-document"):
+        TokenGram.load(tmp_path / GRAM)
+
+
+def test_by_document_whole_documents_are_read_up_to_the_cap():
+    data, model = small_data(max_tokens=900), small_model()
+    for settings, most in (({"max_rows": 300}, 300), ({}, 900)):
+        fitter = make_fitter("head", "ridge", by_document=True, **settings)
+        report = fitter.fit(model, data)
+        assert most - 60 < report.details["rows"] <= most  # a document has at most 31 tokens
+        fitted = {np.asarray(ids).tobytes() for ids in documents_of(data.fitting)}
+        read = data.document_batches(settings.get("max_rows")).documents
+        assert {ids.tobytes() for ids in read} < fitted and Documents.of(read) == fitter.gram.documents
+        assert fitter.gram.targets[0] == len(read)  # each with the token that closes it
+    with pytest.raises(ValueError, match="at most 5 tokens are to be read by document"):
+        make_fitter("head", "ridge", by_document=True, max_rows=5).fit(model, data)
+
+
+@pytest.mark.parametrize("length", [16, 7])
+def test_the_command_adds_and_removes(small_run, tmp_path, capsys, length):
     run = tmp_path / "ridge"
-    assert run_verb("fit", [str(small_run), "--part", "head", "--with", "ridge", "--by-document", "--out", str(run)]) == 0
+    flags = ["--part", "head", "--with", "ridge", "--by-document", "--context-length", str(length)]
+    assert run_verb("fit", [str(small_run), *flags, "--out", str(run)]) == 0
     story = tmp_path / "story.txt"
     story.write_text("The owl found the boat number 7. The owl liked the owl.", encoding="utf-8")
     before = load_checkpoint(run)
@@ -105,7 +144,13 @@ def test_the_command_adds_and_removes(small_run, tmp_path, capsys):
     other = tmp_path / "other"
     assert run_verb("fit", [str(run), "--remove", str(story), "--out", str(other)]) == 0
     assert TokenGram.load(load_checkpoint(other).path / GRAM)[0].distance(gram) <= 1e-9
-    story.write_text("zzzz " * 400, encoding="utf-8")
-    capsys.readouterr()
-    assert run_verb("fit", [str(run), "--remove", str(story)]) == 2
-    assert "cannot remove" in capsys.readouterr().err
+    head = GramHead.open(load_checkpoint(other))
+    assert head.context_length == length and head.gram.documents == gram.documents
+    assert (other / "run.json").is_file()
+    weights = load_checkpoint(run).model.parameters.flat.copy()
+    for text, sentence in (("The owl found the cat.", "is not among those learned"), (" \n ", "holds no text")):
+        story.write_text(text, encoding="utf-8")
+        capsys.readouterr()
+        assert run_verb("fit", [str(run), "--remove", str(story)]) == 2
+        assert sentence in capsys.readouterr().err
+    np.testing.assert_array_equal(load_checkpoint(run).model.parameters.flat, weights)

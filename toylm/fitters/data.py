@@ -66,15 +66,15 @@ class FitData:
         """
         return self.fitting.windows(self.context_length, self.batch_size, self._cap(max_tokens))
 
-    def document_batches(self, tokens=None):
+    def document_batches(self, max_tokens=None):
         """Like `batches`, but every document by itself: its windows follow the end token, not another document.
 
-        tokens: a TokenFile or an array of ids (None: the fitting text). What such windows hold does not depend on the documents
-        around them, so that a document can be taken out again exactly.
+        What such windows hold does not depend on the documents around them, so that a document can be taken out again exactly.
+        max_tokens: as for `batches`; whole documents are read, spread over the text. Raises ValueError where all are longer.
         """
-        if tokens is None:
-            tokens = self.fitting
-        documents = documents_of(tokens) if isinstance(tokens, TokenFile) else [np.asarray(tokens)]
+        cap, documents = self._cap(max_tokens), documents_of(self.fitting)
+        if cap is not None:
+            documents = _spread(documents, cap, len(self.fitting))
         return DocumentWindows(documents, self.context_length, self.batch_size, self.train.end_id)
 
     def validation_batches(self):
@@ -112,7 +112,7 @@ class DocumentWindows:
     """Batches (tokens, targets) of documents, each cut into windows by itself; targets -1 pad the last window of each."""
 
     def __init__(self, documents, context_length, batch_size, end_id):
-        self.context_length, self.batch_size, self.end_id = context_length, batch_size, end_id
+        self.documents, self.context_length, self.batch_size, self.end_id = documents, context_length, batch_size, end_id
         self._windows = [(ids, at) for ids in documents for at in range(0, len(ids), context_length)]
         self.tokens = sum(len(ids) for ids in documents)
 
@@ -153,6 +153,19 @@ def documents_of(tokens):
     if not len(ends) or ends[-1] < len(ids):
         ends = np.append(ends, len(ids))
     return np.split(ids, ends[:-1])
+
+
+def _spread(documents, cap, total):
+    """Documents of `total` tokens -> those of at most `cap`, taken wherever fewer are than the text's share up to there."""
+    chosen, seen, taken = [], 0, 0
+    for ids in documents:
+        seen += len(ids)
+        if taken + len(ids) <= min(1.0, cap / total) * seen:
+            chosen.append(ids)
+            taken += len(ids)
+    if not chosen:
+        raise ValueError(f"at most {cap} tokens are to be read by document, and no document is so short; read more")
+    return chosen
 
 
 def _document_end(tokens, near):

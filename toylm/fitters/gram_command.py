@@ -5,8 +5,6 @@ its training documents lie beside the checkpoint. A story's rows are added to th
 for again: the result is that of a fit on what remains, to rounding.
 """
 
-import json
-import time
 from pathlib import Path
 
 from ..errors import UsageError
@@ -31,8 +29,7 @@ def takes(args):
 def run(args):
     """Add and remove, solve, save in place or in --out; returns the exit status."""
     from ..checkpoint import load_checkpoint
-    from ..data import load_corpus
-    from ..train.console import duration
+    from .documents import change_documents, print_changes
     from .model_command import check_out, save_checkpoint_run
 
     if args.out:
@@ -41,37 +38,24 @@ def run(args):
     if checkpoint.tokenizer is None:
         raise UsageError(f"{checkpoint.path} has no tokenizer.json: stories cannot be read")
     head = GramHead.open(checkpoint)
-    head.features([checkpoint.tokenizer.end_id])  # the first pass allocates and loads kernels, the first solve loads scipy
+    end_id = checkpoint.tokenizer.end_id
+    head.features([end_id], end_id)  # the first pass allocates and loads kernels, the first solve loads scipy
     head.gram.solve(head.lambda_reg)
-    done = []
-    for action, files in (("remove", args.remove), ("add", args.add)):
-        for file in files:
-            for document in load_corpus(file, args.separator):
-                ids = [*checkpoint.tokenizer.encode(document), checkpoint.tokenizer.end_id]
-                began = time.perf_counter()
-                try:
-                    getattr(head, action)(ids)
-                except ValueError as error:
-                    raise UsageError(f"{file}: {error}") from None
-                done.append({"action": action, "file": file, "tokens": len(ids), "seconds": time.perf_counter() - began})
+    done = change_documents(args, head, checkpoint.tokenizer)
     path = save_checkpoint_run(args.out, checkpoint, head.beside(), args.overwrite) if args.out else head.save_in_place(checkpoint)
-    if args.json:
-        print(json.dumps({"checkpoint": str(path), "documents": done, "tokens": head.gram.count}, ensure_ascii=False))
-        return 0
-    for row in done:
-        word = "added" if row["action"] == "add" else "removed"
-        spent = f"{row['seconds'] * 1000:.0f} ms" if row["seconds"] < 1 else duration(row["seconds"])
-        print(f"{word:<13}{row['file']}: {row['tokens']:,} tokens in {spent}")
-    print(f"moments      of {head.gram.count:,} tokens")
-    print(f"saved        {path}")
+    print_changes(args, path, done, head.gram.count, f"moments      of {head.gram.count:,} tokens")
     return 0
 
 
 class GramHead:
-    """A model whose output matrix is the ridge solution of `gram` times beta: `add(ids)` and `remove(ids)` change both."""
+    """A model whose output matrix is the ridge solution of `gram` times beta: `add(ids)` and `remove(ids)` change both.
 
-    def __init__(self, model, gram, beta, lambda_reg):
+    context_length: of the windows that the moments are of. A document is ids closed by the end token.
+    """
+
+    def __init__(self, model, gram, beta, lambda_reg, context_length):
         self.model, self.gram, self.beta, self.lambda_reg = model, gram, beta, lambda_reg
+        self.context_length = context_length
 
     @classmethod
     def open(cls, checkpoint):
@@ -84,27 +68,31 @@ class GramHead:
         config = checkpoint.model.config
         if gram.S.shape != (config.vocab_size, config.d_model + config.output_bias) or config.tied:
             raise CheckpointError(f"{checkpoint.path}: the moments in {GRAM} are of another head than the model's")
-        return cls(checkpoint.model, gram, float(metadata["beta"]), float(metadata["lambda_reg"]))
+        numbers = (float(metadata[name]) for name in ("beta", "lambda_reg"))
+        return cls(checkpoint.model, gram, *numbers, int(metadata["context_length"]))
 
-    def features(self, ids):
-        """(X, targets) of one document, its ids closed by the end token; it is read by itself, after an end token."""
+    def features(self, ids, end_id):
+        """(X, targets) of one document; it is read by itself, after an end token."""
         import numpy as np
 
         from .activations import head_features
         from .data import DocumentWindows
 
         ids = np.asarray(ids, np.int64)
-        windows = DocumentWindows([ids], self.model.config.context_length, 16, int(ids[-1]))
+        windows = DocumentWindows([ids], self.context_length, 16, int(end_id))
         return head_features(self.model, windows)
 
     def add(self, ids):
         """Learn one document; returns self."""
-        self.gram.add(*self.features(ids))
+        self.gram.add(*self.features(ids, ids[-1]))
+        self.gram.documents.add(ids)
         return self._solve()
 
     def remove(self, ids):
-        """Forget one document that was learned; returns self. Raises ValueError where it cannot have been."""
-        self.gram.remove(*self.features(ids))
+        """Forget one document that was learned; returns self. Raises ValueError where it was not."""
+        learned = self.gram.documents.as_learned(ids)
+        self.gram.remove(*self.features(learned, ids[-1]))
+        self.gram.documents.remove(learned)
         return self._solve()
 
     def _solve(self):
@@ -116,13 +104,12 @@ class GramHead:
 
     def beside(self):
         """See Fitter.beside."""
-        from .heads import GRAM
+        from .heads import moments_beside
 
-        return {GRAM: lambda path: self.gram.save(path, beta=repr(self.beta), lambda_reg=repr(self.lambda_reg))}
+        return moments_beside(self.gram, self.beta, self.lambda_reg, self.context_length)
 
     def save_in_place(self, checkpoint):
         """Replace the checkpoint that it came from; returns its path."""
         from ..checkpoint import save_checkpoint
 
-        path = save_checkpoint(checkpoint.path, self.model, checkpoint.tokenizer, beside=self.beside())
-        return path
+        return save_checkpoint(checkpoint.path, self.model, checkpoint.tokenizer, beside=self.beside())

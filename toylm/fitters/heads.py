@@ -22,9 +22,8 @@ class _Head(Fitter):
         super().check(model)
         refuse_counts(model, self.name)
 
-    def _rows(self, model, data, progress):
-        batches = data.document_batches() if getattr(self, "by_document", False) else data.batches(self.max_rows)
-        X, y = head_features(model, batches, progress)
+    def _rows(self, model, data, progress, batches=None):
+        X, y = head_features(model, data.batches(self.max_rows) if batches is None else batches, progress)
         cap = data.validation.windows(data.context_length, data.batch_size, VALIDATION_ROWS)
         return X, y, *head_features(model, cap)
 
@@ -51,6 +50,12 @@ def write_head(model, W):
         return ("unembed",)
     model.parameters[bias].flat[:] = W[:, d]
     return "unembed", bias
+
+
+def moments_beside(gram, beta, lambda_reg, context_length):
+    """See Fitter.beside: the file of moments that gram_command.GramHead.open reads."""
+    metadata = dict(beta=repr(beta), lambda_reg=repr(lambda_reg), context_length=str(context_length))
+    return {GRAM: lambda path: gram.save(path, **metadata)}
 
 
 class CrossEntropyHead(_Head):
@@ -115,30 +120,34 @@ class BohningHead(CrossEntropyHead):
 class RidgeHead(_Head):
     """The output matrix of least squared error on one-hot targets, times the inverse temperature that suits validation text.
 
-    lambda_reg: the penalty, on moments a row. max_rows: training tokens read. There is no intercept: the model's logits are a
-    linear map of its features, and of an output bias where it has one. details: beta, and the held-out loss of the other way to
-    probabilities (see probabilities). by_document: read every document by itself and keep the moments beside the checkpoint
-    (`gram`, a TokenGram), so that `toylm fit RUN --add FILE` and `--remove FILE` can change them (see gram_command).
+    lambda_reg: the penalty, on moments a row. max_rows: training tokens read (None: all by document, else 1,000,000). There is no
+    intercept: the model's logits are a linear map of its features, and of an output bias where it has one. details: beta, and the
+    held-out loss of the other way to probabilities (see probabilities). by_document: read every document by itself and keep the
+    moments beside the checkpoint (`gram`, a TokenGram), so that `toylm fit RUN --add FILE` and `--remove FILE` can change them
+    (see gram_command).
     """
 
     name = "ridge"
 
-    def __init__(self, part="head", lambda_reg=1e-4, max_rows=1_000_000, by_document=False):
+    def __init__(self, part="head", lambda_reg=1e-4, max_rows=None, by_document=False):
         super().__init__(part)
-        self.lambda_reg, self.max_rows, self.by_document, self.gram = lambda_reg, max_rows, by_document, None
+        self.max_rows = 1_000_000 if max_rows is None and not by_document else max_rows
+        self.lambda_reg, self.by_document, self.gram = lambda_reg, by_document, None
 
     def beside(self):
         """What belongs beside the checkpoint: the moments, where they are of whole documents."""
-        if not self.by_document:
-            return {}
-        return {GRAM: lambda path: self.gram.save(path, beta=repr(self.beta), lambda_reg=repr(self.lambda_reg))}
+        return moments_beside(self.gram, self.beta, self.lambda_reg, self.context_length) if self.by_document else {}
 
     def _fit(self, model, data, progress):
+        from .documents import Documents
         from .probabilities import best_beta, best_floor, both_losses
         from .token_gram import TokenGram
 
-        X, y, Xv, yv = self._rows(model, data, progress)
-        self.gram = TokenGram(X.shape[1], model.config.vocab_size).add(X, y)
+        batches = data.document_batches(self.max_rows) if self.by_document else data.batches(self.max_rows)
+        X, y, Xv, yv = self._rows(model, data, progress, batches)
+        self.gram, self.context_length = TokenGram(X.shape[1], model.config.vocab_size).add(X, y), data.context_length
+        if self.by_document:
+            self.gram.documents = Documents.of(batches.documents)
         W, solver, rcond = self.gram.solve(self.lambda_reg)
         narrow = np.ascontiguousarray(W.T, X.dtype)
         scores = Xv @ narrow

@@ -8,14 +8,21 @@ One-hot targets never exist as a matrix: S = Y'X is a scatter-add of rows, n d a
 import numpy as np
 
 from ..errors import CheckpointError
+from .documents import Documents
+
+FORMAT = "toylm token gram 2"
 
 
 class TokenGram:
-    """G (d, d), S (V, d), targets (V,) and count, float64 and int64; of features (n, d) and target ids (n,)."""
+    """G (d, d), S (V, d), targets (V,) and count, float64 and int64; of features (n, d) and target ids (n,).
+
+    documents: which documents the rows are of, for whoever adds and removes whole documents; kept in the file.
+    """
 
     def __init__(self, d, vocab_size):
         self.G, self.S = np.zeros((d, d)), np.zeros((vocab_size, d))
         self.targets, self.count = np.zeros(vocab_size, np.int64), 0
+        self.documents = Documents()
 
     def add(self, X, y):
         """Add rows: X (n, d) float32 or float64, y (n,) ids; returns self. Raises ValueError for ids beyond the vocabulary."""
@@ -89,7 +96,7 @@ class TokenGram:
 
         tensors = {"gram": self.G, "cross": self.S, "targets": self.targets, "count": np.array([self.count])}
         with atomic_writer(path) as file:
-            file.write(save(tensors, {"format": "toylm token gram 1", **metadata}))
+            file.write(save(tensors | self.documents.to_tensors(), {"format": FORMAT, **metadata}))
 
     @classmethod
     def load(cls, path):
@@ -97,11 +104,17 @@ class TokenGram:
         from ..interop.safetensors_files import SafetensorsFile
 
         file = SafetensorsFile(path)
-        if file.metadata.get("format") != "toylm token gram 1":
+        if file.metadata.get("format") == "toylm token gram 1":
+            raise CheckpointError(
+                f"{path} is of an earlier version, which noted neither the documents of the moments nor the length of their "
+                f"windows: fit the head again with --by-document"
+            )
+        if file.metadata.get("format") != FORMAT:
             raise CheckpointError(f"{path} holds no moments of a ridge head")
         S = _read(path, "cross")
         gram = cls(S.shape[1], S.shape[0])
         gram.G, gram.S, gram.targets, gram.count = _read(path, "gram"), S, _read(path, "targets"), int(_read(path, "count")[0])
+        gram.documents = Documents.from_tensors({name: _read(path, name) for name in ("documents", "document_counts")})
         return gram, file.metadata
 
 

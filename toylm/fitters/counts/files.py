@@ -12,6 +12,7 @@ import json
 import numpy as np
 
 from ...errors import CheckpointError
+from ..documents import Documents
 from .config import CountsConfig
 
 VIEWS = ("history", "words")
@@ -20,17 +21,11 @@ NAMES = ("words", "weights", "length_weights", "documents", "document_counts")
 
 def to_tensors(model):
     """Name -> array."""
-    keys, tensors = sorted(model.documents), {}
+    tensors = model.documents.to_tensors()
     for view, ngrams in zip(VIEWS, model.ngrams):
         rows = ngrams.rows
         tensors |= {f"{view}.ngrams": rows.astype(np.uint16) if rows.max() < 1 << 16 else rows, f"{view}.counts": ngrams.counts}
-    return tensors | {
-        "words": model.words,
-        "weights": model.weights,
-        "length_weights": model.length_weights,
-        "documents": np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 16),
-        "document_counts": np.array([model.documents[key] for key in keys], np.int64),
-    }
+    return tensors | {"words": model.words, "weights": model.weights, "length_weights": model.length_weights}
 
 
 def to_fields(model):
@@ -61,7 +56,7 @@ def from_tensors(fields, tensors, where="the checkpoint"):
         fits = fits and (view.counts > 0).all() and view.rows[:, -1].max() < config.vocab_size
     if not fits:
         raise CheckpointError(f"{where} is damaged: its n-grams, counts and weights do not fit its configuration")
-    documents = {key.tobytes(): int(n) for key, n in zip(tensors["documents"], tensors["document_counts"])}
+    documents = Documents.from_tensors(tensors)
     return CountsLM(config, ngrams, weights, length_weights, documents, words, fields.get("fitting"))
 
 

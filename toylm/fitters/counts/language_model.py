@@ -1,12 +1,12 @@
 """CountsLM: a language model that is counted, not trained: Kneser-Ney n-grams and copying from the window, mixed by EM."""
 
-import hashlib
 import math
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from ...kernels.counts_mixture import component_probabilities, mixture_log_probabilities
+from ..documents import Documents
 from .config import CountsConfig
 from .kneser_ney import SortedRows, build_tables
 from .mixture import fit_nested_weights, fit_weights
@@ -68,7 +68,8 @@ class CountsLM:
             fitting |= model._fit_mixture(tokens[cut - 1 : -1], tokens[cut:])
         say("counting")
         model.ngrams, model.fitting, model._tables = _in_threads(lambda r: r.counts(), rows), fitting, None
-        model.documents = _fingerprints(tokens, end_id)
+        documents = np.split(tokens, np.flatnonzero(tokens == end_id) + 1)
+        model.documents = Documents.of(ids for ids in documents if len(ids))
         if folds:
             model.fold_starts = _fold_starts(tokens, end_id, folds)
             group = model.fold_of(np.arange(len(tokens)))
@@ -135,30 +136,22 @@ class CountsLM:
         The mixing weights stay what they are; folds, which belong to the text that was fitted, are given up. The tables that
         predictions read are made from the counts at the next prediction, once for any number of documents.
         """
-        ids, counts = self._document(document)
-        ngrams = [mine.plus(its) for mine, its in zip(self.ngrams, counts)]
-        key = _fingerprint(ids)
-        self.documents[key] = self.documents.get(key, 0) + 1
+        ids = self._closed(document)
+        ngrams = [mine.plus(its) for mine, its in zip(self.ngrams, self._count(ids))]
+        self.documents.add(ids)
         self._replace(ngrams)
 
     def remove(self, document):
         """Take a document out of the counts, which are then those of never having met it. Raises ValueError if it is not in."""
-        ids, counts = self._document(document)
-        key = _fingerprint(ids)
-        if key not in self.documents:
-            raise ValueError(
-                f"this document of {len(ids)} tokens is not in the counts: only a document that was fitted or added, with "
-                f"exactly these tokens, can be removed"
-            )
+        ids = self.documents.as_learned(self._closed(document))
         if len(ids) == self.n_tokens:
             raise ValueError("this is the only document in the counts: without it there would be nothing to predict from")
-        ngrams = [mine.minus(its) for mine, its in zip(self.ngrams, counts)]
-        self.documents[key] -= 1
-        if not self.documents[key]:
-            del self.documents[key]
+        ngrams = [mine.minus(its) for mine, its in zip(self.ngrams, self._count(ids))]
+        self.documents.remove(ids)
         self._replace(ngrams)
 
-    def _document(self, document):
+    def _closed(self, document):
+        """The ids of one document with the end_id that closes it."""
         c = self.config
         ids = _checked_ids(document, c.vocab_size)
         if not ids.size or ids[-1] != c.end_id:
@@ -167,9 +160,14 @@ class CountsLM:
             raise ValueError(f"the document holds the end-of-text token {c.end_id} inside: give one document at a time")
         if len(ids) == 1:
             raise ValueError("the document is empty; give one with at least one token")
+        return ids
+
+    def _count(self, ids):
+        """The NgramCounts of every view of one document."""
+        c = self.config
         contexts = contexts_of(np.append(c.end_id, ids[:-1])[None], c, self.words)
         lengths = view_lengths(c, len(self.words) > 0)
-        return ids, [SortedRows(contexts[:, i, :length], ids).counts() for i, length in enumerate(lengths)]
+        return [SortedRows(contexts[:, i, :length], ids).counts() for i, length in enumerate(lengths)]
 
     def _replace(self, ngrams):
         self.ngrams, self._tables = ngrams, None
@@ -411,17 +409,3 @@ def _fold_starts(tokens, end_id, folds):
         raise ValueError(f"folds is {folds}; there can be 2 to {len(tokens)} of them")
     starts = [0, *(_at_document_end(tokens, end_id, len(tokens) * f // folds) for f in range(1, folds))]
     return np.unique(starts)
-
-
-def _fingerprint(ids):
-    return hashlib.blake2b(np.ascontiguousarray(ids, "<i8").tobytes(), digest_size=16).digest()
-
-
-def _fingerprints(tokens, end_id):
-    """Fingerprint of every document -> how often it occurs."""
-    found = {}
-    for ids in np.split(tokens, np.flatnonzero(tokens == end_id) + 1):
-        if len(ids):
-            key = _fingerprint(ids)
-            found[key] = found.get(key, 0) + 1
-    return found
