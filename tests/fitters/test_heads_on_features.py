@@ -72,6 +72,12 @@ def test_ridge_head_is_ridge_on_one_hot_targets(data, model):
     np.testing.assert_allclose(fitted.parameters["unembed"].array, report.details["beta"] * W, rtol=1e-12)
 
 
+def test_fitting_a_ridge_head_reads_no_held_out_text(model):
+    data = small_data()
+    data.held_out_batches = lambda: pytest.fail("held-out text was read")  # its time would be that of fitting
+    make_fitter("head", "ridge")._fit(copy_of(model), data, None)
+
+
 def test_the_temperature_and_the_floor_are_the_best(data, model):
     X, y = head_features(model, data.batches())
     W, _, _ = TokenGram(X.shape[1], VOCABULARY).add(X, y).solve(1e-4)

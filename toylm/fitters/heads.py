@@ -151,11 +151,13 @@ class RidgeHead(_Head):
         W, solver, rcond = self.gram.solve(self.lambda_reg)
         narrow = np.ascontiguousarray(W.T, X.dtype)
         scores = Xv @ narrow
-        beta, floor = best_beta(scores, yv), best_floor(scores, yv)
-        Xh, yh = head_features(model, data.held_out_batches())
-        softmax, clipped = both_losses(lambda rows: rows @ narrow, Xh, yh, beta, floor)
-        changed, note = self._write(model, beta * W)
-        self.beta = beta
-        details = {"rows": len(X), "lambda_reg": self.lambda_reg, "beta": beta, "floor": floor,
-                   "held_out_loss_of_softmax": softmax, "held_out_loss_of_clipped_scores": clipped}  # fmt: skip
-        return Outcome(changed, solver, rcond, details | note)
+        self.beta, floor = best_beta(scores, yv), best_floor(scores, yv)
+        changed, note = self._write(model, self.beta * W)
+        details = {"rows": len(X), "lambda_reg": self.lambda_reg, "beta": self.beta, "floor": floor, **note}
+
+        def evaluate(data):
+            losses = both_losses(lambda rows: rows @ narrow, *head_features(model, data.held_out_batches()), self.beta, floor)
+            details["held_out_loss_of_softmax"], details["held_out_loss_of_clipped_scores"] = losses
+            return data.evaluate(model)
+
+        return Outcome(changed, solver, rcond, details, evaluate=evaluate)
