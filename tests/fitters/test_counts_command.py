@@ -77,11 +77,23 @@ def test_a_story_is_added_and_removed(fitted, tmp_path, capsys):
     after = load_checkpoint(tmp_path / "less").model
     assert all(np.array_equal(x, y) for x, y in zip(before.tables, after.tables))
     assert run_verb("fit", [str(tmp_path / "less"), "--remove", str(story)]) == 2
-    assert "is not in the counts" in capsys.readouterr().err
+    assert "is not among those learned" in capsys.readouterr().err
+
+
+def test_what_is_known_of_the_run_is_kept(fitted, tmp_path, capsys):
+    story = tmp_path / "story.txt"
+    story.write_text("The fox painted the boat.", encoding="utf-8")
+    for out, flags in ((tmp_path / "more", []), (fitted, ["--overwrite"])):
+        assert run_verb("fit", [str(fitted), "--add", str(story), "--out", str(out), *flags]) == 0
+        record = json.loads((out / "run.json").read_text(encoding="utf-8"))
+        assert record["name"] == out.name and record["parameters"] == load_checkpoint(out).model.n_parameters
+        capsys.readouterr()
+        assert shown(capsys, "evaluate", out)["loss"] > 0
 
 
 def test_mistakes_take_one_line(fitted, corpus, tmp_path, capsys):
     (tmp_path / "empty.txt").write_text("", encoding="utf-8")
+    (tmp_path / "blank.txt").write_text(" \n  \n", encoding="utf-8")
     capsys.readouterr()
     for verb, arguments, sentence in (
         ("fit", [tmp_path / "nowhere.txt", "--with", "counts"], "there is no file or folder"),
@@ -89,6 +101,7 @@ def test_mistakes_take_one_line(fitted, corpus, tmp_path, capsys):
         ("fit", [corpus, "--with", "counts", "--order", "0", "--context-length", "16"], "order is 0; it must be at least 1"),
         ("fit", [corpus, "--with", "counts", "--out", fitted], "holds a run already"),
         ("fit", [fitted, "--add", tmp_path / "empty.txt"], "is empty"),
+        ("fit", [fitted, "--add", tmp_path / "blank.txt"], "blank.txt holds no text, only white space"),
         ("fit", [fitted, "--part", "head", "--with", "adam"], "holds a counts model, not a transformer"),
         ("train", ["--from", fitted, "--data", corpus, "--steps", "1"], "holds a counts model, not a transformer"),
         ("export", [fitted, "--to", "hf", "--out", tmp_path / "hf"], "holds a counts model, not a transformer"),

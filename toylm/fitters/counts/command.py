@@ -195,9 +195,12 @@ def _samples(model, tokenizer, seed):
 def change(args):
     """`toylm fit RUN --add FILE ... --remove FILE ...`: the run's counts with these documents more or less."""
     from ...checkpoint import load_checkpoint
-    from ...data import load_corpus
+    from ..documents import change_documents, print_changes
+    from ..model_command import check_out, save_checkpoint_run
     from .language_model import CountsLM, load_kernels
 
+    if args.out:
+        check_out(args.out, args.overwrite)
     checkpoint = load_checkpoint(args.source, threads=args.threads)
     model, tokenizer, path = checkpoint.model, checkpoint.tokenizer, checkpoint.path
     if not isinstance(model, CountsLM):
@@ -208,35 +211,7 @@ def change(args):
     if tokenizer is None:
         raise UsageError(f"{path} has no tokenizer.json: documents can be added from Python with token ids, not from text")
     load_kernels()
-    done = []
-    for action, files in (("remove", args.remove), ("add", args.add)):
-        for file in files:
-            for document in load_corpus(file, args.separator):
-                ids = [*tokenizer.encode(document), tokenizer.end_id]
-                began = time.perf_counter()
-                try:
-                    getattr(model, action)(ids)
-                except ValueError as error:
-                    raise UsageError(f"{file}: {error}") from None
-                done.append({"action": action, "file": file, "tokens": len(ids), "seconds": time.perf_counter() - began})
-    if args.out:
-        from ...checkpoint import write_pointer
-        from ...train.run_folder import RunFolder
-        from ..model_command import check_out
-
-        check_out(args.out, args.overwrite)
-        with RunFolder.create(args.out, overwrite=args.overwrite):
-            path = model.save(Path(args.out) / "step-000000", tokenizer)
-            for name in ("latest", "best"):
-                write_pointer(args.out, name, path)
-    else:
-        model.save(path, tokenizer)
-    if args.json:
-        print(json.dumps({"checkpoint": str(path), "documents": done, "tokens": model.n_tokens}, ensure_ascii=False))
-        return 0
-    for row in done:
-        word = "added" if row["action"] == "add" else "removed"
-        print(f"{word:<13}{row['file']}: {row['tokens']:,} tokens in {row['seconds'] * 1000:.0f} ms")
-    print(f"counts       {model.n_tokens:,} tokens, {model.n_parameters:,} n-grams")
-    print(f"saved        {path}")
+    done = change_documents(args, model, tokenizer)
+    path = save_checkpoint_run(args.out, checkpoint, {}, args.overwrite) if args.out else model.save(path, tokenizer)
+    print_changes(args, path, done, model.n_tokens, f"counts       {model.n_tokens:,} tokens, {model.n_parameters:,} n-grams")
     return 0
