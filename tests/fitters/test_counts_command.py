@@ -99,6 +99,7 @@ def test_mistakes_take_one_line(fitted, corpus, tmp_path, capsys):
         ("fit", [tmp_path / "nowhere.txt", "--with", "counts"], "there is no file or folder"),
         ("fit", [tmp_path / "empty.txt", "--with", "counts"], "is empty"),
         ("fit", [corpus, "--with", "counts", "--order", "0", "--context-length", "16"], "order is 0; it must be at least 1"),
+        ("fit", [corpus, "--with", "counts", "--window", "-5"], "--window is -5: it must be a whole number >= 0"),
         ("fit", [corpus, "--with", "counts", "--out", fitted], "holds a run already"),
         ("fit", [fitted, "--add", tmp_path / "empty.txt"], "is empty"),
         ("fit", [fitted, "--add", tmp_path / "blank.txt"], "blank.txt holds no text, only white space"),

@@ -78,6 +78,10 @@ def test_a_stream_is_one_long_window(model, tokens):
     whole = model.token_losses(inputs, part)
     assert np.allclose(model.stream_losses(part, window=500), whole, rtol=1e-12)
     assert model.stream_losses(part, window=20).shape == (500,)
+    assert (model.stream_losses(part, window=0) > 0).all()
+    for window in (-5, 10.5):
+        with pytest.raises(ValueError, match=f"window is {window}: it must be a whole number >= 0"):
+            model.stream_losses(part, window=window)
 
 
 def test_em_rises_and_finds_the_weights():

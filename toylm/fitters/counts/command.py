@@ -44,6 +44,7 @@ def run(args):
 
 def fit(args):
     """`toylm fit TEXT --with counts`."""
+    from ...closed_form.estimator import check_count
     from ...kernels.jit import compile_seconds
     from ...threads import set_threads
     from ...train.console import count, size
@@ -53,6 +54,7 @@ def fit(args):
     from .views import word_symbols
 
     set_threads(args.threads)
+    check_count(args.window, "--window", 0)
     if args.out:
         check_out(args.out, args.overwrite)
     settings = _settings(args)

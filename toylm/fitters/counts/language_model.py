@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from ...closed_form.estimator import check_count
 from ...kernels.counts_mixture import component_probabilities, mixture_log_probabilities
 from ..documents import Documents
 from .config import CountsConfig
@@ -241,6 +242,7 @@ class CountsLM:
 
     def stream_losses(self, tokens, window=1000):
         """Nats of each of `tokens` (N,), a text read in one go: contexts carry over, copies come from the last `window` tokens."""
+        window = check_count(window, "window", 0)
         tokens = _checked_ids(tokens, self.config.vocab_size)
         inputs = np.concatenate([[self.config.end_id], tokens[:-1]])
         before, losses = window + MATCH_CAP + max(WARM_UP, self.config.order), np.empty(len(tokens))
