@@ -91,7 +91,7 @@ def test_what_is_known_of_the_run_is_kept(fitted, tmp_path, capsys):
         assert shown(capsys, "evaluate", out)["loss"] > 0
 
 
-def test_mistakes_take_one_line(fitted, corpus, tmp_path, capsys):
+def test_mistakes_take_one_line(fitted, corpus, small_run, tmp_path, capsys):
     (tmp_path / "empty.txt").write_text("", encoding="utf-8")
     (tmp_path / "blank.txt").write_text(" \n  \n", encoding="utf-8")
     capsys.readouterr()
@@ -104,6 +104,7 @@ def test_mistakes_take_one_line(fitted, corpus, tmp_path, capsys):
         ("fit", [fitted, "--add", tmp_path / "empty.txt"], "is empty"),
         ("fit", [fitted, "--add", tmp_path / "blank.txt"], "blank.txt holds no text, only white space"),
         ("fit", [fitted, "--part", "head", "--with", "adam"], "holds a counts model, not a transformer"),
+        ("fit", [small_run, "--part", "attention:0", "--with", "ridge", "--teacher", fitted], "not a transformer"),
         ("train", ["--from", fitted, "--data", corpus, "--steps", "1"], "holds a counts model, not a transformer"),
         ("export", [fitted, "--to", "hf", "--out", tmp_path / "hf"], "holds a counts model, not a transformer"),
     ):

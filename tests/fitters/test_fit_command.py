@@ -125,6 +125,12 @@ def test_mistakes_are_one_line(small_run, capsys, flags, words):
     assert words in said.err and said.err.count("\n") == 1 and "Traceback" not in said.err
 
 
+def test_the_curve_is_not_measured_for_a_file(small_run, tmp_path, capsys):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    said = fit(capsys, small_run, "--with", "collapse", "--curve", 1, "--out", tmp_path / "file", status=2)
+    assert "file is a file; --out names a folder" in said.err and not said.out
+
+
 def test_an_out_folder_in_use_is_refused_before_any_work(small_run, capsys):
     said = fit(capsys, small_run, "--part", "head", "--with", "ridge", "--out", small_run, status=2)
     assert "holds a run already" in said.err

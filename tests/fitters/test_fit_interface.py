@@ -47,6 +47,13 @@ def test_every_fitter_of_the_list_exists_and_takes_its_settings():
     ("all", "adam", {"steps": 1, "seconds": 1}, "not both"),
     ("all", "adam", {"steps": 0}, "steps is 0"),
     ("all", "adam", {"learning_rate": -1}, "learning_rate is -1"),
+    ("head", "cross-entropy", {"l2": -1}, "l2 is -1; it must be a finite number of at least 0"),
+    ("head", "bohning", {"iterations": 0}, "iterations is 0; it must be a whole number of at least 1"),
+    ("attention:0", "ridge", {"iterations": 2.5}, "iterations is 2.5; it must be a whole number"),
+    ("attention:0", "ridge", {"reset": True, "lambda_reg": -1}, "lambda_reg is -1; it"),
+    ("block:0", "collapse", {"lambda_reg": float("nan")}, "lambda_reg is nan; it"),
+    ("head", "ridge", {"max_rows": 0}, "max_rows is 0; it"),
+    ("head", "deep-elm", {"hidden_units": (8, 0)}, "hidden_units is 0; it"),
 ])  # fmt: skip
 def test_mistakes_are_named_with_what_is_near(part, name, settings, words):
     with pytest.raises(UsageError, match=words):
@@ -126,6 +133,29 @@ def test_a_diverged_fit_leaves_the_model_as_it_was():
     with pytest.raises(DivergedError, match="lower --learning-rate"), np.errstate(all="ignore"):
         make_fitter("all", "sgd", steps=50, learning_rate=1e30, clip=None).fit(model, data)
     np.testing.assert_array_equal(model.parameters.flat, before)
+
+
+@pytest.mark.parametrize("part,name,settings", [
+    ("attention:1", "ridge", {"reset": True}), ("blocks:0,2", "collapse", {}), ("head", "ridge", {}),
+])  # fmt: skip
+def test_a_fit_that_fails_at_its_end_leaves_the_model_as_it_was(monkeypatch, part, name, settings):
+    data, model = small_data(), small_model("float32")
+    config, before, left = model.config, model.parameters.flat.copy(), 2 if settings else 1
+    measured = data.evaluate
+
+    def evaluate(model):
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        return measured(model)
+
+    monkeypatch.setattr(data, "evaluate", evaluate)
+    with pytest.raises(KeyboardInterrupt):
+        make_fitter(part, name, **settings).fit(model, data)
+    assert model.config == config and not model.gradients.flat.any()
+    np.testing.assert_array_equal(model.parameters.flat, before)
+    assert model.parameters.names == small_model().parameters.names
 
 
 def test_a_gradient_is_not_clipped_to_nothing():

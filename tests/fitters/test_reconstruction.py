@@ -261,5 +261,14 @@ def test_adapters_are_merged_and_taken_out_again(tmp_path, model):
 def test_mistakes_get_a_sentence(data, part, name, settings, words):
     if settings.get("teacher") == "shallow":
         settings = settings | {"teacher": small_model(n_layers=1)}
+    model = small_model()
     with pytest.raises(UsageError, match=words):
-        make_fitter(part, name, **settings).fit(small_model(), data)
+        make_fitter(part, name, **settings).fit(model, data)
+    np.testing.assert_array_equal(logits(model), logits(small_model()))
+
+
+def test_a_teacher_that_is_not_there_costs_the_model_nothing(data):
+    model = small_model()
+    with pytest.raises(FileNotFoundError, match="nosuch does not exist"):
+        make_fitter("attention:1", "ridge", reset=True, teacher="nosuch").fit(model, data)
+    np.testing.assert_array_equal(logits(model), logits(small_model()))

@@ -34,12 +34,11 @@ class CollapseFitter(Fitter):
     name = "collapse"
     kinds = ("block", "blocks")
 
-    def __init__(self, part, replacement="refit", repair=True, head=False, lambda_reg=1e-6, max_rows=40_000):
-        super().__init__(part)
+    def __init__(self, part, replacement="refit", repair=True, head=False, lambda_reg=1e-6, max_rows=40_000,
+                 **more):  # fmt: skip
+        super().__init__(part, replacement=replacement, repair=repair, head=head, lambda_reg=lambda_reg, max_rows=max_rows, **more)
         if replacement not in REPLACEMENTS:
             raise UsageError(f"replacement is {replacement!r}; valid: {', '.join(REPLACEMENTS)}")
-        self.replacement, self.repair, self.head = replacement, repair, head
-        self.lambda_reg, self.max_rows = lambda_reg, max_rows
 
     def check(self, model):
         """See Fitter.check; one block must stay."""
@@ -162,20 +161,19 @@ class DeepLinearFitter(CollapseFitter):
     name = "deep-linear"
 
     def __init__(self, part, depth=2, rank=None, repair=True, head=False, lambda_reg=1e-6, max_rows=40_000):
-        super().__init__(part, "linear", repair, head, lambda_reg, max_rows)
-        if depth < 1:
-            raise UsageError(f"depth is {depth}; it must be at least 1")
-        if rank is not None and rank < 1:
-            raise UsageError(f"rank is {rank}; it must be at least 1")
-        self.depth, self.rank = depth, rank
+        super().__init__(part, "linear", repair, head, lambda_reg, max_rows, depth=depth, rank=rank)
+
+    def check(self, model):
+        """See Fitter.check; the map must have the rank."""
+        super().check(model)
+        if self.rank is not None and self.rank > model.config.d_model:
+            raise UsageError(f"rank is {self.rank}; the map has rank {model.config.d_model} at most")
 
     def _factor(self, found, gram):
         from ..closed_form.deep_linear import balanced_factors, reduced_rank
 
         d = len(found.coef)
         rank = d if self.rank is None else self.rank
-        if rank > d:
-            raise UsageError(f"rank is {rank}; the map has rank {d} at most")
         T, excess = found.coef, 0.0
         if rank < d:
             values, Q = np.linalg.eigh(gram.raw_gram + self.lambda_reg * gram.count * np.eye(d))

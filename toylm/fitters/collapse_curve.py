@@ -41,10 +41,12 @@ def run(args):
         raise UsageError("--curve is for collapse: add --with collapse")
     if args.fitter != "collapse":
         raise UsageError(f"--curve is for --with collapse, not {args.fitter}")
+    if args.out and Path(args.out).exists() and not Path(args.out).is_dir():
+        raise UsageError(f"{args.out} is a file; --out names a folder")
     checkpoint = load_checkpoint(args.source, precision=args.precision, threads=args.threads, transformer=True)
     data = open_data(args, checkpoint)
     with Bar(args.json) as progress:
-        found = measure(checkpoint.model, data, args.curve, args.max_rows or 40_000, progress)
+        found = measure(checkpoint.model, data, args.curve, 40_000 if args.max_rows is None else args.max_rows, progress)
     folder = Path(args.out) if args.out else _beside(args.source)
     write_json(folder / "collapse.json", found)
     drawn = draw(found, folder / "collapse.png")

@@ -68,11 +68,8 @@ class KernelRidgeHead(_FeatureHead):
     name = "kernel-ridge"
 
     def __init__(self, part="head", landmarks=1000, kernel="rbf", length_scale=None, lambda_reg=1e-6, max_rows=50_000):
-        super().__init__(part)
-        self.landmarks, self.kernel, self.length_scale = landmarks, kernel, length_scale
-        self.lambda_reg, self.max_rows = lambda_reg, max_rows
-        if landmarks < 1:
-            raise UsageError(f"landmarks is {landmarks}; it must be at least 1")
+        super().__init__(part, landmarks=landmarks, kernel=kernel, length_scale=length_scale, lambda_reg=lambda_reg,
+                         max_rows=max_rows)  # fmt: skip
 
     def _features(self, X, data):
         from scipy.linalg import solve_triangular
@@ -108,12 +105,11 @@ class ElmHead(_FeatureHead):
     def __init__(self, part="head", name="elm", hidden_units=1024, depth=None, activation="relu", weight_scale="fan_in",
                  lambda_reg=1e-5, max_rows=200_000):  # fmt: skip
         self.name = name
-        super().__init__(part)
         if name == "elm" and depth not in (None, 1):
             raise UsageError("elm has one layer; deep-elm takes --depth")
-        self.hidden_units, self.activation, self.weight_scale = hidden_units, activation, weight_scale
-        self.depth = 1 if name == "elm" else 2 if depth is None else depth
-        self.lambda_reg, self.max_rows = lambda_reg, max_rows
+        depth = 1 if name == "elm" else 2 if depth is None else depth
+        super().__init__(part, hidden_units=hidden_units, depth=depth, activation=activation, weight_scale=weight_scale,
+                         lambda_reg=lambda_reg, max_rows=max_rows)  # fmt: skip
 
     def _features(self, X, data):
         from ..closed_form.elm import DeepELM

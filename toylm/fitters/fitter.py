@@ -4,18 +4,25 @@
     report = make_fitter("head", "cross-entropy", l2=1e-4).fit(model, data)
     print(report)                                   # what, how, seconds, held-out loss before and after
 
-A fitter changes the model in place. Where the fitted part asks for another architecture (an output matrix of its own, fewer
-blocks), the model takes it on: `model.config`, `model.parameters` and `model.gradients` are then new objects.
+A fitter changes the model in place, and leaves it as it was where the fit fails. Where the fitted part asks for another
+architecture (an output matrix of its own, fewer blocks), the model takes it on: `model.config`, `model.parameters` and
+`model.gradients` are then new objects.
 """
 
 import importlib
 import inspect
+import math
+import numbers
 import time
 from dataclasses import dataclass, field
 
 from ..errors import UsageError, nearest
 from .parts import KINDS, Part
 from .report import FitReport
+from .surgery import unchanged_on_error
+
+# The least value of settings that are numbers: whole ones of at least 1, penalties of at least 0.
+LEAST = {"iterations": 1, "max_rows": 1, "landmarks": 1, "hidden_units": 1, "depth": 1, "rank": 1, "lambda_reg": 0.0, "l2": 0.0}
 
 
 @dataclass
@@ -49,10 +56,14 @@ class Fitter:
     kinds = ()
     changes_model = True
 
-    def __init__(self, part):
+    def __init__(self, part, **settings):
+        """Checks settings that are numbers against `LEAST`, and keeps all as attributes."""
         self.part = Part.parse(part)
         if self.part.kind not in self.kinds:
             raise UsageError(f"{self.name} does not fit {self.part.kind!r}; it fits {', '.join(self.kinds)}")
+        for name, value in settings.items():
+            _check_setting(name, value)
+            setattr(self, name, value)
 
     def fit(self, model, data, progress=None):
         """Fit the part of `model` on `data` (a FitData); returns a FitReport.
@@ -61,10 +72,11 @@ class Fitter:
         """
         self.check(model)
         before = data.evaluate(model)
-        clock = Clock()
-        outcome = self._fit(model, data, progress)
-        seconds = clock.seconds() if outcome.seconds is None else outcome.seconds
-        after = outcome.evaluate(data) if outcome.evaluate else data.evaluate(model)
+        with unchanged_on_error(model):
+            clock = Clock()
+            outcome = self._fit(model, data, progress)
+            seconds = clock.seconds() if outcome.seconds is None else outcome.seconds
+            after = outcome.evaluate(data) if outcome.evaluate else data.evaluate(model)
         written = outcome.written
         if written is None:
             written = sum(model.parameters[name].array.size for name in outcome.changed)
@@ -90,6 +102,17 @@ class Fitter:
 
     def _fit(self, model, data, progress):
         raise NotImplementedError
+
+
+def _check_setting(name, value):
+    """Raise UsageError for a number that the setting cannot be; None and settings without a bound are taken as they are."""
+    least = LEAST.get(name)
+    if least is None or value is None:
+        return
+    for number in value if isinstance(value, list | tuple) else [value]:
+        whole = isinstance(least, int)
+        if not (isinstance(number, numbers.Integral if whole else numbers.Real) and least <= number < math.inf):
+            raise UsageError(f"{name} is {number}; it must be a {'whole' if whole else 'finite'} number of at least {least:g}")
 
 
 def refuse_counts(model, name):

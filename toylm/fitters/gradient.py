@@ -39,7 +39,7 @@ class GradientFitter(Fitter):
     far apart where that is more; kept in details["curve"] as (seconds, loss); evaluation does not count as time, and decides
     nothing. whole_text: train on the validation part as well. counts_share: see `counts_for`. weight_decay, momentum (SGD),
     betas (Adam), clip, dropout: as in training.
-    Raises DivergedError where a loss is not finite; the model is then as it was before.
+    Raises DivergedError where a loss is not finite.
     """
 
     kinds = tuple(KINDS)
@@ -107,7 +107,6 @@ class GradientFitter(Fitter):
                     raise DivergedError(f"the loss is {losses[-1]}")
                 optimizer.step(model.gradients, learning_rate=warmup_cosine(done, *rates), max_norm=self.clip)
             except DivergedError as error:
-                model.parameters.flat[:] = before
                 raise DivergedError(
                     f"diverged at step {step + 1}: {error}; lower --learning-rate (now {self.learning_rate:g})"
                 ) from None

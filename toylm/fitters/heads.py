@@ -70,11 +70,9 @@ class CrossEntropyHead(_Head):
     name = "cross-entropy"
 
     def __init__(self, part="head", l2=1e-3, iterations=30, start="current", max_rows=1_000_000, validate=True, tolerance=1e-5):
-        super().__init__(part)
+        super().__init__(part, l2=l2, iterations=iterations, start=start, max_rows=max_rows, validate=validate, tolerance=tolerance)
         if start not in ("current", "zero"):
             raise UsageError(f"start is {start!r}; valid: current, zero")
-        self.l2, self.iterations, self.start, self.max_rows = l2, iterations, start, max_rows
-        self.validate, self.tolerance = validate, tolerance
 
     def _objective(self, model, X, y):
         W = centre = self._read(model)
@@ -130,9 +128,9 @@ class RidgeHead(_Head):
     name = "ridge"
 
     def __init__(self, part="head", lambda_reg=1e-4, max_rows=None, by_document=False):
-        super().__init__(part)
-        self.max_rows = 1_000_000 if max_rows is None and not by_document else max_rows
-        self.lambda_reg, self.by_document, self.gram = lambda_reg, by_document, None
+        max_rows = 1_000_000 if max_rows is None and not by_document else max_rows
+        super().__init__(part, lambda_reg=lambda_reg, max_rows=max_rows, by_document=by_document)
+        self.gram = None
 
     def beside(self):
         """What belongs beside the checkpoint: the moments, where they are of whole documents."""

@@ -76,11 +76,9 @@ def eckart_young(D, rank):
 class _Lora(Fitter):
     kinds = ("attention", "feed-forward", "block", "blocks", "all")
 
-    def __init__(self, part, rank, keep_beside=False):
-        super().__init__(part)
-        if rank < 1:
-            raise UsageError(f"rank is {rank}; it must be at least 1")
-        self.rank, self.keep_beside, self.adapter = rank, keep_beside, None
+    def __init__(self, part, **settings):
+        super().__init__(part, **settings)
+        self.adapter = None
 
     def beside(self):
         """With keep_beside, the factors: the checkpoint's own weights are then those without them."""
@@ -122,10 +120,9 @@ class LoraFromTeacher(_Lora):
 
     def __init__(self, part, name="lora-activation", teacher=None, rank=8, lambda_reg=1e-6, max_rows=40_000, keep_beside=False):
         self.name = name
-        super().__init__(part, rank, keep_beside)
+        super().__init__(part, teacher=teacher, rank=rank, lambda_reg=lambda_reg, max_rows=max_rows, keep_beside=keep_beside)
         if teacher is None:
             raise UsageError(f"{name} corrects towards a teacher: --teacher RUN (lora-gradient needs none)")
-        self.teacher, self.lambda_reg, self.max_rows = teacher, lambda_reg, max_rows
 
     def _fit(self, model, data, progress):
         from ..closed_form.deep_linear import reduced_rank
@@ -185,8 +182,7 @@ class LoraFromGradient(_Lora):
     name = "lora-gradient"
 
     def __init__(self, part, rank=8, max_rows=40_000, keep_beside=False):
-        super().__init__(part, rank, keep_beside)
-        self.max_rows = max_rows
+        super().__init__(part, rank=rank, max_rows=max_rows, keep_beside=keep_beside)
 
     def check(self, model):
         """See Fitter.check."""

@@ -16,8 +16,8 @@ SETTINGS = {
     "start": (("current", "zero"), "cross-entropy, bohning: where to start (default: current)"),
     "lambda_reg": (float, "ridge penalty, on moments a row (default: 1e-4 for a ridge head, 1e-9 for ridge on blocks, 1e-5 for elm "
                           "and deep-elm, else 1e-6)"),
-    "max_rows": (int, "training tokens read, at most (default: 1000000 for cross-entropy, bohning and a ridge head (all with "
-                      "--by-document), 200000 for elm and deep-elm, 50000 for kernel-ridge, 20000 for ridge on a teacher's stream, "
+    "max_rows": (int, "training tokens read, at most (default: 1000000 for cross-entropy, bohning and a ridge head, all with "
+                      "--by-document, 200000 for elm and deep-elm, 50000 for kernel-ridge, 20000 for ridge on a teacher's stream, "
                       "else 40000)"),
     "targets": (("teacher", "gradient"), "ridge on blocks: a teacher's stream, or the model's own gradient (default: gradient, "
                                          "unless --teacher or --reset is given)"),

@@ -15,7 +15,7 @@ from ..closed_form.gram import GramAccumulator
 from ..errors import UsageError
 from .fitter import Fitter, Outcome
 from .streams import Stream, TeacherStream, batches_of
-from .surgery import copy_of
+from .surgery import copy_of, unchanged_on_error
 
 ROWS = {"teacher": 20_000, "gradient": 40_000}  # training tokens read, by the kind of target
 
@@ -100,7 +100,7 @@ def open_teacher(path, model, data):
     """The model to imitate from a run or a checkpoint. Raises UsageError where it reads other tokens or has another width."""
     from ..checkpoint import load_checkpoint
 
-    checkpoint = load_checkpoint(path, precision=model.precision)
+    checkpoint = load_checkpoint(path, precision=model.precision, transformer=True)
     teacher, tokenizer = checkpoint.model, checkpoint.tokenizer
     if tokenizer is not None and data.tokenizer is not None and tokenizer.digest != data.tokenizer.digest:
         raise UsageError(f"the teacher {path} has another tokenizer: its activations belong to other tokens")
@@ -127,35 +127,34 @@ class ReconstructionFitter(Fitter):
 
     def __init__(self, part, targets=None, teacher=None, reset=False, matrices="output", lambda_reg=1e-9, max_rows=None,
                  iterations=8):  # fmt: skip
-        super().__init__(part)
-        for label, value, valid in (("targets", targets, (None, *ROWS)), ("matrices", matrices, ("output", "all"))):
-            if value not in valid:
-                raise UsageError(f"{label} is {value!r}; valid: {', '.join(str(v) for v in valid if v)}")
-        if self.part.kind == "attention" and matrices == "all":
-            raise UsageError("matrices 'all' is for feed-forward: of attention, w_o alone is the solution of a linear system")
         if targets is None:
             targets = "teacher" if teacher is not None or reset else "gradient"
+        max_rows = ROWS.get(targets) if max_rows is None else max_rows
+        super().__init__(part, targets=targets, teacher=teacher, reset=reset, matrices=matrices, lambda_reg=lambda_reg,
+                         max_rows=max_rows, iterations=iterations)  # fmt: skip
+        for label, value, valid in (("targets", targets, tuple(ROWS)), ("matrices", matrices, ("output", "all"))):
+            if value not in valid:
+                raise UsageError(f"{label} is {value!r}; valid: {', '.join(valid)}")
+        if self.part.kind == "attention" and matrices == "all":
+            raise UsageError("matrices 'all' is for feed-forward: of attention, w_o alone is the solution of a linear system")
         if targets == "teacher" and teacher is None and not reset:
             raise UsageError("targets of a teacher need one: --teacher RUN, or --reset to imitate the model as it is now")
-        self.targets, self.teacher, self.reset, self.matrices = targets, teacher, reset, matrices
-        self.lambda_reg, self.iterations = lambda_reg, iterations
-        self.max_rows = ROWS[targets] if max_rows is None else max_rows
 
     def fit(self, model, data, progress=None):
         """See Fitter.fit; with `reset`, loss_before is that of the model with its matrices at random."""
         self.check(model)
-        whole = None
         self._original = None
-        if self.reset:
-            whole = data.evaluate(model).loss
-            self._original = copy_of(model)
+        if not self.reset:
+            return super().fit(model, data, progress)
+        whole = data.evaluate(model).loss
+        self._original = copy_of(model)
+        with unchanged_on_error(model):
             reset(model, names_to_reset(model, self._range(model), self.matrices), data.seed)
-        report = super().fit(model, data, progress)
-        if whole is not None:
-            lost = report.loss_before - whole
-            report.details["loss_of_the_whole_model"] = whole
-            report.details["lost"] = lost
-            report.details["recovered"] = (report.loss_before - report.loss_after) / lost if lost > 0 else None
+            report = super().fit(model, data, progress)
+        lost = report.loss_before - whole
+        report.details["loss_of_the_whole_model"] = whole
+        report.details["lost"] = lost
+        report.details["recovered"] = (report.loss_before - report.loss_after) / lost if lost > 0 else None
         return report
 
     def _range(self, model):

@@ -1,6 +1,22 @@
 """Models of another shape with the same weights: an output matrix of its own, fewer blocks; and a model that takes one on."""
 
+import contextlib
+
 from ..errors import UsageError
+
+
+@contextlib.contextmanager
+def unchanged_on_error(model):
+    """What is raised inside leaves `model` with the shape and the weights that it came with, and gradients of zero."""
+    before, weights = dict(model.__dict__), model.parameters.flat.copy()
+    try:
+        yield
+    except BaseException:
+        model.__dict__.clear()
+        model.__dict__.update(before)
+        model.parameters.flat[:] = weights
+        model.gradients.zero_()
+        raise
 
 
 def become(model, other):
