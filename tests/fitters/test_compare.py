@@ -5,6 +5,7 @@ import math
 import sys
 
 import pytest
+from small_fits import VOCABULARY, small_data
 
 from toylm.cli import run_verb
 from toylm.fitters.compare.answers import always_below, answers, loss_at, seconds_to_reach
@@ -88,8 +89,6 @@ def test_the_picture_is_named_where_it_was_drawn(tmp_path, stories, monkeypatch,
 
 
 def test_heads_on_random_features_and_on_what_adam_learned():
-    from small_fits import small_data
-
     kept = []
     settings = Settings(minutes=0.01, d_model=16, n_layers=1, n_heads=2, context_length=16, batch_size=4, adam_rates=(0.01,))
     contest = Contest(small_data(), settings, lambda line: None, on_row=lambda contest: kept.append(len(contest.rows)))
@@ -104,6 +103,17 @@ def test_heads_on_random_features_and_on_what_adam_learned():
     assert contest.models["adam"].config.tied  # the polished model is another one
     contest.feature_heads(("ridge",))
     assert len(contest.rows) == 4  # it replaced its own
+
+
+def test_a_head_beside_the_model_is_counted_with_it():
+    settings = Settings(minutes=0.01, d_model=16, n_layers=1, n_heads=2, context_length=16, batch_size=4)
+    contest = Contest(small_data(), settings, lambda line: None)
+    contest.feature_heads(("ridge", "elm"))
+    model, rows = contest._model(), {row.name.partition(" ")[0]: row for row in contest.rows}
+    beside = 16 * 1024 + 1024 + 1024 * VOCABULARY
+    assert rows["elm"].parameters == model.n_parameters + beside
+    assert rows["elm"].n_bytes == model.parameters.flat.nbytes + 8 * beside
+    assert rows["ridge"].parameters == model.n_parameters + 16 * VOCABULARY  # an output matrix of its own
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,10 @@ class Contest:
     def _add_report(self, name, model, report, after=None):
         seconds = report.seconds + (after.seconds if after else 0)
         kind = "both" if after else "one-shot"
-        self._add(name, kind, model, seconds, model.n_parameters, model.parameters.flat.nbytes, report.details, None, report)
+        parameters, n_bytes = model.n_parameters, model.parameters.flat.nbytes
+        if not report.model_changed:  # what was fitted lies beside the model
+            parameters, n_bytes = parameters + report.parameters, n_bytes + report.n_bytes
+        self._add(name, kind, model, seconds, parameters, n_bytes, report.details, None, report)
 
     def _add(self, name, kind, model, seconds, parameters, n_bytes, details=None, curve=None, report=None):
         if report is None:
