@@ -8,7 +8,8 @@ import pytest
 from small_fits import VOCABULARY, small_data
 
 from toylm.cli import run_verb
-from toylm.fitters.compare.answers import always_below, answers, loss_at, seconds_to_reach
+from toylm.errors import UsageError
+from toylm.fitters.compare.answers import answers, loss_at, seconds_to_reach, stays_below
 from toylm.fitters.compare.contest import Contest, Row, Settings
 from toylm.fitters.compare.pages import table
 
@@ -22,10 +23,20 @@ def test_reading_a_curve():
     assert seconds_to_reach(FALLING, 6.0) == 0 and seconds_to_reach(FALLING, 2.9) is None
 
 
-def test_always_below_names_the_first_second_where_it_is_not():
-    assert always_below([(1.0, 3.5), (12.0, 2.0)], FALLING) == (True, None)
-    assert always_below([(1.0, 3.5)], FALLING) == (False, 20.0)
-    assert always_below([(1.0, 5.0), (30.0, 1.0)], FALLING) == (False, 10.0)
+def test_how_long_a_curve_stays_below_another():
+    assert stays_below([(1.0, 3.5), (12.0, 2.0)], FALLING) == (2, None)
+    assert stays_below([(1.0, 3.5)], FALLING) == (1, 20.0)
+    assert stays_below([(1.0, 5.0), (30.0, 1.0)], FALLING) == (0, 10.0)
+    assert stays_below([(30.0, 1.0)], FALLING) == (0, None)  # nothing of the other comes after its start
+
+
+@pytest.mark.parametrize("curve,words", [
+    ([(0.2, 3.5)], "is below adam until 20 s"), ([(5.0, 4.0), (20.0, 2.9)], "is not below adam at 10 s, when it starts"),
+    ([(30.0, 2.9)], "starts after adam has ended"), ([(0.0, 2.9)], "is below adam at every second of the run"),
+])  # fmt: skip
+def test_answers_say_where_the_combination_is_below(curve, words):
+    said = answers([row("adam", 3.0, 20.0, FALLING), row("counts + adam", 2.9, 20.0, curve)], 1)
+    assert f"counts + adam {words}, and ends 9.5% lower" in said[0]
 
 
 def row(name, loss, seconds, curve=None, **details):

@@ -22,13 +22,18 @@ def seconds_to_reach(curve, loss):
     return None
 
 
-def always_below(curve, other):
-    """Whether `curve` has the lower loss at every point of `other` from its own start on; and where first not (or None)."""
+def stays_below(curve, other):
+    """Of the points of `other` from the start of `curve` on: (how many `curve` is below before it first is not, when that is).
+
+    Seconds, or None where it is below to the end.
+    """
+    count = 0
     for t, loss in other:
         mine = loss_at(curve, t)
         if mine is not None and mine >= loss:
-            return False, t
-    return True, None
+            return count, t
+        count += mine is not None
+    return count, None
 
 
 def answers(rows, minutes):
@@ -45,13 +50,16 @@ def answers(rows, minutes):
         else:
             said.append(f"{start} needs {needed:.0f} s for it ({needed / counts.seconds:,.0f} times as long)")
     if adam and combination:
-        below, where = always_below(combination.curve, adam.curve)
-        when = "at every second of the run" if below else f"until {where:.0f} s"
+        points, end = stays_below(combination.curve, adam.curve)
+        if end is not None:
+            when = f"is below adam until {end:.0f} s" if points else f"is not below adam at {end:.0f} s, when it starts"
+        else:
+            when = "is below adam at every second of the run" if points else "starts after adam has ended"
         change = 1 - combination.perplexity / adam.perplexity
         best, best_adam = (math.exp(min(loss for _, loss in row.curve)) for row in (combination, adam))
         word = "lower" if change >= 0 else "higher"
         said.append(
-            f"counts + adam is below adam {when}, and ends {abs(change):.1%} {word} in perplexity "
+            f"counts + adam {when}, and ends {abs(change):.1%} {word} in perplexity "
             f"({combination.perplexity:.2f}, adam {adam.perplexity:.2f}; each at its best: {best:.2f}, {best_adam:.2f})"
         )
     heads = {name: named.get(f"{name} head, random features") for name in ("ridge", "cross-entropy")}
