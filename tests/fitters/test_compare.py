@@ -104,7 +104,8 @@ def test_heads_on_random_features_and_on_what_adam_learned():
     settings = Settings(minutes=0.01, d_model=16, n_layers=1, n_heads=2, context_length=16, batch_size=4, adam_rates=(0.01,))
     contest = Contest(small_data(), settings, lambda line: None, on_row=lambda contest: kept.append(len(contest.rows)))
     contest.feature_heads(("ridge", "cross-entropy"))
-    contest.polish()  # nothing yet to polish
+    with pytest.raises(UsageError, match="add adam, or leave polish out"):
+        contest.polish()
     contest.adam()
     contest.polish()
     rows = {row.name: row for row in contest.rows}
@@ -114,6 +115,14 @@ def test_heads_on_random_features_and_on_what_adam_learned():
     assert contest.models["adam"].config.tied  # the polished model is another one
     contest.feature_heads(("ridge",))
     assert len(contest.rows) == 4  # it replaced its own
+
+
+def test_the_combination_takes_adams_rate_where_it_is_one_to_try(monkeypatch):
+    found = []
+    monkeypatch.setattr(Contest, "_descend", lambda self, name, method, rates, start, kind: found.append(rates))
+    for rates in ((0.05,), (0.05, 0.02), (0.003, 0.05)):
+        Contest(small_data(), Settings(adam_rates=rates), rows=[row("adam", 3.0, 1.0, learning_rate=0.003)]).combination()
+    assert found == [(0.05,), (0.05, 0.02), (0.003,)]
 
 
 def test_a_head_beside_the_model_is_counted_with_it():
@@ -134,10 +143,16 @@ def test_a_head_beside_the_model_is_counted_with_it():
         (["--minutes", "0"], "minutes is 0; it must be above 0"),
         (["--adam-rates", "-1"], "adam-rates has -1; learning rates are above 0"),
         (["--order", "0"], "order is 0"),
+        (["--seed", "-1"], "seed is -1; it must be at least 0"),
+        (["--counts-share", "-3"], "counts_share is -3; it must be from 0 to 1"),
+        (["--folds", "1"], "folds is 1; it must be at least 2"),
+        (["--folds", "40"], "have 40 folds, the last of which is shorter than the"),
+        (["--n-heads", "3"], "not divisible by n_heads 3"),
+        (["--only", "polish"], "add adam, or leave polish out"),
     ],
 )
 def test_mistakes_are_one_line(stories, tmp_path, monkeypatch, capsys, flags, sentence):
     monkeypatch.chdir(tmp_path)
-    assert run_verb("compare", [str(stories), "--context-length", "16", "--vocab-size", "300", *flags]) == 2
+    assert run_verb("compare", [str(stories), "--context-length", "16", "--vocab-size", "300", "--quiet", *flags]) == 2
     error = capsys.readouterr().err
     assert sentence in error and error.count("\n") == 1 and "Traceback" not in error

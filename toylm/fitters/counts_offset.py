@@ -53,6 +53,17 @@ def counts_for(model, batches, share=0.25, seed=0):
     return folds
 
 
+def validation_fold(starts, data):
+    """The fold, of those that begin at `starts`, that holds the validation part of a FitData. Raises UsageError: not one alone."""
+    first, last = np.searchsorted(starts, [len(data.fitting), len(data.train) - 1], side="right") - 1
+    if first != last:
+        raise UsageError(
+            f"the counts have {len(starts)} folds, the last of which is shorter than the {len(data.validation):,} tokens at the "
+            f"end of the text that decide how much the counts weigh; choose fewer"
+        )
+    return int(last)
+
+
 class Calibration:
     """Re-fits the weights of counts and transformer on the end of the training text, which the transformer is not trained on.
 
@@ -62,14 +73,7 @@ class Calibration:
     """
 
     def __init__(self, model, data):
-        ends = np.array([len(data.fitting), len(data.train) - 1])
-        first, last = (int(fold) for fold in model.counts.fold_of(ends))
-        if first != last:
-            raise UsageError(
-                f"the counts have {len(model.counts.fold_starts)} folds, the last of which is shorter than the "
-                f"{len(data.validation):,} tokens at the end of the text that decide how much the counts weigh; choose fewer"
-            )
-        self.fold, self.windows = last, data.validation_batches()
+        self.fold, self.windows = validation_fold(model.counts.fold_starts, data), data.validation_batches()
 
     def __call__(self, model):
         from .expert_weights import fit_expert_weights

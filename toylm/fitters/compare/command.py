@@ -45,7 +45,8 @@ def build_parser(parser):
     for name in ("adam_rates", "sgd_rates"):
         rates = getattr(default, name)
         parser.add_argument(f"--{name.replace('_', '-')}", metavar="X", type=float, nargs="+", default=list(rates),
-                            help="peak learning rates to try; one is taken as it is")  # fmt: skip
+                            help="peak learning rates to try; one is taken as it is"
+                            + ("; combination takes the one that was best for adam" if name == "adam_rates" else ""))  # fmt: skip
     parser.add_argument("--threads", metavar="N", type=int, help="threads (default: physical cores)")
     parser.add_argument("--quiet", action="store_true", help="print the table only")
 
@@ -114,6 +115,7 @@ def run(args):
     with Bar(args.quiet) as progress:
         rows = pages.read_rows(out, about) if args.only else ()
         contest = Contest(data, settings, console.say, progress, keep, args.prompt, rows)
+        contest.check(chosen)
         warm_up(contest)
         try:
             for name in chosen:

@@ -8,7 +8,7 @@ import math
 from dataclasses import asdict, dataclass, field
 
 from ...config import ModelConfig
-from ...errors import DivergedError
+from ...errors import DivergedError, UsageError
 from ..fitter import make_fitter
 
 FEATURE_HEADS = ("ridge", "kernel-ridge", "elm", "deep-elm", "cross-entropy")
@@ -34,6 +34,16 @@ class Settings:
     adam_rates: tuple = (1e-3, 3e-3, 1e-2)
     sgd_rates: tuple = (0.03, 0.1, 0.3)
     evaluate_every: float = 2.0
+
+    def __post_init__(self):
+        self.model_config(vocab_size=1)  # raises where there is no such shape
+        bounds = {"batch_size": (1, math.inf), "order": (1, math.inf), "folds": (2, math.inf), "seed": (0, math.inf),
+                  "counts_share": (0, 1), "dropout": (0, 1), "weight_decay": (0, math.inf)}  # fmt: skip
+        for name, (least, most) in bounds.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                limit = f"at least {least}" if most == math.inf else f"from {least} to {most}"
+                raise UsageError(f"{name} is {value:g}; it must be {limit}")
 
     def model_config(self, vocab_size, **changes):
         """The ModelConfig of the transformers, with `changes`."""
@@ -86,6 +96,17 @@ class Contest:
         self.on_row, self.prompt = on_row or (lambda contest: None), prompt
         self.rows, self.models = list(rows), {}
 
+    def check(self, names):
+        """Raise UsageError, before any of them runs, where one of these contestants (methods, by name) could not."""
+        from ..counts.language_model import fold_starts
+        from ..counts_offset import validation_fold
+
+        train = self.data.train
+        if "combination" in names:
+            validation_fold(fold_starts(train.tokens, train.end_id, self.settings.folds), self.data)
+        if "polish" in names and "adam" not in (*names, *self.models):
+            raise UsageError("polish goes on from the model that adam leaves in the same call: add adam, or leave polish out")
+
     # -- contestants -----------------------------------------------------------------------------------------------------
 
     def counts(self):
@@ -127,8 +148,7 @@ class Contest:
 
     def polish(self):
         """The cross-entropy head on what Adam's model has learned: a few closed-form passes after the last step."""
-        if "adam" not in self.models:
-            return
+        self.check(("polish",))
         model = self.models["adam"].astype(self.models["adam"].precision)
         report = make_fitter("head", "cross-entropy").fit(model, self.data, self.progress)
         self._add_report("adam, then a cross-entropy head", model, report, after=self._row("adam"))
@@ -159,10 +179,11 @@ class Contest:
             early = [(counts.seconds, counts.loss)] if counts and counts.seconds < seconds else []
             return model, early, seconds
 
-        # At Adam's own best rate, where it has been found: what the transformer adds to the counts in the short trials is too
-        # little to tell rates apart.
-        adam = self._row("adam")
-        rates = (adam.details["learning_rate"],) if adam else self.settings.adam_rates
+        # At Adam's own best rate, where it has been found among the ones to try: what the transformer adds to the counts in the
+        # short trials is too little to tell rates apart.
+        adam, rates = self._row("adam"), self.settings.adam_rates
+        if adam and adam.details["learning_rate"] in rates:
+            rates = (adam.details["learning_rate"],)
         self._descend("counts + adam", "adam", rates, start, kind="both")
 
     # -- how -------------------------------------------------------------------------------------------------------------

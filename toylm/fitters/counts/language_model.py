@@ -72,7 +72,7 @@ class CountsLM:
         documents = np.split(tokens, np.flatnonzero(tokens == end_id) + 1)
         model.documents = Documents.of(ids for ids in documents if len(ids))
         if folds:
-            model.fold_starts = _fold_starts(tokens, end_id, folds)
+            model.fold_starts = fold_starts(tokens, end_id, folds)
             group = model.fold_of(np.arange(len(tokens)))
             for fold in range(len(model.fold_starts)):
                 model._fold_ngrams.append(_in_threads(lambda r, f=fold: r.counts(left_out=f, group=group), rows))
@@ -405,7 +405,7 @@ def _at_document_end(tokens, end_id, position):
     return position
 
 
-def _fold_starts(tokens, end_id, folds):
+def fold_starts(tokens, end_id, folds):
     """Where each of `folds` nearly equal parts begins, at a document's start wherever one is near."""
     if folds < 2 or folds > len(tokens):
         raise ValueError(f"folds is {folds}; there can be 2 to {len(tokens)} of them")
