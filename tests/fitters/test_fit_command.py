@@ -119,6 +119,13 @@ def test_the_curve_without_matplotlib_is_a_table(small_run, tmp_path, monkeypatc
     (["--part", "block:0", "--with", "lora-svd"], "--teacher RUN"),
     (["--part", "block:0", "--with", "lora-svd", "--teacher", "nowhere"], "nowhere does not exist"),
     (["--add", "story.txt"], "keeps neither counts nor moments"),
+    (["--part", "head", "--with", "ridge", "--context-length", "0"], "context_length is 0; it must be at least 1"),
+    (["--part", "head", "--with", "ridge", "--add", "story.txt"], "--add has no effect on --with ridge: leave it out"),
+    (["--part", "head", "--with", "ridge", "--held-out", "0.5"], "--held-out has no effect on --with ridge: leave it out"),
+    (["--part", "head", "--with", "collapse", "--curve", "1"], "--part has no effect on --curve: leave it out"),
+    (["--add", "story.txt", "--order", "9"], "--order has no effect on --add and --remove: leave it out"),
+    (["--with", "counts"], "is a run: counts are fitted to a text"),
+    (["--with", "counts", "--part", "head"], "--part has no effect on --with counts: leave it out"),
 ])  # fmt: skip
 def test_mistakes_are_one_line(small_run, capsys, flags, words):
     said = fit(capsys, small_run, *flags, status=2)

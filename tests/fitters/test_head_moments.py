@@ -148,6 +148,8 @@ def test_the_command_adds_and_removes(small_run, tmp_path, capsys, length):
     assert head.context_length == length and head.gram.documents == gram.documents
     assert (other / "run.json").is_file()
     weights = load_checkpoint(run).model.parameters.flat.copy()
+    assert run_verb("fit", [str(run), "--add", str(story), "--context-length", "9"]) == 2
+    assert "--context-length has no effect on --add and --remove" in capsys.readouterr().err
     for text, sentence in (("The owl found the cat.", "is not among those learned"), (" \n ", "holds no text")):
         story.write_text(text, encoding="utf-8")
         capsys.readouterr()

@@ -31,6 +31,13 @@ def takes(args):
     return args.curve is not None
 
 
+def reads(args):
+    """See command.FAMILIES."""
+    from .model_command import DATA
+
+    return "--curve", ("curve", "fitter", "out", "json", "threads", "precision", "max_rows", *DATA)
+
+
 def run(args):
     """Measure, print, draw; returns the exit status."""
     from ..checkpoint import load_checkpoint

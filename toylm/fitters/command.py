@@ -12,13 +12,15 @@ after, and written only with --out. --add and --remove change the run itself unl
 writes into RUN/collapse, or --out. What fits what is listed below.
 """
 
+import argparse
 import importlib
 import sys
 
 from ..errors import UsageError, nearest
 
 # Families of fitters, each a module with a command of its own: `FITTERS` (name -> what it does in a line), `add_arguments(parser)`,
-# `takes(args)` (whether the command line is meant for it) and `run(args)`. The first that takes it runs.
+# `takes(args)` (whether the command line is meant for it), `reads(args)` (what it is asked for, as flags, and the names of the
+# arguments that it then reads) and `run(args)`. The first that takes it runs; what it does not read is refused.
 FAMILIES = ("toylm.fitters.collapse_curve", "toylm.fitters.model_command", "toylm.fitters.gram_command",
             "toylm.fitters.counts.command")  # fmt: skip
 
@@ -54,11 +56,22 @@ def run(args):
     families = _families()
     for family in families:
         if family.takes(args):
+            _refuse_unread(args, *family.reads(args))
             return family.run(args)
     names = [name for family in families for name in family.FITTERS]
     if args.fitter is None:
         raise UsageError(f"--with names the fitter: {', '.join(names)}")
     raise UsageError(f"no fitter {args.fitter!r}{nearest(args.fitter, names)}")
+
+
+def _refuse_unread(args, asked, names):
+    """Raise UsageError for an argument that would be ignored without a word."""
+    parser = argparse.ArgumentParser()
+    build_parser(parser)
+    for name, value in vars(args).items():
+        if name not in (*names, "source", "debug") and value != parser.get_default(name):
+            flag = "--with" if name == "fitter" else f"--{name.replace('_', '-')}"
+            raise UsageError(f"{flag} has no effect on {asked}: leave it out")
 
 
 if __name__ == "__main__":

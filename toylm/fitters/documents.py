@@ -8,6 +8,9 @@ import numpy as np
 
 from ..errors import UsageError
 
+# What `toylm fit` reads where documents are added and removed (see command.FAMILIES).
+CHANGES = ("--add and --remove", ("add", "remove", "separator", "out", "overwrite", "json", "threads"))
+
 
 class Documents(dict):
     """Fingerprint of a document's ids -> how often it was learned. A document ends in the end token, or where its text ends."""

@@ -8,6 +8,7 @@ for again: the result is that of a fit on what remains, to rounding.
 from pathlib import Path
 
 from ..errors import UsageError
+from .documents import CHANGES, change_documents, print_changes
 
 FITTERS = {}  # it has no name of its own: the run says what it was fitted with
 
@@ -26,10 +27,14 @@ def takes(args):
     return (find_checkpoint(args.source) / GRAM).is_file()
 
 
+def reads(args):
+    """See command.FAMILIES."""
+    return CHANGES
+
+
 def run(args):
     """Add and remove, solve, save in place or in --out; returns the exit status."""
     from ..checkpoint import load_checkpoint
-    from .documents import change_documents, print_changes
     from .model_command import check_out, save_checkpoint_run
 
     if args.out:

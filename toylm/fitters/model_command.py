@@ -68,6 +68,14 @@ def takes(args):
     return args.fitter in REGISTRY
 
 
+DATA = ("data", "max_tokens", "eval_tokens", "batch_size", "context_length", "seed")  # what `open_data` reads
+
+
+def reads(args):
+    """See command.FAMILIES; which of the settings the fitter has is for make_fitter to say."""
+    return f"--with {args.fitter}", ("fitter", "part", "out", "overwrite", "json", "threads", "precision", *DATA, *SETTINGS)
+
+
 def run(args):
     """Fit, report, and save where asked; returns the exit status."""
     from ..checkpoint import load_checkpoint
@@ -108,7 +116,7 @@ def open_data(args, checkpoint):
     from .data import FitData
 
     model, tokenizer = checkpoint.model, checkpoint.tokenizer
-    length = args.context_length or model.config.context_length
+    length = model.config.context_length if args.context_length is None else args.context_length
     if length > model.config.context_length:
         raise UsageError(f"context_length is {length}; the model takes at most {model.config.context_length} tokens")
     settings = dict(context_length=length, batch_size=args.batch_size, max_tokens=args.max_tokens, seed=args.seed,

@@ -5,7 +5,8 @@ import time
 from pathlib import Path
 
 from ...data.separator import add_separator
-from ...errors import UsageError
+from ...errors import CheckpointError, UsageError
+from ..documents import CHANGES, change_documents, print_changes
 
 FITTERS = {"counts": "a language model of a text's n-grams (Kneser-Ney) and of copying from the window [TEXT]"}
 SAMPLE_PROMPTS, SAMPLE_TOKENS = 3, 120
@@ -34,6 +35,17 @@ def takes(args):
     return args.fitter == "counts" or (args.fitter is None and bool(args.add or args.remove))
 
 
+def reads(args):
+    """See command.FAMILIES."""
+    if args.add or args.remove:
+        asked, names = CHANGES
+        return asked, (*names, "fitter")
+    return "--with counts", (
+        "fitter", "order", "near", "no_words", "tokenizer", "vocab_size", "held_out", "separator", "limit", "window", "out",
+        "overwrite", "context_length", "seed", "threads", "json",
+    )  # fmt: skip
+
+
 def run(args):
     """Fit or change a counts model; returns the exit status."""
     return change(args) if args.add or args.remove else fit(args)
@@ -57,6 +69,7 @@ def fit(args):
     check_count(args.window, "--window", 0)
     if args.out:
         check_out(args.out, args.overwrite)
+    _check_text(args.source)
     settings = _settings(args)
     prepared = prepare_text(settings, quiet=args.json)
     if prepared.tokenizer is None:
@@ -95,8 +108,21 @@ def _settings(args):
         source = str(Path(source).absolute())
     return TrainSettings(
         data=(source,), tokenizer=args.tokenizer, vocab_size=args.vocab_size, held_out=args.held_out, separator=args.separator,
-        limit=args.limit, context_length=args.context_length or 256, seed=args.seed, threads=args.threads,
+        limit=args.limit, seed=args.seed, threads=args.threads,
+        context_length=256 if args.context_length is None else args.context_length,
     )  # fmt: skip
+
+
+def _check_text(source):
+    """Raise UsageError for a run or a checkpoint, whose files would be read as texts."""
+    from ...checkpoint import find_checkpoint
+
+    try:
+        find_checkpoint(source)
+    except (CheckpointError, FileNotFoundError):
+        if not (Path(source) / "run.json").is_file():
+            return
+    raise UsageError(f"{source} is a run: counts are fitted to a text; give --with counts the text that it was trained on")
 
 
 def _check_held_out(prepared):
@@ -197,7 +223,6 @@ def _samples(model, tokenizer, seed):
 def change(args):
     """`toylm fit RUN --add FILE ... --remove FILE ...`: the run's counts with these documents more or less."""
     from ...checkpoint import load_checkpoint
-    from ..documents import change_documents, print_changes
     from ..model_command import check_out, save_checkpoint_run
     from .language_model import CountsLM, load_kernels
 
