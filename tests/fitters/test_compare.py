@@ -156,3 +156,4 @@ def test_mistakes_are_one_line(stories, tmp_path, monkeypatch, capsys, flags, se
     assert run_verb("compare", [str(stories), "--context-length", "16", "--vocab-size", "300", "--quiet", *flags]) == 2
     error = capsys.readouterr().err
     assert sentence in error and error.count("\n") == 1 and "Traceback" not in error
+    assert not list(tmp_path.iterdir())

@@ -91,7 +91,6 @@ def run(args):
     out = Path(args.out) if args.out else Path("compare") / prepared.name
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file; --out names a folder")
-    out.mkdir(parents=True, exist_ok=True)
     counted = prepared.counts
     about = {
         "text": prepared.name,
@@ -116,6 +115,7 @@ def run(args):
         rows = pages.read_rows(out, about) if args.only else ()
         contest = Contest(data, settings, console.say, progress, keep, args.prompt, rows)
         contest.check(chosen)
+        out.mkdir(parents=True, exist_ok=True)
         warm_up(contest)
         try:
             for name in chosen:
