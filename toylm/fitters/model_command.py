@@ -232,11 +232,13 @@ def save_checkpoint_run(out, checkpoint, beside, overwrite=False, reports=()):
 
 
 def _run_record(checkpoint, reports):
+    from ..checkpoint import read_json
+
     path = Path(checkpoint.path)
     run = path if (path / "run.json").is_file() else path.parent
     if not (run / "run.json").is_file():
         return None
-    record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    record = read_json(run / "run.json")
     config = checkpoint.model.config
     if hasattr(config, "n_layers"):  # counts have none
         record["settings"] |= {"tied": config.tied, "n_layers": config.n_layers, "biases": config.biases}
