@@ -11,6 +11,7 @@ from toylm.dissect.blocks_of_text import cut_blocks
 from toylm.dissect.bootstrap import interval, resampled_means, unit_sums
 from toylm.dissect.heads import run_blocks
 from toylm.dissect.measures import attention_measures, pairwise_overlap, random_overlap, second_ratio, without_norm
+from toylm.dissect.residual_pictures import draw_residual
 
 RNG = np.random.default_rng(4)
 
@@ -79,6 +80,18 @@ def test_verdict_says_so_where_there_is_nothing_to_recover():
     found = residual(model, token_text(), end_id=0, length=16, untrained=False, resamples=100)
     assert {v["answer"] for v in found.verdicts()} == {"nothing to recover"}
     assert found.curve("difference", "uncentred")[0][1]["recovered"] is None
+
+
+def test_pictures_where_only_other_blocks_have_something_to_recover(tmp_path):
+    pytest.importorskip("matplotlib")
+    model = small_model("float32")
+    for mat in model.head_mats("v", 2):
+        mat.array[:] = 0
+    found = residual(model, token_text(), end_id=0, layers=[2], length=16, untrained=False, resamples=100)
+    found.trained.sums[found.trained.find(kind="top-k", k=1, scope="single", layers=(0,))] *= 1.2
+    assert any(row.get("recovered") is not None for row in found.table())
+    assert {v["answer"] for v in found.verdicts()} == {"nothing to recover"}
+    assert all(path.is_file() for path in draw_residual(found, tmp_path).values())
 
 
 def test_random_basis_alone_is_not_called_low_rank(result):

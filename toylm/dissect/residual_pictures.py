@@ -26,7 +26,8 @@ def draw_residual(result, folder):
 def _recovery(figure, result, table):
     axes = figure.subplots(1, 2, sharey=True)
     first, base = result.definitions[0], result.bases[0]
-    if all(row.get("recovered") is None for row in table):
+    chosen = [row for row in table if row["scope"] == "chosen"]
+    if all(row.get("recovered") is None for row in chosen):  # all or none: they share the loss that top-1 causes
         for a in axes:
             a.set_axis_off()
         figure.text(0.5, 0.5, "top-1 costs nothing measurable: there is nothing to recover", ha="center", fontsize=12)
@@ -37,7 +38,6 @@ def _recovery(figure, result, table):
     for definition in result.definitions:
         _curve(axes[1], result.curve(definition, base, table=table), definition)
     axes[1].set_title(f"definitions of ε (basis: {base})", loc="left")
-    chosen = [row for row in table if row["scope"] == "chosen"]
     predicted = {row["definition"]: row for row in chosen if row["kind"] == "predicted"}
     for a, shown in ((axes[0], [first]), (axes[1], result.definitions)):
         for definition in shown:
