@@ -1,6 +1,8 @@
 """Jacobians against the engine's backward pass and central differences; the metric's invariants and null levels."""
 
 import json
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -21,8 +23,9 @@ from toylm.dissect import (
     token_pairs,
 )
 from toylm.dissect.coupling_analysis import linearise, rotated_level, same_token_jacobians, spread
-from toylm.dissect.coupling_metric import choose_ks
+from toylm.dissect.coupling_metric import choose_ks, in_threads
 from toylm.dissect.heads import run_blocks
+from toylm.threads import get_threads, set_threads
 
 RNG = np.random.default_rng(6)
 TOKENS = RNG.integers(0, 50, 11)
@@ -208,6 +211,15 @@ def test_identical_blocks_couple_and_rotated_ones_do_not():
             mat.flat[:] *= 1e-4  # the stream hardly moves, so the two blocks are the same map at the same place
     found = coupling(model, [TOKENS], ks=[4], untrained=True)
     assert found.map()[0, 1] < 0.2 < 0.8 < found.map(side="untrained")[0, 1]
+
+
+def test_work_is_spread_over_as_many_threads_as_were_asked_for():
+    before = get_threads()
+    set_threads(1)
+    try:
+        assert len(set(in_threads(lambda _: (time.sleep(0.001), threading.get_ident()), range(20)))) == 1
+    finally:
+        set_threads(before)
 
 
 def test_positions_are_spread_and_end_at_the_last():

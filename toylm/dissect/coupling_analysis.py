@@ -73,7 +73,7 @@ def same_token_jacobians(model, prompt, positions, bar=None):
     d = model.config.d_model
     found = {part: np.empty((len(blocks), len(positions), d, d), model.dtype) for part in PARTS}
     for layer, block in enumerate(blocks):
-        for i, jacobians in enumerate(in_threads(block.same_token, positions, model.threads)):
+        for i, jacobians in enumerate(in_threads(block.same_token, positions)):
             for part, J in jacobians.items():
                 found[part][layer, i] = J
         if bar:
@@ -81,9 +81,9 @@ def same_token_jacobians(model, prompt, positions, bar=None):
     return found, states, blocks
 
 
-def depth_coupling(jacobians, ks, dtype=np.float64, decomposed=None, threads=2):
+def depth_coupling(jacobians, ks, dtype=np.float64, decomposed=None):
     """VARIANT -> (n, len(ks), L, L): m_K between layers at every token, from jacobians (L, n, d, d)."""
-    decomposed = decomposed or Decomposed(jacobians, max(ks), threads)
+    decomposed = decomposed or Decomposed(jacobians, max(ks))
     n_layers, n = jacobians.shape[:2]
     found = {variant: np.empty((n, len(ks), n_layers, n_layers)) for variant in VARIANTS}
 
@@ -97,7 +97,7 @@ def depth_coupling(jacobians, ks, dtype=np.float64, decomposed=None, threads=2):
                     for k, K in enumerate(ks):
                         found[variant][t, k] = coupling_of(projected, at.s, K, variant[0] == "signed", variant[1])
 
-    in_threads(at_token, range(n), threads)
+    in_threads(at_token, range(n))
     return found
 
 
@@ -150,8 +150,8 @@ def _analyse(model, prompts, ks, limit, seed, bar):
         positions = spread(len(prompt), limit)
         jacobians, states, blocks = same_token_jacobians(model, prompt, positions, bar)
         for part, J in jacobians.items():
-            decomposed = Decomposed(J, max(ks), model.threads)
-            found = depth_coupling(J, ks, dtype, decomposed, model.threads)
+            decomposed = Decomposed(J, max(ks))
+            found = depth_coupling(J, ks, dtype, decomposed)
             for variant, values in found.items():
                 depth[part][variant].append(values.mean(axis=0))
             spectra[part].append(decomposed.s.mean(axis=1))

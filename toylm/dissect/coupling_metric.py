@@ -18,6 +18,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from ..threads import get_threads
+
 SEED_KS = (10, 30, 50)
 SHARES = (0.1, 0.25, 0.5)  # of d
 
@@ -36,10 +38,10 @@ def choose_ks(d, ks=None):
 class Decomposed:
     """SVDs of Jacobians (..., d, d): `U` (..., d, K), `s` (..., d) all of them, `V` (..., d, K), K the largest asked."""
 
-    def __init__(self, jacobians, rank, threads=2):
+    def __init__(self, jacobians, rank):
         self.J = jacobians
         flat = jacobians.reshape(-1, *jacobians.shape[-2:])
-        found = in_threads(lambda J: _top(J, rank), flat, threads)
+        found = in_threads(lambda J: _top(J, rank), flat)
         shape = jacobians.shape[:-2]
         self.U, self.s, self.V = (np.stack(part).reshape(*shape, *part[0].shape) for part in zip(*found))
 
@@ -56,11 +58,11 @@ def _top(J, rank):
     return U[:, :rank], s, Vt[:rank].T
 
 
-def in_threads(function, items, threads=2):
+def in_threads(function, items):
     """[function(item) ...], items in parallel and BLAS on one thread each: small products gain nothing from sharing."""
     import threadpoolctl
 
-    with threadpoolctl.threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+    with threadpoolctl.threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(get_threads()) as pool:
         return list(pool.map(function, items))
 
 

@@ -24,7 +24,7 @@ def coupling_record(model, prompt):
     d, K = model.config.d_model, max(1, round(model.config.d_model / 10))
     prompt = np.asarray(prompt)[:TOKENS]
     jacobians = same_token_jacobians(model, prompt, spread(len(prompt), POSITIONS))[0]["block"]
-    decomposed = Decomposed(jacobians, K, model.threads)
+    decomposed = Decomposed(jacobians, K)
     absolute, signed = [], []
     for t in range(jacobians.shape[1]):
         at = decomposed.at(t)
