@@ -22,7 +22,8 @@ from toylm.dissect import (
     null_level,
     token_pairs,
 )
-from toylm.dissect.coupling_analysis import linearise, rotated_level, same_token_jacobians, spread
+from toylm.dissect.coupling_analysis import linearise, rotated_levels, same_token_jacobians, spread
+from toylm.dissect.coupling_command import say_level
 from toylm.dissect.coupling_metric import choose_ks, in_threads
 from toylm.dissect.heads import run_blocks
 from toylm.threads import get_threads, set_threads
@@ -191,7 +192,7 @@ def test_the_analysis_as_a_whole():
     assert [row["K"] for row in rows] == list(result.ks)
     for row in rows:
         assert row["absolute"] <= row["signed"] + 1e-6
-        assert {"absolute_random", "signed_random", "absolute_untrained", "absolute_rotated"} <= set(row)
+        assert {"absolute_random", "signed_random", "absolute_untrained", "absolute_rotated", "absolute_rotated_error"} <= set(row)
     assert result.trained.pair_levels("both moving").shape == (2, 3, len(result.ks))
     assert figures["settings"]["positions"] == [[0, 2, 5, 8, 10], [0, 1, 2, 4, 5]]
     with pytest.raises(ValueError, match="at least one token"):
@@ -202,7 +203,7 @@ def test_the_analysis_as_a_whole():
 
 def test_identical_blocks_couple_and_rotated_ones_do_not():
     s = np.linspace(3, 0.1, 24)
-    assert rotated_level(np.stack([s, s]), (5,)).min() > 0.8
+    assert rotated_levels(np.stack([s, s]), (5,)).min() > 0.8
     model = small_model("float32", n_layers=2)
     for name, mat in model.parameters.items():
         if name.startswith("blocks.1"):
@@ -211,6 +212,21 @@ def test_identical_blocks_couple_and_rotated_ones_do_not():
             mat.flat[:] *= 1e-4  # the stream hardly moves, so the two blocks are the same map at the same place
     found = coupling(model, [TOKENS], ks=[4], untrained=True)
     assert found.map()[0, 1] < 0.2 < 0.8 < found.map(side="untrained")[0, 1]
+
+
+def test_the_level_of_random_directions_hardly_depends_on_the_seed():
+    s = np.exp(-np.arange(24) / 6)
+    a, b = (rotated_levels(np.stack([s, s, s]), (4, 8), seed) for seed in (0, 1))
+    assert len(np.unique(a[..., 0])) == a[..., 0].size  # every layer has draws of its own
+    error = a.mean(axis=1).std(axis=0) / len(a) ** 0.5
+    np.testing.assert_array_less(np.abs(a.mean(axis=(0, 1)) - b.mean(axis=(0, 1))), 4 * error)
+    assert error.max() < 0.01
+
+
+def test_the_verdict_counts_the_uncertainty_of_its_levels():
+    row = {"absolute": 0.94, "absolute_random": 0.96, "absolute_random_std": 0.01, "absolute_rotated": 0.97, "pairs": 20}
+    assert say_level(row | {"absolute_rotated_error": 0.001}).endswith("coupled, 2.1 % of the way from chance to identical blocks")
+    assert "no coupling" in say_level(row | {"absolute_rotated_error": 0.02})
 
 
 def test_work_is_spread_over_as_many_threads_as_were_asked_for():

@@ -20,6 +20,7 @@ VARIANTS = tuple(
 )  # fmt: skip
 WORK = 8e9  # blocks · tokens · d^3 of Jacobians by default
 EXAMPLE = 30  # top directions whose products are kept as a picture
+DRAWS = 32  # of random directions, for their level
 PAIR_TOKENS = 8  # tokens between which pairs are taken
 
 
@@ -101,20 +102,24 @@ def depth_coupling(jacobians, ks, dtype=np.float64, decomposed=None):
     return found
 
 
-def rotated_level(singular_values, ks, seed=0):
-    """(L, len(ks)) of m_K (absolute, norm) between J with these singular values (L, d) and random directions: 0 coupling.
+def rotated_levels(singular_values, ks, seed=0):
+    """(DRAWS, L, len(ks)) of m_K (absolute, norm) between J with these singular values (L, d) and random directions: 0 coupling.
 
-    A Gaussian matrix has a flat spectrum; a Jacobian has not. This level keeps its own.
+    A Gaussian matrix has a flat spectrum; a Jacobian has not. This level keeps its own. One draw varies more than the mean over
+    the layers of a model does, so there are many, each layer's its own.
     """
-    rng = np.random.default_rng(seed)
     n_layers, d = singular_values.shape
-    K = max(ks)
-    found = np.empty((n_layers, len(ks)))
-    left, right = np.linalg.qr(rng.standard_normal((2, d, d)))[0][:, :, :K]  # one draw for all layers
-    for layer, s in enumerate(singular_values):
-        inner = ((left.T * s) @ right)[None, None]
-        found[layer] = [coupling_of(inner, s[None], k)[0, 0] for k in ks]
-    return found
+
+    def of_layer(layer):
+        rng, s = np.random.default_rng([seed, layer]), singular_values[layer]
+        found = np.empty((DRAWS, len(ks)))
+        for draw in range(DRAWS):
+            left, right = np.linalg.qr(rng.standard_normal((2, d, max(ks))))[0]
+            inner = ((left.T * s) @ right)[None, None]
+            found[draw] = [coupling_of(inner, s[None], K)[0, 0] for K in ks]
+        return found
+
+    return np.stack(in_threads(of_layer, range(n_layers)), axis=1)
 
 
 def token_pairs(blocks, length, count=PAIR_TOKENS):
@@ -170,7 +175,7 @@ def _analyse(model, prompts, ks, limit, seed, bar):
         depth={part: {v: np.stack(values) for v, values in of.items()} for part, of in depth.items()},
         singular_values=spectra, by_token=by_token, pairs=pairs, line_shape=line, spacing=spacing,
         norms=np.stack(norms), example=example,
-        rotated={part: rotated_level(s.mean(axis=0), ks, seed) for part, s in spectra.items()},
+        rotated={part: rotated_levels(s.mean(axis=0), ks, seed) for part, s in spectra.items()},
     )  # fmt: skip
 
 

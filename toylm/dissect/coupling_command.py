@@ -165,7 +165,8 @@ def say_level(row):
         return "one layer: nothing to compare"
     level = min(row["absolute_random"], row["absolute_rotated"])
     # Two matrices at a time give the spread; the mean over all pairs of layers varies less.
-    gap, spread = level - row["absolute"], row["absolute_random_std"] / (row["pairs"] / 2) ** 0.5
+    gap = level - row["absolute"]
+    spread = (2 * row["absolute_random_std"] ** 2 / row["pairs"] + row["absolute_rotated_error"] ** 2) ** 0.5
     said = f"{row['absolute']:.3f} beside {row['absolute_random']:.3f} (random matrices)"
     said += f", {row['absolute_rotated']:.3f} (own singular values, random directions)"
     if row["absolute"] > max(row["absolute_random"], row["absolute_rotated"]) + 2 * spread:

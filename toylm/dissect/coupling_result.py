@@ -17,8 +17,8 @@ class CouplingSide:
     depth[part][sign, normalisation, order] (P, len(ks), L, L): m_K(layer i, layer j), mean over tokens. singular_values[part]
     (P, L, d), mean over tokens. by_token: a prompt's (positions, (n, len(ks)) mean off the diagonal). pairs: a prompt's
     {kind: {"pairs", "absolute" and "signed" (L, len(ks), n, n)}}. line_shape, spacing: a prompt's (n,). norms (P, L + 1) of the
-    stream. example (L, L, K, K): U_j' J_i V_j over s_1 at the last token of the first prompt. rotated[part] (L, len(ks)): the
-    level of the same singular values with random directions.
+    stream. example (L, L, K, K): U_j' J_i V_j over s_1 at the last token of the first prompt. rotated[part] (draws, L,
+    len(ks)): the level of the same singular values with random directions.
     """
 
     depth: dict
@@ -94,7 +94,9 @@ class CouplingResult:
                 row[f"{sign}_random"], row[f"{sign}_random_std"] = null_level(self.config.d_model, K, sign == "signed")
                 if self.untrained is not None:
                     row[f"{sign}_untrained"] = float(self.untrained.off_diagonal(part, variant)[:, k].mean())
-            row["absolute_rotated"] = float(self.trained.rotated[part][:, k].mean())
+            rotated = self.trained.rotated[part][..., k].mean(axis=1)  # over layers: (draws,)
+            row["absolute_rotated"] = float(rotated.mean())
+            row["absolute_rotated_error"] = float(rotated.std(ddof=1) / len(rotated) ** 0.5)
             rows.append(row)
         return rows
 
@@ -147,7 +149,7 @@ class CouplingResult:
                 part: {"/".join(variant): maps.mean(axis=0) for variant, maps in of.items()}
                 for part, of in s.depth.items()
             },
-            "rotated_level": s.rotated,
+            "rotated_level": {part: levels.mean(axis=0) for part, levels in s.rotated.items()},
             "by_token": [{"positions": p, "mean": m} for p, m in s.by_token],
             "token_pairs": s.pairs,
             "trajectories": self.trajectories(side),
