@@ -10,6 +10,7 @@ import pytest
 from toylm.checkpoint import load_checkpoint
 from toylm.cli import run_verb
 from toylm.train import metrics
+from toylm.train.evaluation import Evaluation
 
 TEXT = "The cat saw the dog.\n<|endoftext|>\nA bird found the boat number 7, naïve café 🙂.\n<|endoftext|>\n"
 
@@ -50,6 +51,12 @@ def test_the_runs_own_held_out_text(trained_run, capsys):
     assert shown["text"] == "animals, held out" and shown["tokens"] == best["held_out_tokens"]
     assert shown["loss"] == pytest.approx(best["held_out_loss"], rel=1e-6)
     assert shown["bits_per_byte"] == pytest.approx(best["bits_per_byte"], rel=1e-6)
+
+
+def test_figures_that_are_no_numbers_are_null_in_json():
+    shown = json.loads(json.dumps(Evaluation(math.nan, 3, 5, 0.1).to_dict(), allow_nan=False))
+    assert shown["loss"] is shown["perplexity"] is shown["bits_per_byte"] is None and shown["tokens"] == 3
+    assert math.isnan(Evaluation(math.nan, 3, 5, 0.1).perplexity) and Evaluation(800.0, 3, 5, 0.1).perplexity == math.inf
 
 
 def test_printed(trained_run, tmp_path, capsys):

@@ -17,7 +17,7 @@ class Evaluation:
     @property
     def perplexity(self):
         """exp(loss): between how many equally likely tokens the model hesitates."""
-        return math.exp(self.loss) if self.loss < 700 else math.inf
+        return math.inf if self.loss >= 700 else math.exp(self.loss)
 
     @property
     def bits_per_byte(self):
@@ -25,8 +25,9 @@ class Evaluation:
         return self.loss * self.tokens / math.log(2) / self.bytes if self.bytes else None
 
     def to_dict(self):
-        """All figures as a JSON-able dictionary."""
-        return {**asdict(self), "perplexity": self.perplexity, "bits_per_byte": self.bits_per_byte}
+        """All figures as a JSON-able dictionary; what is not finite is None."""
+        figures = {**asdict(self), "perplexity": self.perplexity, "bits_per_byte": self.bits_per_byte}
+        return {name: None if value is None or not math.isfinite(value) else value for name, value in figures.items()}
 
     def __str__(self):
         bits = "" if self.bits_per_byte is None else f" | {self.bits_per_byte:.4f} bits/byte"
