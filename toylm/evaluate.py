@@ -5,15 +5,14 @@
   toylm evaluate runs/first                     on the run's own held-out text
 
 RUN is a run folder (its best checkpoint is taken; RUN/latest names the newest) or any checkpoint folder. TEXT is a UTF-8 file
-or the name of a corpus. Every token is predicted once, in windows of the model's context length that do not overlap; each
-document is followed by <|endoftext|>. Bits per byte compares models with different tokenizers.
+or the name of a corpus, of which its own held-out file is taken if it has one. Every token is predicted once, in windows of the
+model's context length that do not overlap; each document is followed by <|endoftext|>. Bits per byte compares models with
+different tokenizers.
 """
 
 import json
 import sys
 from pathlib import Path
-
-import numpy as np
 
 from .data.separator import add_separator
 from .errors import UsageError
@@ -48,10 +47,12 @@ def run(args):
     length = args.context_length or model.config.context_length
     if length > model.config.context_length:
         raise UsageError(f"context_length is {length}; the model was trained for at most {model.config.context_length}")
-    name, tokens = _tokens(args, tokenizer, path)
+    name, tokens = read_text(args, tokenizer) if args.text else own_held_out(path, tokenizer)
+    unknown = tokens.unknown_tokens / len(tokens)
     result = evaluate(model, tokens.windows(length, args.batch_size, args.max_tokens))
     if args.json:
-        figures = {"checkpoint": str(path), "text": name, "context_length": length, **result.to_dict()}
+        about = {"checkpoint": str(path), "text": name, "context_length": length, "unknown_share": unknown}
+        figures = about | result.to_dict()
         print(json.dumps(figures, ensure_ascii=False))
         return 0
     print(f"checkpoint       {path}")
@@ -60,34 +61,22 @@ def run(args):
     print(f"perplexity       {result.perplexity:,.2f}")
     if result.bits_per_byte is not None:
         print(f"bits per byte    {result.bits_per_byte:.4f}")
+    if unknown:
+        print(f"note             {unknown:.2%} of the tokens are unknown to the tokenizer: bits per byte come out too low")
     return 0
 
 
-def _tokens(args, tokenizer, path):
-    """(name, TokenFile) of the text to evaluate on."""
-    if not args.text:
-        return _own_held_out(path, tokenizer)
-    from .data import load_corpus
-    from .data.token_file import TokenFile, token_dtype
+def read_text(args, tokenizer, limit=None):
+    """(name, TokenFile) of args.text, about `limit` characters of it; of a corpus with a held-out file of its own, that file."""
+    from .data import encode_corpus, load_corpus
 
-    corpus = load_corpus(args.text[0] if len(args.text) == 1 else args.text, args.separator)
-    ids, size, documents = [], 0, 0
-    dtype = token_dtype(tokenizer.vocab_size)
-    for document in corpus:
-        if not document:
-            continue
-        ids.append(np.array([*tokenizer.encode(document), tokenizer.end_id], dtype))
-        size += len(document.encode())
-        documents += 1
-    if not ids:
-        raise UsageError(f"{corpus.name} holds no text to evaluate on")
-    tokens = TokenFile(np.concatenate(ids), tokenizer.vocab_size, tokenizer.end_id, documents, size)
-    tokens.byte_lengths = tokenizer.byte_lengths
-    return corpus.name, tokens
+    corpus = load_corpus(args.text[0] if len(args.text) == 1 else args.text, args.separator, limit=limit)
+    name = f"{corpus.name}, held out" if corpus.held_out_files else corpus.name
+    return name, encode_corpus(corpus, tokenizer, progress=not args.json)
 
 
-def _own_held_out(path, tokenizer):
-    """The held-out text of the run that the checkpoint at `path` belongs to."""
+def own_held_out(path, tokenizer):
+    """(name, TokenFile or ExampleSet) of the held-out text of the run that the checkpoint at `path` belongs to."""
     from .train.run_folder import read_run
     from .train.setup import prepare_text
 

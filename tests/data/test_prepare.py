@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from toylm.data import Tokenizer, encode_corpus, load_prepared, preparation, prepare, train_tokenizer
+from toylm.data import Tokenizer, encode_corpus, load_corpus, load_prepared, preparation, prepare, train_tokenizer
 
 STORIES = [f"Once upon a time {name} had {count} {thing}." for name in ("Lily", "Tom", "Ann", "Zoë") for count in range(5)
            for thing in ("cats", "dogs", "🙂", "naïve friends", "apples")]  # fmt: skip
@@ -139,7 +139,7 @@ def test_an_existing_tokenizer_is_used(tmp_path, stories):
     for given in (tokenizer, tmp_path / "checkpoint", str(tmp_path / "checkpoint" / "tokenizer.json")):
         prepared = prepare(stories, tmp_path / "out", given, progress=False)
         assert prepared.tokenizer.digest == Tokenizer.load(tmp_path / "checkpoint").digest
-    whole = encode_corpus(stories, tokenizer, progress=False)
+    whole = encode_corpus(load_corpus(stories), tokenizer, progress=False)
     assert len(whole) == len(prepared.train) + len(prepared.held_out) and whole.documents == 100
     assert whole.windows(8, 4).bytes == sum(len(s.encode()) for s in STORIES)
 

@@ -9,6 +9,7 @@ import pytest
 
 from toylm.checkpoint import load_checkpoint
 from toylm.cli import run_verb
+from toylm.data import corpora, train_tokenizer
 from toylm.train import metrics
 from toylm.train.evaluation import Evaluation
 
@@ -51,6 +52,30 @@ def test_the_runs_own_held_out_text(trained_run, capsys):
     assert shown["text"] == "animals, held out" and shown["tokens"] == best["held_out_tokens"]
     assert shown["loss"] == pytest.approx(best["held_out_loss"], rel=1e-6)
     assert shown["bits_per_byte"] == pytest.approx(best["bits_per_byte"], rel=1e-6)
+
+
+def test_a_corpus_with_held_out_text_of_its_own_is_measured_on_that(trained_run, tmp_path, capsys, monkeypatch):
+    files = [tmp_path / "train.txt", tmp_path / "valid.txt"]
+    files[0].write_text(50 * TEXT, encoding="utf-8")
+    files[1].write_text(TEXT, encoding="utf-8")
+    source = corpora.Source("two files", "1 kB", "CC0-1.0", lambda cache_dir: (files[:1], files[1:]))
+    monkeypatch.setitem(corpora.CORPORA, "pair", source)
+    shown = figures(capsys, trained_run, "pair")
+    alone = figures(capsys, trained_run, files[1])
+    assert shown["text"] == "pair, held out" and alone["text"] == "valid"
+    assert (shown["tokens"], shown["loss"]) == (alone["tokens"], alone["loss"])
+
+
+def test_a_text_that_the_tokenizer_does_not_know_is_said_to_be_one(trained_run, tmp_path, capsys):
+    model = load_checkpoint(trained_run).model
+    model.save(tmp_path / "m", train_tokenizer([TEXT], "char"))
+    (tmp_path / "text.txt").write_text("Αβγ the cat", encoding="utf-8")
+    assert figures(capsys, tmp_path / "m", tmp_path / "text.txt")["unknown_share"] == 3 / 12
+    assert run_verb("evaluate", [str(tmp_path / "m"), str(tmp_path / "text.txt")]) == 0
+    assert "25.00% of the tokens are unknown to the tokenizer" in capsys.readouterr().out
+    (tmp_path / "text.txt").write_text("the cat", encoding="utf-8")
+    assert run_verb("evaluate", [str(tmp_path / "m"), str(tmp_path / "text.txt")]) == 0
+    assert "unknown" not in capsys.readouterr().out
 
 
 def test_figures_that_are_no_numbers_are_null_in_json():

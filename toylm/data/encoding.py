@@ -2,7 +2,6 @@
 
 import contextlib
 
-from .corpora import load_corpus
 from .progress import Progress
 from .split import HELD_OUT, TRAIN
 from .token_file import TokenCollector, TokenFileWriter
@@ -10,21 +9,20 @@ from .token_file import TokenCollector, TokenFileWriter
 BATCH_CHARACTERS = 1_000_000  # encoded at once; the library takes some 200 bytes a token meanwhile
 
 
-def encode_corpus(data, tokenizer, separator=None, limit=None, cache_dir=None, progress=True):
-    """All of a text as tokens of an existing tokenizer, in memory (2 or 4 bytes a token): a TokenFile without a file.
+def encode_corpus(corpus, tokenizer, progress=True):
+    """All of a Corpus as tokens of an existing tokenizer, in memory (2 or 4 bytes a token): a TokenFile without a file.
 
-    data: see `load_corpus`; of a corpus with its own held-out files, those. Raises what `load_corpus` raises, and ValueError
-    if there is no text.
+    Of a corpus with its own held-out files, those. Raises ValueError if there is no text.
     """
-    corpus = load_corpus(data, separator, cache_dir, limit)
     held_out = bool(corpus.held_out_files)
+    files = corpus.held_out_files or corpus.files
     writer = TokenCollector(tokenizer.vocab_size, tokenizer.end_id, tokenizer.digest)
-    with Progress(f"encoding {corpus.name}", corpus.bytes, show=progress) as bar:
+    with Progress(f"encoding {corpus.name}", sum(f.stat().st_size for f in files), show=progress) as bar:
         pieces = ((TRAIN, text, last) for text, last in corpus.pieces(held_out, bar.update))
         for batch in _in_batches(pieces):
             _encode(batch, {TRAIN: writer}, tokenizer)
     if not writer.utf8_bytes:
-        raise ValueError(f"{corpus.files[0]} holds no text, only white space or empty documents")
+        raise ValueError(f"{files[0]} holds no text, only white space or empty documents")
     collected = writer.collected()
     collected.byte_lengths = tokenizer.byte_lengths
     return collected

@@ -25,7 +25,7 @@ class ExampleSet:
                 bad = array.max() if array.max() >= vocab_size else array.min()
                 raise ValueError(f"{name} id {bad} is out of range for a vocabulary of {vocab_size}")
         self.vocab_size = int(vocab_size)
-        self.byte_lengths = None
+        self.byte_lengths, self.unknown_tokens = None, 0
         self._identity = f"{self.inputs.shape[0]} x {self.inputs.shape[1]} examples, CRC-32 {self._crc():08x}"
 
     def _crc(self):

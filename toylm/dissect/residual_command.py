@@ -45,12 +45,13 @@ def build_parser(parser):
 def run(args):
     """Run `toylm residual`; returns the exit status."""
     from ..errors import UsageError
+    from ..evaluate import read_text
     from ..files import write_text
     from ..train.console import display_path, use_utf8_output
     from .decomposition import BASES, DEFINITIONS
     from .residual_analysis import residual
     from .residual_pictures import draw_residual
-    from .source import need_tokenizer, open_model, out_folder
+    from .source import need_tokenizer, open_model, out_folder, own_held_out
 
     use_utf8_output()
     for name in ("blocks", "calibration", "resamples", "length"):
@@ -62,7 +63,10 @@ def run(args):
         need_tokenizer(tokenizer, path)
     folder = out_folder(args, "residual")
     length = min(args.length or 256, model.config.context_length)
-    name, tokens = _tokens(args, tokenizer, path, (args.blocks + args.calibration + 4) * length)
+    if args.text:  # of a long one only as much as the blocks need
+        name, tokens = read_text(args, tokenizer, limit=12 * (args.blocks + args.calibration + 4) * length)
+    else:
+        name, tokens = own_held_out(path, tokenizer, "residual")
     result = residual(
         model, tokens.tokens, end_id=tokens.end_id, layers=args.layers, length=length, calibration_blocks=args.calibration,
         evaluation_blocks=args.blocks, definitions=args.definitions or DEFINITIONS, bases=args.bases or BASES, cross=args.cross,
@@ -87,19 +91,6 @@ def say_pictures(pictures):
     if None in pictures.values():
         return " (no pictures: matplotlib is not installed; pip install matplotlib)"
     return f", {len(pictures)} pictures"
-
-
-def _tokens(args, tokenizer, path, needed):
-    """(name, TokenFile) of the text; of a long one only as much as the blocks need."""
-    from .source import own_held_out
-
-    if not args.text:
-        return own_held_out(path, tokenizer, "residual")
-    from ..data import encode_corpus
-
-    data = args.text[0] if len(args.text) == 1 else args.text
-    tokens = encode_corpus(data, tokenizer, args.separator, limit=12 * needed, progress=not args.json)
-    return str(data if len(args.text) == 1 else f"{args.text[0]} and {len(args.text) - 1} more"), tokens
 
 
 def summary(figures):

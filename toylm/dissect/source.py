@@ -83,9 +83,9 @@ def own_held_out(path, tokenizer, verb):
         raise UsageError(
             f"{path} belongs to no run whose held-out text could be taken; name a text: toylm {verb} RUN TEXT"
         )
-    from ..evaluate import _own_held_out
+    from ..evaluate import own_held_out
 
-    return _own_held_out(path, tokenizer)
+    return own_held_out(path, tokenizer)
 
 
 def out_folder(args, verb):
