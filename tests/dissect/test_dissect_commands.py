@@ -119,6 +119,15 @@ def test_mistakes_are_one_line_and_status_2(checkpoint, tmp_path, monkeypatch, c
     assert "Traceback" not in errors
 
 
+@pytest.mark.parametrize("verb", ["residual", "coupling"])
+def test_a_run_on_a_task_has_no_text_to_dissect(tmp_path, capsys, verb):
+    shape = ["--d-model", "8", "--n-heads", "2", "--n-layers", "1", "--context-length", "16", "--batch-size", "2"]
+    run = str(tmp_path / "run")
+    assert run_verb("train", ["--data", "task:copy", "--steps", "1", "--out", run, *shape]) == 0
+    assert run_verb(verb, [run]) == 2
+    assert "was trained on a synthetic task, whose examples are no running text" in capsys.readouterr().err
+
+
 def test_both_are_modules_too():
     for verb in ("residual", "coupling"):
         done = subprocess.run([sys.executable, "-m", f"toylm.{verb}", "-h"], capture_output=True, text=True, check=True)

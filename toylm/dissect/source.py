@@ -83,9 +83,15 @@ def own_held_out(path, tokenizer, verb):
         raise UsageError(
             f"{path} belongs to no run whose held-out text could be taken; name a text: toylm {verb} RUN TEXT"
         )
-    from ..evaluate import own_held_out
+    from .. import evaluate
+    from ..data.token_file import TokenFile
 
-    return own_held_out(path, tokenizer)
+    name, tokens = evaluate.own_held_out(path, tokenizer)
+    if not isinstance(tokens, TokenFile):
+        raise UsageError(
+            f"{path.parent} was trained on a synthetic task, whose examples are no running text: dissect a run on a text"
+        )
+    return name, tokens
 
 
 def out_folder(args, verb):
