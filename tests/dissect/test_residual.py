@@ -12,6 +12,7 @@ from toylm.dissect.bootstrap import interval, resampled_means, unit_sums
 from toylm.dissect.heads import run_blocks
 from toylm.dissect.measures import attention_measures, pairwise_overlap, random_overlap, second_ratio, without_norm
 from toylm.dissect.residual_pictures import draw_residual
+from toylm.fitters.counts.language_model import CountsLM
 
 RNG = np.random.default_rng(4)
 
@@ -92,6 +93,16 @@ def test_pictures_where_only_other_blocks_have_something_to_recover(tmp_path):
     assert any(row.get("recovered") is not None for row in found.table())
     assert {v["answer"] for v in found.verdicts()} == {"nothing to recover"}
     assert all(path.is_file() for path in draw_residual(found, tmp_path).values())
+
+
+def test_the_untrained_model_has_the_same_counts():
+    model = small_model("float32", counts=True)
+    model.counts = CountsLM.fit(token_text(), 50, 0, order=3)
+    for name, weight in (("counts_scale", 0.5), ("transformer_scale", 0.7)):
+        model.parameters[name].flat[:] = weight
+    found = residual(model, token_text(), end_id=0, length=16, resamples=50)
+    assert found.exactness["logits_float64"] < 1e-10
+    assert found.table("untrained")[1]["change"] != 0
 
 
 def test_random_basis_alone_is_not_called_low_rank(result):

@@ -10,6 +10,7 @@ import dataclasses
 import numpy as np
 
 from ..data.progress import Progress
+from ..model.unembedding import EXPERT_WEIGHTS
 from .blocks_of_text import cut_blocks
 from .calibration import calibrate
 from .decomposition import BASES, DEFINITIONS
@@ -111,8 +112,7 @@ def residual(
         side = _analyse(model, calibration, evaluation, rows, layers, seed, bar)
         other = None
         if untrained:
-            fresh = type(model)(config, seed=seed, precision=model.precision)
-            other = _analyse(fresh, calibration, evaluation, control_rows, layers, seed, bar, predict=False)
+            other = _analyse(_untrained(model, seed), calibration, evaluation, control_rows, layers, seed, bar, predict=False)
     result = ResidualResult(
         trained=side, untrained=other, layers=layers, definitions=definitions, bases=bases, length=length,
         calibration_tokens=calibration.targets.size, evaluation_tokens=evaluation.targets.size, unit=evaluation.unit,
@@ -120,6 +120,16 @@ def residual(
     )  # fmt: skip
     result.exactness = exactness_of(model, evaluation.tokens[:1], side, layers, definitions, bases)
     return result
+
+
+def _untrained(model, seed):
+    """A model of the same shape with random weights; where there are counts, with the same ones, weighed in the same way."""
+    fresh = type(model)(model.config, seed=seed, precision=model.precision)
+    if model.config.counts:
+        fresh.counts = model.counts
+        for name in EXPERT_WEIGHTS:  # a new model's are those of the counts alone: no replacement would make a difference
+            fresh.parameters[name].flat[:] = model.parameters[name].flat
+    return fresh
 
 
 def _analyse(model, calibration_blocks, evaluation, rows, layers, seed, bar, predict=True):
