@@ -3,6 +3,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +51,21 @@ def test_help_shows_the_defaults_there_are(capsys):
     ends = {line.split()[0]: line.partition("what it is")[2] for line in lines}
     assert [ends[flag] for flag in shown] == [" (default: 0)", " (default: 0.5)", " (default: x)", " (default: 1 2)"]
     assert [ends[flag] for flag in silent] == [""] * 4 and ends["--told"] == " (default: three)"
+
+
+def test_options_may_stand_anywhere(capsys, tmp_path):
+    files = [str(tmp_path / name) for name in ("a.txt", "b.txt")]
+    for name in files:
+        Path(name).write_text("Some words, and some more.", encoding="utf-8")
+    out = str(tmp_path / "out")
+    assert main(["data", files[0], "--out", out, files[1], "--tokenizer", "byte"]) == 0
+    assert "2 documents" in capsys.readouterr().out
+    for arguments, said in (([], "required: RUN"), (["a", "b", "--nosuch"], "unrecognized arguments: --nosuch")):
+        with pytest.raises(SystemExit) as stopped:
+            main(["evaluate", *arguments])
+        assert stopped.value.code == 2
+        error = capsys.readouterr().err
+        assert said in error and "usage: toylm evaluate [-h]" in error and "RUN [TEXT ...]" in error
 
 
 def test_a_mistake_is_one_line_and_status_2(capsys, tmp_path):

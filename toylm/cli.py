@@ -89,7 +89,9 @@ def run_verb(verb, argv):
     debug = "--debug" in argv
     try:
         module, parser = parser_of(verb)
-        return module.run(parser.parse_args(argv)) or 0
+        # Intermixed: options may stand between two files. Not known with subcommands, which have arguments of their own.
+        parse = parser.parse_args if parser._subparsers else parser.parse_intermixed_args
+        return module.run(parse(argv)) or 0
     except KeyboardInterrupt:
         print(f"\ntoylm {verb}: interrupted", file=sys.stderr)
         return 130
