@@ -145,6 +145,25 @@ def test_calibration_and_evaluation_share_no_document():
     assert undivided.unit == "block" and undivided.tokens[0, 0] == 161
 
 
+@pytest.mark.parametrize("end", [97, 99])
+def test_evaluation_does_not_wait_for_a_document_that_comes_late(end):
+    text = np.full(100 * 32 + 1, 7)
+    text[[10, end * 32]] = 0
+    calibration, evaluation = cut_blocks(text, 32, 16, 30, end_id=0)
+    assert len(calibration.tokens) == 16 and evaluation.n_units == len(evaluation.tokens) == 30
+    text[32 * 32] = 0
+    assert cut_blocks(text, 32, 16, 30, end_id=0)[1].tokens[0, 0] == 0  # a document that comes in time is waited for
+
+
+@pytest.mark.parametrize("blocks", [6, 7, 11, 17])
+def test_a_short_text_leaves_four_blocks_for_evaluation(blocks):
+    for end in range(1, blocks):
+        text = np.full(blocks * 8 + 1, 7)
+        text[[3, end * 8]] = 0
+        calibration, evaluation = cut_blocks(text, 8, 16, 4, end_id=0)
+        assert len(calibration.tokens) >= 2 and len(evaluation.tokens) == 4
+
+
 def test_bootstrap_is_paired_and_weighted():
     values, units = RNG.random((2, 60)), np.repeat(np.arange(6), [3, 17, 10, 10, 15, 5])
     values[1] = values[0] + 0.5

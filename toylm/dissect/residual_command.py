@@ -95,6 +95,7 @@ def say_pictures(pictures):
 
 def summary(figures):
     """The lines that the command prints, from the dictionary of a result."""
+    from .blocks_of_text import DOCUMENTS_AT_LEAST
     from .report import ranged
 
     s, rows = figures["settings"], figures["trained"]["replacements"]
@@ -106,6 +107,8 @@ def summary(figures):
         f"text         {figures['text']}: {s['evaluation_tokens']:,} tokens of {s['units']} {s['unit']}s measured, "
         f"{s['calibration_tokens']:,} others for calibration"
     )
+    if s["units"] < DOCUMENTS_AT_LEAST:
+        yield f"note         {s['units']} {s['unit']}s are few, intervals come out too narrow: give more text, or more --blocks"
     yield f"perplexity   {chosen[0]['perplexity']:.4f}"
     for row in chosen[1:]:
         if row["kind"] == "top-k":
