@@ -24,7 +24,7 @@ def test_every_verb_that_has_it_understands_it_and_says_so():
     assert set(tried) == {"train", "evaluate", "fit", "data", "residual"}
 
 
-@pytest.mark.parametrize("typed", [r"\n\n", "\n\n"])
+@pytest.mark.parametrize("typed", [r"\n\n", "\n\n", r"\r\n\r\n", r"\r\r"])
 def test_a_text_of_paragraphs_is_trained_on(typed, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TOYLM_CACHE", str(tmp_path / "cache"))
     text = tmp_path / "paragraphs.txt"

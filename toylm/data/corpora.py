@@ -123,8 +123,9 @@ def load_corpus(data, separator=None, cache_dir=None, limit=None, held_out_data=
 
     data: a name of the registry (`CORPORA`), the path of a UTF-8 text file, of a folder of .txt, .text, .md or .rst files, a
     pattern such as "books/*.txt", or a list of these. Documents end at `<|endoftext|>` where the text has it, else at
-    `separator`, else every file is one document. limit: read about this many characters, whole documents. held_out_data:
-    what to hold out, named like `data`, instead of a share of it. cache_dir: where downloads go (default: the hub's cache).
+    `separator` (line ends of any kind match each other), else every file is one document. limit: read about this many
+    characters, whole documents. held_out_data: what to hold out, named like `data`, instead of a share of it. cache_dir: where
+    downloads go (default: the hub's cache).
 
     Returns a Corpus. Raises FileNotFoundError for a missing path or a failed download; ValueError for an unknown name (with
     the nearest one), an empty or non-UTF-8 file, a folder without text, or a separator that the text does not have.
@@ -144,6 +145,8 @@ def load_corpus(data, separator=None, cache_dir=None, limit=None, held_out_data=
             raise ValueError(f"{sorted(same)[0]} is both training and held-out text; give different files")
     if limit is not None and limit < 1:
         raise ValueError(f"limit is {limit} characters; it must be at least 1")
+    if separator is not None:  # as in the text
+        separator = separator.replace("\r\n", "\n").replace("\r", "\n")
     files, held_out_files = _not_empty(files), _not_empty(held_out_files)
     marker, notes = _marker((*files, *held_out_files), separator)
     return Corpus(name, files, held_out_files, marker, limit=limit, notes=notes, **options)
