@@ -40,6 +40,17 @@ def test_the_split_depends_on_seed_and_content_not_on_order(tmp_path):
     assert set(both(split_documents(corpus_of(tmp_path, stories), 0.1, seed=1))[1]) != set(first[1])
 
 
+def test_copies_of_one_document_are_one_document(tmp_path):
+    note = split_documents(corpus_of(tmp_path, 200 * ["The same story."])).notes[0]
+    assert note.startswith("the text has only 1 different document: 5% of it is held out, in stretches")
+
+
+@pytest.mark.parametrize("documents", [["a"], ["a", "b"]])
+def test_a_text_too_short_to_train_on_is_refused(tmp_path, documents):
+    with pytest.raises(ValueError, match=r"c\.txt has no document of two characters: nothing is left to train on"):
+        split_documents(corpus_of(tmp_path, documents))
+
+
 def test_own_held_out_documents_are_removed_from_training(tmp_path):
     corpus_of(tmp_path, ["b", "x", "x", "y"], "valid.txt")
     corpus = corpus_of(tmp_path, ["a", "b", "c", "a"], "train.txt", held_out_data=tmp_path / "valid.txt")
@@ -75,7 +86,7 @@ def test_ranges():
 def test_few_documents_are_each_cut(tmp_path):
     split = split_documents(corpus_of(tmp_path, ["a" * 200, "b" * 400]), held_out=0.1)
     assert both(split) == [["a" * 180, "b" * 360], ["a" * 20, "b" * 40]]
-    assert "only 2 documents" in split.notes[0]
+    assert "only 2 different documents" in split.notes[0]
 
 
 def test_mistakes(tmp_path):

@@ -92,7 +92,7 @@ def split_documents(corpus, held_out=None, seed=0, on_bytes=None):
     training documents that occur in them are removed. A corpus of too few documents (an undivided text) is cut in equal
     parts, and the end of each is held out.
 
-    Returns a Split. Raises ValueError if the corpus has no text or the share is out of range.
+    Returns a Split. Raises ValueError if the corpus has no text, or none to train on, or the share is out of range.
     """
     share = corpus.held_out if held_out is None else held_out
     if isinstance(share, bool) or not isinstance(share, int | float):
@@ -122,7 +122,11 @@ def split_documents(corpus, held_out=None, seed=0, on_bytes=None):
     wanted = int(round(len(distinct) * share))
     if len(distinct) < 2 or len(distinct) * share < 1:
         stretches = max(1, corpus.stretches // len(lengths))
-        what = "the text is one document" if len(lengths) == 1 else f"the text has only {len(lengths)} documents"
+        if lengths.max() < 2:
+            raise ValueError(f"{corpus.files[0]} has no document of two characters: nothing is left to train on; give more text")
+        what = "the text is one document"
+        if len(lengths) > 1:
+            what = f"the text has only {len(distinct)} different document{'s' if len(distinct) > 1 else ''}"
         notes = (
             () if corpus.stretches == 1 else (f"{what}: {share:.0%} of it is held out, in stretches, instead of by document",)
         )
