@@ -106,6 +106,8 @@ def test_json_is_all_that_is_printed(checkpoint, tmp_path, capsys):
         ("residual", ["nowhere", "{t}"], "nowhere does not exist"),
         ("coupling", ["{m}", "missing.txt"], "there is no file 'missing.txt'"),
         ("coupling", ["{m}", "The cat", "--ks", "99"], "from 1 to d_model, 24"),
+        ("coupling", ["{m}", "The cat", "--seed", "-1"], "seed is -1; it must be 0 or above"),
+        ("residual", ["{m}", "{t}", "--seed", "-1"], "seed is -1; it must be 0 or above"),
         ("coupling", ["{m}", "The cat", "--tokenizer", "none.json"], "there is no tokenizer none.json"),
         ("coupling", ["{m}", "The cat", "--out", "{t}"], "--out names a folder"),
     ],

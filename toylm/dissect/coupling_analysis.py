@@ -30,13 +30,15 @@ def coupling(model, prompts, ks=None, tokens=None, untrained=True, seed=0, resam
     prompts: token ids (T,), or a list of such; a longer prompt than the context is cut. ks: the K of m_K (None: 10, 30, 50
     where below d, and a tenth, a quarter and a half of d). tokens: how many positions of a prompt, spread evenly, the last one
     included (None: all, fewer for a wide model). untrained: also measure a model of the same shape with random weights.
-    Raises ValueError for an empty prompt, a token out of range, or a K outside 1 ... d.
+    Raises ValueError for an empty prompt, a token out of range, a seed below 0, or a K outside 1 ... d.
     """
     config = model.config
     prompts = [_prompt(model, p) for p in ([prompts] if np.ndim(prompts[0]) == 0 else prompts)]
     ks = choose_ks(config.d_model, ks)
     if tokens is not None and tokens < 1:
         raise ValueError(f"tokens is {tokens}; it must be at least 1")
+    if seed < 0:
+        raise ValueError(f"seed is {seed}; it must be 0 or above")
     limit = tokens or max(4, int(WORK / (config.n_layers * config.d_model**3)))
     total = sum(min(limit, len(p)) for p in prompts) * config.n_layers * (1 + untrained)
     with Progress("block coupling", total, unit=" Jacobians", show=progress) as bar:

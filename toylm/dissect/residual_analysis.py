@@ -98,11 +98,13 @@ def residual(
     a text too short for both, shares. definitions, bases: see `toylm.dissect.decomposition`; cross: all pairs of them.
     untrained: also analyse a model of the same shape with random weights. resamples: bootstrap draws of documents.
 
-    Raises ValueError for a layer the model does not have, an unknown name, or a text that is too short.
+    Raises ValueError for a layer the model does not have, an unknown name, a seed below 0, or a text that is too short.
     """
     config = model.config
     layers = _check_layers(layers, config.n_layers)
     definitions, bases = _check(definitions, DEFINITIONS, "definition"), _check(bases, BASES, "basis")
+    if seed < 0:
+        raise ValueError(f"seed is {seed}; it must be 0 or above")
     length = min(length or 256, config.context_length)
     calibration, evaluation = cut_blocks(tokens, length, calibration_blocks, evaluation_blocks, end_id)
     rows = plan(config.n_layers, config.d_head, layers, definitions, bases, cross)
