@@ -77,7 +77,7 @@ def test_coupling_writes_a_report_and_every_number(checkpoint, tmp_path, capsys,
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
     prompts = tmp_path / "prompts.txt"
-    prompts.write_text("The cat sat\n\nA dog ran\n", encoding="utf-8")
+    prompts.write_text("The cat sat\n\nA dog ran\n", encoding="utf-8-sig")  # the mark of some editors is no text
     assert run_verb("coupling", [str(checkpoint / "model"), str(prompts), "She found", "--tokens", "3"]) == 0
     printed = capsys.readouterr().out
     folder = tmp_path / "model-coupling"

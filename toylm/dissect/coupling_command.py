@@ -104,7 +104,7 @@ def _texts_of(prompt):
             raise UsageError("a prompt is empty; give at least one word")
         return [prompt]
     try:
-        lines = [line.strip() for line in Path(prompt).read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in Path(prompt).read_text(encoding="utf-8-sig").splitlines()]
     except UnicodeDecodeError:
         raise UsageError(f"{prompt} is not UTF-8") from None
     lines = [line for line in lines if line and line != "<|endoftext|>"]
