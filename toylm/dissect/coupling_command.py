@@ -9,7 +9,6 @@ and m_K between layers and between tokens; beside each number the level of rando
 untrained model. Results: report.html, coupling.json, pictures.
 """
 
-import json
 import sys
 from pathlib import Path
 
@@ -38,11 +37,10 @@ def build_parser(parser):
 def run(args):
     """Run `toylm coupling`; returns the exit status."""
     from ..errors import UsageError
-    from ..files import write_text
-    from ..train.console import display_path, use_utf8_output
+    from ..train.console import use_utf8_output
     from .coupling_analysis import coupling
     from .coupling_pictures import draw_coupling
-    from .residual_command import say_pictures
+    from .report import write_results
     from .source import open_model, out_folder
 
     use_utf8_output()
@@ -64,16 +62,7 @@ def run(args):
         progress=not args.json,
     )
     figures = {"model_path": str(path), "prompts": texts, **result.to_dict()}
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "coupling.json", json.dumps(figures, ensure_ascii=False) + "\n")
-    pictures = draw_coupling(result, folder)
-    write_report(folder / "report.html", result, figures, pictures)
-    if args.json:
-        print(json.dumps(figures, ensure_ascii=False))
-        return 0
-    for line in summary(figures):
-        print(line)
-    print(f"results      {display_path(folder / 'report.html')}, coupling.json{say_pictures(pictures)}")
+    write_results(folder, "coupling", figures, lambda out: draw_coupling(result, out), write_report, summary, args.json)
     return 0
 
 
@@ -179,7 +168,7 @@ def say_level(row):
     return f"{said}: coupled, {100 * gap / level:.1f} % of the way from chance to identical blocks"
 
 
-def write_report(path, result, figures, pictures):
+def write_report(path, figures, pictures):
     """The HTML page of a result."""
     from .report import Report, number, ranged
 

@@ -2,6 +2,7 @@
 
 import base64
 import html
+import json
 
 from ..files import atomic_writer, write_text
 
@@ -55,6 +56,29 @@ class Report:
             f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>\n<body>\n'
             + "\n".join(self.parts) + "\n</body></html>\n"
         ))  # fmt: skip
+
+
+def write_results(folder, verb, figures, draw_pictures, write_report, summary, print_json=False):
+    """Write VERB.json, pictures and report.html into `folder`, and print a summary of `figures`, or all of them as JSON.
+
+    draw_pictures(folder): name -> path, as `draw` returns it. write_report(path, figures, pictures). summary(figures): lines.
+    """
+    from ..train.console import display_path
+
+    text = json.dumps(figures, ensure_ascii=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / f"{verb}.json", text + "\n")
+    pictures = draw_pictures(folder)
+    write_report(folder / "report.html", figures, pictures)
+    if print_json:
+        print(text)
+        return
+    for line in summary(figures):
+        print(line)
+    said = f", {len(pictures)} pictures"
+    if None in pictures.values():
+        said = " (no pictures: matplotlib is not installed; pip install matplotlib)"
+    print(f"results      {display_path(folder / 'report.html')}, {verb}.json{said}")
 
 
 def draw(path, size, paint):

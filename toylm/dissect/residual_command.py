@@ -9,7 +9,6 @@ and a rest predicted from it; perplexity on documents that calibration never saw
 random basis and intervals over documents say what would have happened anyway. Results: report.html, residual.json, pictures.
 """
 
-import json
 import sys
 
 
@@ -46,9 +45,9 @@ def run(args):
     """Run `toylm residual`; returns the exit status."""
     from ..errors import UsageError
     from ..evaluate import read_text
-    from ..files import write_text
-    from ..train.console import display_path, use_utf8_output
+    from ..train.console import use_utf8_output
     from .decomposition import BASES, DEFINITIONS
+    from .report import write_results
     from .residual_analysis import residual
     from .residual_pictures import draw_residual
     from .source import need_tokenizer, open_model, out_folder, own_held_out
@@ -73,24 +72,8 @@ def run(args):
         untrained=not args.no_untrained, resamples=args.resamples, seed=args.seed, progress=not args.json,
     )  # fmt: skip
     figures = {"model_path": str(path), "text": name, **result.to_dict()}
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "residual.json", json.dumps(figures, ensure_ascii=False) + "\n")
-    pictures = draw_residual(result, folder)
-    write_report(folder / "report.html", result, figures, pictures)
-    if args.json:
-        print(json.dumps(figures, ensure_ascii=False))
-        return 0
-    for line in summary(figures):
-        print(line)
-    print(f"results      {display_path(folder / 'report.html')}, residual.json{say_pictures(pictures)}")
+    write_results(folder, "residual", figures, lambda out: draw_residual(result, out), write_report, summary, args.json)
     return 0
-
-
-def say_pictures(pictures):
-    """What the last line says of the pictures."""
-    if None in pictures.values():
-        return " (no pictures: matplotlib is not installed; pip install matplotlib)"
-    return f", {len(pictures)} pictures"
 
 
 def summary(figures):
@@ -158,7 +141,7 @@ def say_verdict(verdict):
     )
 
 
-def write_report(path, result, figures, pictures):
+def write_report(path, figures, pictures):
     """The HTML page of a result."""
     from .report import Report, number, ranged
 
