@@ -16,7 +16,7 @@ def draw_coupling(result, folder):
         "levels": draw(folder / "levels.png", (10, 3.8), lambda f: _levels(f, result)),
         "depth": draw(folder / "depth.png", (10, 3.4), lambda f: _depth(f, result)),
         "tokens": draw(folder / "tokens.png", (10, 5.4), lambda f: _tokens(f, result)),
-        "directions": draw(folder / "directions.png", (7.5, 7.5), lambda f: _directions(f, result)),
+        "directions": draw(folder / "directions.png", (8.5, 7.5), lambda f: _directions(f, result)),
     }
 
 
@@ -161,18 +161,20 @@ def _tokens(figure, result):
 
 
 def _directions(figure, result):
+    from matplotlib.colors import PowerNorm
+
     example = np.abs(result.trained.example)
     L = min(len(example), 8)
     chosen = np.unique(np.round(np.linspace(0, len(example) - 1, L)).astype(int))
+    figure.set_layout_engine("compressed")  # the pictures are square
     axes = np.atleast_2d(figure.subplots(L, L))
     for i in range(L):
         for j in range(L):
-            axes[i, j].imshow(example[chosen[i], chosen[j]], cmap="magma", vmin=0, vmax=0.6)
+            # No entry is above 1; the root shows what is far below it.
+            image = axes[i, j].imshow(example[chosen[i], chosen[j]], cmap="magma", norm=PowerNorm(0.5, 0, 1))
             axes[i, j].set_xticks([])
             axes[i, j].set_yticks([])
         axes[i, 0].set_ylabel(f"i = {chosen[i]}", fontsize=8)
         axes[0, i].set_title(f"j = {chosen[i]}", fontsize=8)
-    figure.suptitle(
-        f"|U_j' J_i V_j| / σ₁ of J_i on the top {example.shape[-1]} directions, last token of the first prompt",
-        fontsize=9,
-    )
+    figure.colorbar(image, ax=axes, shrink=0.6).set_label("|U_j' J_i V_j| / σ₁ of J_i")
+    figure.suptitle(f"the top {example.shape[-1]} directions, at the last token of the first prompt", fontsize=9)

@@ -125,7 +125,9 @@ def _layers(figure, table):
     axes[0].set_xlabel("the one block replaced")
     axes[0].set_ylabel("perplexity added")
     axes[0].set_title("one block at a time", loc="left")
-    axes[0].legend(frameon=False)
+    low, high = axes[0].get_ylim()
+    axes[0].set_ylim(low, high + 0.12 * (high - low))  # a row for the legend above the tallest bar
+    axes[0].legend(frameon=False, fontsize=8, loc="upper center", ncols=len(kinds), columnspacing=1.2, borderaxespad=0.2)
     for k, colour in ((1, "#444444"), (2, "#b59b00")):
         rows = sorted(
             (row for row in table if row["scope"] == "deepest" and row["k"] == k), key=lambda r: len(r["layers"])
