@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small_models import small_model, token_text
 
-from toylm.dissect import Reading, residual, two_nn
+from toylm.dissect import Reading, intrinsic, residual, two_nn
 from toylm.dissect.blocks_of_text import cut_blocks
 from toylm.dissect.bootstrap import interval, resampled_means, unit_sums
 from toylm.dissect.heads import run_blocks
@@ -189,6 +189,16 @@ def test_two_nn_measures_a_swiss_roll_as_two_dimensional():
     assert np.isnan(two_nn(roll[:5]))
     with pytest.raises(ValueError, match="valid: censored"):
         two_nn(roll, "mle")
+
+
+def test_the_censored_estimate_has_no_bias(monkeypatch):
+    """Of few exponential values: the maximum-likelihood estimate would be 20 / 19 of the dimension."""
+    drawn = np.exp(np.random.default_rng(0).exponential(1 / 3, (4000, 22)))
+    draws = iter(drawn)
+    monkeypatch.setattr(intrinsic, "neighbour_ratios", lambda points: next(draws))
+    found = [two_nn(None) for _ in drawn]
+    assert np.mean(found) == pytest.approx(3, abs=4 * np.std(found) / len(found) ** 0.5)
+    assert np.mean(found) < 3 * 20 / 19 - 4 * np.std(found) / len(found) ** 0.5
 
 
 def test_attention_measures_on_distributions_known_by_hand():

@@ -14,8 +14,9 @@ def two_nn(points, estimator="censored", discard=0.1):
     """Intrinsic dimension of points (n, D), a float; NaN with fewer than 20 distinct points.
 
     estimator: "censored" (default), the maximum-likelihood estimate that knows the discarded values only as larger than the
-    largest kept one, d = m / (sum of the kept log mu + (n - m) · the largest kept); "regression", the slope of
-    -log(1 - F) on log mu through the origin (the paper's); "trimmed", m / (sum of the kept), the biased one, for comparison.
+    largest of the m kept ones, m / (sum of the kept log mu + (n - m) · the largest kept), times (m - 1) / m, which makes it
+    unbiased (the denominator is gamma-distributed); "regression", the slope of -log(1 - F) on log mu through the origin (the
+    paper's); "trimmed", m / (sum of the kept), the biased one, for comparison.
     discard: share of the largest mu. Repeated points count once: their distance 0 says nothing about the dimension.
     """
     mu = neighbour_ratios(points)
