@@ -5,8 +5,9 @@ import os
 
 import numpy as np
 import pytest
+import tokenizers
 
-from toylm.data import Tokenizer, encode_corpus, load_corpus, load_prepared, preparation, prepare, train_tokenizer
+from toylm.data import Tokenizer, encode_corpus, load_corpus, load_prepared, preparation, prepare, text, train_tokenizer
 
 STORIES = [f"Once upon a time {name} had {count} {thing}." for name in ("Lily", "Tom", "Ann", "Zoë") for count in range(5)
            for thing in ("cats", "dogs", "🙂", "naïve friends", "apples")]  # fmt: skip
@@ -142,6 +143,21 @@ def test_an_existing_tokenizer_is_used(tmp_path, stories):
     whole = encode_corpus(load_corpus(stories), tokenizer, progress=False)
     assert len(whole) == len(prepared.train) + len(prepared.held_out) and whole.documents == 100
     assert whole.windows(8, 4).bytes == sum(len(s.encode()) for s in STORIES)
+
+
+def test_a_document_in_pieces_is_encoded_as_a_whole(tmp_path, monkeypatch):
+    """With a SentencePiece vocabulary, which leads a text by a space of its own, as with any other."""
+    monkeypatch.setattr(text, "LONGEST_PIECE", 40)
+    documents = ["One day a fox " * 20 + "slept.", "x" * 200, "A short one."]
+    (tmp_path / "long.txt").write_text("<|endoftext|>".join(documents), encoding="utf-8")
+    vocab = {token: i for i, token in enumerate(["<|endoftext|>", "\u2581", *"Oneayfoxsltp.Ahrd"])}
+    backend = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocab, merges=[]))
+    steps = [tokenizers.normalizers.Prepend("\u2581"), tokenizers.normalizers.Replace(" ", "\u2581")]
+    backend.normalizer = tokenizers.normalizers.Sequence(steps)
+    tokenizer = Tokenizer(backend)
+    found = encode_corpus(load_corpus(tmp_path / "long.txt"), tokenizer, progress=False)
+    assert found.tokens.tolist() == [i for text in documents for i in [*tokenizer.encode(text), 0]]
+    assert tokenizer.encode("fox")[0] == vocab["\u2581"] and tokenizer.continuing.encode("fox")[0] == vocab["f"]
 
 
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, OSError(28, "No space left on device"), RuntimeError])

@@ -54,11 +54,12 @@ def write_tokens(corpus, split, tokenizer, directory, progress):
 
 
 def _in_batches(pieces):
-    """Gather (side, text, last) pieces into lists of about a megabyte, so that all cores have work."""
-    waiting, characters = [], 0
-    for piece in pieces:
-        waiting.append(piece)
-        characters += len(piece[1])
+    """Gather pieces into lists of about a megabyte, so that all cores have work: (side, text, first, last) of a document."""
+    waiting, characters, first = [], 0, True
+    for side, text, last in pieces:
+        waiting.append((side, text, first, last))
+        first = last
+        characters += len(text)
         if characters >= BATCH_CHARACTERS:
             yield waiting
             waiting, characters = [], 0
@@ -67,7 +68,10 @@ def _in_batches(pieces):
 
 
 def _encode(waiting, writers, tokenizer):
-    for (side, text, last), ids in zip(waiting, tokenizer.encode_batch([text for _, text, _ in waiting])):
+    starts = iter(tokenizer.encode_batch([text for _, text, first, _ in waiting if first]))
+    others = iter(tokenizer.continuing.encode_batch([text for _, text, first, _ in waiting if not first]))
+    for side, text, first, last in waiting:
+        ids = next(starts if first else others)
         writer = writers[side]
         if last:
             ids = [*ids, tokenizer.end_id]

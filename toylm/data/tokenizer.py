@@ -58,6 +58,16 @@ class Tokenizer:
         return "Prepend" in json.dumps(json.loads(self.backend.to_str())["normalizer"])
 
     @cached_property
+    def continuing(self):
+        """The Tokenizer for a text that goes on where another ended: the same, but for the space that is not the text's own."""
+        if not self.adds_space:
+            return self
+        state = json.loads(self.backend.to_str())
+        steps = state["normalizer"].get("normalizers", [state["normalizer"]])
+        state["normalizer"] = {"type": "Sequence", "normalizers": [step for step in steps if step["type"] != "Prepend"]}
+        return Tokenizer(tokenizers.Tokenizer.from_str(json.dumps(state)), self.end_token, self.start_token)
+
+    @cached_property
     def unknown_id(self):
         """Id of the token for what the tokenizer does not know; None where it knows every text."""
         token = getattr(self.backend.model, "unk_token", None)
