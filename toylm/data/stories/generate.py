@@ -84,7 +84,7 @@ def write_stories(path: str | Path, count: int, seed: int, progress: Callable[[i
 # The corpus that comes with toylm, `data/stories.txt`.
 EMBEDDED_SEED = 2024
 EMBEDDED_COUNT = 8000
-EMBEDDED_SHA256 = "018568efb08389d47d4bffc5ca0c89a2410f6c6270b57df3c351c097f8ba35ab"
+EMBEDDED_SHA256 = "315686eceee513f72aa16583c04a3c0afb51ce2fd7d3a77a28fe3dc036073501"
 
 
 def write_embedded(path: str | Path, progress: Callable[[int], None] | None = None) -> int:

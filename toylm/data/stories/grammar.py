@@ -81,6 +81,11 @@ def number(value: int) -> str:
     return _NUMBERS[value]
 
 
+def counting(value: int) -> str:
+    """Counting aloud up to a number: 3 -> "one, two, three"."""
+    return ", ".join(number(n) for n in range(1, value + 1))
+
+
 def count(value: int, noun: str) -> str:
     """A counted noun: (1, "apple") -> "one apple", (3, "apple") -> "three apples"."""
     return f"{number(value)} {noun if value == 1 else plural(noun)}"

@@ -1,7 +1,7 @@
 """Plots in which numbers matter. Every count adds up: what is taken, found or shared is said, and so is what is left."""
 
 from toylm.data.stories import lexicon
-from toylm.data.stories.grammar import number
+from toylm.data.stories.grammar import counting
 from toylm.data.stories.registry import plot
 
 
@@ -249,6 +249,7 @@ def missing_duckling(s):
         group=group,
         n=n,
         short=n - 1,
+        counted=counting(n - 1) if n <= 5 else "one, two, three[ and so on|], up to {short}",
         found=(
             "[asleep in an old boot|stuck in the mud|behind a big leaf|chasing a {small_animal}|"
             "under an empty flower pot|caught in the tall reeds|sitting in a bird nest|in a hole under the fence]"
@@ -259,7 +260,7 @@ def missing_duckling(s):
         "{group.cap} lived a {kind} with {n*baby}. She counted them before bed.",
     )
     s.say(
-        "One evening, she counted again: one, two, three[ and so on|], up to {short}. One was missing!",
+        "One evening, she counted again: {counted}. One was missing!",
         "One night, there were only {short}. She counted again. {short.cap}!",
     )
     s.say('"My baby! Where is my little {baby}?" {B.he} cried.', '"Has anyone seen my smallest one?" {B.asks}.')
@@ -302,7 +303,7 @@ def shopping_with_coins(s):
         price=price,
         have=have,
         gap=abs(price - have),
-        counted=", ".join(number(value) for value in range(1, have + 1)),
+        counted=counting(have),
         C=s.parent(A),
         gift=s.thing(lexicon.CLOTHES) if s.chance.yes(0.5) else s.toy(),
     )
@@ -318,7 +319,7 @@ def shopping_with_coins(s):
     s.paragraph()
     s.say(
         '{A} put the coins down, one by one. "{counted}."',
-        "{A} counted the coins on the table. There were {have}.",
+        "{A} counted the coins on the table. There {have.was} {have}.",
     )
     if short:
         s.say("It was not enough. {gap*coin} {gap.was} missing. {A} [looked at the floor|felt {sad}].")

@@ -74,7 +74,7 @@ def fear_of_the_dark(s):
         B=s.pick(s.parent, s.grandparent)(A),
         cure=cure,
         line=line,
-        shape="[a bear|a witch|a dragon|a giant|a wolf|a big hand]",
+        shape="[bear|witch|dragon|giant|wolf|big hand]",
         was=(
             "[only a coat on a hook|just the curtain|a chair with clothes on it|the shadow of the {tree}|"
             "a pile of pillows|an old hat on a stand]"
@@ -84,8 +84,8 @@ def fear_of_the_dark(s):
     s.introduce(0.1)
     s.say("But {A.he} was afraid of the dark.", "By day {A.he} was brave, but at night {A.he} was scared.")
     s.say(
-        '{one_day}, {A} saw something by the door. It looked like {shape}! "{B.call}!" {A.he} cried.',
-        'When the light went out, {A} saw {shape} in the corner. "Help!" {A.he} called.',
+        '{one_day}, {A} saw something by the door. It looked like a {shape}! "{B.call}!" {A.he} cried.',
+        'When the light went out, {A} saw a {shape} in the corner. "Help!" {A.he} called.',
     )
     s.paragraph()
     s.say(
