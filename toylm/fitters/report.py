@@ -4,6 +4,8 @@ import dataclasses
 import math
 from dataclasses import dataclass, field
 
+from ..train.evaluation import perplexity
+
 
 @dataclass(frozen=True)
 class FitReport:
@@ -63,7 +65,7 @@ class FitReport:
 
 
 def _perplexity(nats):
-    return None if nats is None else math.exp(nats) if nats < 700 else math.inf
+    return None if nats is None else perplexity(nats)
 
 
 def _finite(value):

@@ -1,6 +1,5 @@
 """TransformerLM: a decoder-only transformer with hand-written gradients, on one flat parameter buffer."""
 
-import math
 
 import numpy as np
 
@@ -306,8 +305,3 @@ def _layout(parts):
 def layout_of(config):
     """(name, rows, columns) of every parameter of a TransformerLM, without the memory for their values."""
     return _layout(_parts(config, precision_of("float32")))
-
-
-def perplexity(nats):
-    """exp(nats), infinity where that overflows."""
-    return math.exp(nats) if nats < 709 else math.inf

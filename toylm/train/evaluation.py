@@ -5,6 +5,11 @@ import time
 from dataclasses import asdict, dataclass
 
 
+def perplexity(nats):
+    """exp(nats): between how many equally likely tokens a model hesitates. Infinity where that overflows."""
+    return math.inf if nats >= 700 else math.exp(nats)
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """A loss on a text. `tokens` were predicted, `bytes` is how much UTF-8 text they stand for, `seconds` it took."""
@@ -16,8 +21,8 @@ class Evaluation:
 
     @property
     def perplexity(self):
-        """exp(loss): between how many equally likely tokens the model hesitates."""
-        return math.inf if self.loss >= 700 else math.exp(self.loss)
+        """exp(loss)."""
+        return perplexity(self.loss)
 
     @property
     def bits_per_byte(self):

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 
 from ...config import ModelConfig
 from ...errors import DivergedError, UsageError
+from ...train.evaluation import perplexity
 from ..fitter import make_fitter
 
 FEATURE_HEADS = ("ridge", "kernel-ridge", "elm", "deep-elm", "cross-entropy")
@@ -71,7 +72,7 @@ class Row:
     @property
     def perplexity(self):
         """exp(loss)."""
-        return math.exp(self.loss) if self.loss < 700 else math.inf
+        return perplexity(self.loss)
 
     def to_dict(self):
         """All of it, JSON-able."""
