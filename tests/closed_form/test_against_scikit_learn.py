@@ -103,6 +103,11 @@ def test_score_is_r2():
     residual = ((Y - model.predict(X)) ** 2).sum(axis=0)
     assert model.score(X, Y) == pytest.approx(np.mean(1 - residual / ((Y - Y.mean(axis=0)) ** 2).sum(axis=0)))
     assert cf.Ridge().fit(X, np.ones(50)).score(X, np.ones(50)) == 1.0
+    for y, message in ((Y[:5], "X has 50 rows, y has 5"), (Y[:, 0], r"shape \(50,\), predictions have \(50, 2\)")):
+        with pytest.raises(ValueError, match=message):
+            model.score(X, y)
+    with pytest.raises(ValueError, match=r"sample_weight has shape \(49,\)"):
+        model.score(X, Y, np.ones(49))
 
 
 @pytest.mark.parity

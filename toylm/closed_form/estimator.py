@@ -121,10 +121,17 @@ def as_targets(Y, rows, name="y"):
 
 
 def r2(Y, predicted, sample_weight=None):
-    """R^2 = 1 - sum (y - yhat)^2 / sum (y - mean y)^2, averaged over targets; a constant target counts 1 if met, else 0."""
-    Y, predicted = np.asarray(Y, np.float64), np.asarray(predicted, np.float64)
-    Y, predicted = Y.reshape(len(Y), -1), predicted.reshape(len(Y), -1)
+    """R^2 = 1 - sum (y - yhat)^2 / sum (y - mean y)^2, averaged over targets; a constant target counts 1 if met, else 0.
+
+    Raises ValueError where Y, predicted (n,) or (n, k), and sample_weight (n,) disagree in shape.
+    """
+    given, predicted = as_targets(Y, len(predicted)), np.asarray(predicted, np.float64)
+    Y, predicted = given.reshape(len(given), -1), predicted.reshape(len(predicted), -1)
+    if Y.shape != predicted.shape:
+        raise ValueError(f"y has shape {given.shape}, predictions have {predicted.shape}: give as many targets as in fit")
     weight = np.ones(len(Y)) if sample_weight is None else np.asarray(sample_weight, np.float64)
+    if weight.shape != (len(Y),):
+        raise ValueError(f"sample_weight has shape {weight.shape}: give one weight a row, ({len(Y)},)")
     residual = weight @ (Y - predicted) ** 2
     total = weight @ (Y - np.average(Y, axis=0, weights=weight)) ** 2
     score = 1 - residual / np.where(total > 0, total, 1)
