@@ -23,6 +23,54 @@ def test_against_brute_force_down_to_1e14(shape, fit_intercept):
     np.testing.assert_allclose(scores[-1], (brute**2).mean(axis=0), rtol=1e-11)
 
 
+def categories(scale):
+    """40 categories as indicators, about half of them of one row."""
+    rng = np.random.default_rng(0)
+    X = np.eye(40)[np.r_[np.arange(40), rng.integers(0, 20, 60)]]
+    return scale * X, rng.standard_normal((100, 2))
+
+
+def one_row_indicator(scale):
+    """A feature that is 0 in all rows but one, beside five others."""
+    X, Y = noisy()
+    return scale * np.hstack([X, np.eye(60)[:, 7:8]]), Y
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("problem", [categories, one_row_indicator])
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+def test_rows_that_no_other_row_explains(problem, scale, fit_intercept, monkeypatch):
+    X, Y = problem(scale)
+    lambdas = [0.0, 1e-14, 1e-10, 1e-6, 1e-2, 1.0, 1e2, 1e6]
+    memory = RidgePath(lambdas, fit_intercept=fit_intercept).fit(X, Y)
+    blocks = [(X[i : i + 17], Y[i : i + 17]) for i in range(0, len(X), 17)]
+    stream = RidgePath(lambdas, fit_intercept=fit_intercept).fit_blocks(blocks)
+    monkeypatch.setattr(module, "_FUSED_WORK", 0)
+    fused = RidgePath(lambdas, fit_intercept=fit_intercept).fit(X, Y)
+    for i, lambda_reg in enumerate(lambdas):
+        brute = refit_without_each_row(X, Y, lambda_reg, fit_intercept)
+        assert gap(loo_residuals(X, Y, lambda_reg, fit_intercept), brute) < 1e-13, lambda_reg
+        for path in (memory, stream, fused):
+            np.testing.assert_allclose(path.scores_[i], (brute**2).mean(axis=0), rtol=1e-13)
+
+
+def test_streams_of_features_of_different_scale():
+    X, Y = noisy(n=200, d=6)
+    X = X * np.array([1e-4, 1, 1e3, 1, 1e-4, 1])
+    memory, stream = RidgePath().fit(X, Y), RidgePath().fit_blocks([(X[:90], Y[:90]), (X[90:], Y[90:])])
+    assert stream.solver_ == "cholesky"
+    np.testing.assert_allclose(stream.scores_, memory.scores_, rtol=1e-11)
+    assert gap(stream.weights_, memory.weights_) < 1e-9
+
+
+def test_minimum_norm_is_left_out_too():
+    X, Y = noisy(n=20, d=40)
+    brute = refit_without_each_row(X, Y, 0.0, True)
+    path = RidgePath([0.0]).fit(X, Y)
+    assert path.best_score_ == pytest.approx((brute**2).mean(), rel=1e-11)
+    assert np.isfinite(RidgePath([0.0], criterion="gcv").fit(X, Y).best_score_)
+
+
 def test_gcv_is_its_definition():
     X, Y = noisy(n=50, d=6)
     model = RidgePath(LAMBDAS[:6], criterion="gcv").fit(X, Y)
@@ -123,3 +171,5 @@ def test_bad_input():
         RidgePath(criterion="aic").fit(X, Y)
     with pytest.raises(ValueError, match="at least 2 rows"):
         RidgePath().fit(X[:1], Y[:1])
+    with pytest.raises(ValueError, match="at least 2 rows"):
+        loo_residuals(X[:1], Y[:1], 1.0)

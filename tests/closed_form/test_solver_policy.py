@@ -95,6 +95,10 @@ def test_singular_gives_minimum_norm_and_names_the_rank():
         assert gap(GramAccumulator().add(X, Y).solve(0.0).coef, expected) < 1e-10
     with pytest.raises(ValueError, match="full column rank"):
         least_squares(ArraySource(X, Y), 0.0, True, "cholesky_qr")
+    indicators = np.eye(40)[np.r_[np.arange(40), np.arange(60) % 20]]  # they sum to 1: centred, one too many
+    for scale in (1.0, 1e3):
+        with pytest.raises(ValueError, match="full column rank"):
+            LinearRegression(solver="cholesky_qr").fit(scale * indicators, np.arange(100.0))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Ridge(1e-6).fit(X, Y)  # a penalty makes it unique: no warning

@@ -7,7 +7,10 @@ With the thin SVD of the centred X = U diag(s) V', c = U'Y and the filter g_j = 
     leave-one-out error of row i = (y_i - yhat_i) / (1 - h_ii)
     GCV = n sum_i (y_i - yhat_i)^2 / (n - tr H)^2
 
-Every term is a sum without cancellation, down to lambda = 1e-14 and with fewer rows than features (where p = q = 0 exactly).
+Only q, and p with it, is a difference of nearly equal numbers, in rows that the others hardly explain (the one row of a
+category, say). Those rows, never many more than features, get w = e_i less its projection on U and the constant, projected
+twice: q = w'w, p = w'Y. Where w is rounding (all rows, with fewer rows than features) p = q = 0 exactly, and lambda cancels:
+g = 1 / (s^2 + lambda) gives the same ratio down to lambda = 0, the minimum-norm fit.
 Sources: D. Allen, The relationship between variable selection and data augmentation (1974), for PRESS; G. Golub, M. Heath,
 G. Wahba, Generalized cross-validation as a method for choosing a good ridge parameter (1979).
 """
@@ -23,8 +26,9 @@ from .linear import _Linear, block_source
 from .passes import ArraySource, centred_rows
 from .solvers import Solution, factor_spd, precondition, rank_tolerance, tsqr
 
+_NEAR = 1e-3  # 1 - h at lambda = 0 below which p and q are not taken as differences
 _DIRECT_WORK = 1e9  # n d min(n, d) up to which the SVD of X itself is taken
-_WELL_CONDITIONED = 1e-4  # rcond of X'X above which its eigenvectors give U to twelve digits
+_WELL_CONDITIONED = 1e-4  # rcond of X'X above which it gives U to twelve digits
 _ROWS = 504  # a multiple of the register tiles' 12 and 6 rows
 _FUSED_WORK = 2e9  # multiply-adds from which the Numba loop and threads pay
 
@@ -35,11 +39,13 @@ class Spectrum:
     def __init__(self, source, fit_intercept):
         self.fit_intercept = fit_intercept
         self.source = source
-        self.U = self.R = self.rest = None
+        self.U = self.R = None
         if isinstance(source, ArraySource) and source.X.size * min(source.X.shape) <= _DIRECT_WORK:
             self._direct(source.X, source.Y)
         else:
             self._streamed()
+        if self.n < 2:
+            raise ValueError(f"leave-one-out needs at least 2 rows, got n_samples = {self.n} (1 sample)")
 
     def _direct(self, X, Y):
         from scipy.linalg import svd
@@ -51,12 +57,6 @@ class Spectrum:
         keep = s > rank_tolerance(self.n, X.shape[1]) * s[0]
         self.U, self.s, self.V = U[:, keep], s[keep], Vt[keep].T
         self.c = self.U.T @ (Y - self.mean_y)
-        free = self.n - len(self.s) - self.fit_intercept
-        if 0 < free <= len(self.s):
-            # Few directions are left over: an orthonormal basis of them gives p and q without 1 - (almost 1).
-            known = np.hstack([np.full((self.n, 1), self.n**-0.5), self.U]) if self.fit_intercept else self.U
-            rest = np.linalg.qr(known, mode="complete")[0][:, known.shape[1] :]
-            self.rest = rest @ (rest.T @ Y), np.einsum("ij,ij->i", rest, rest)[:, None]
 
     def _streamed(self):
         from scipy.linalg import cholesky, eigh, solve_triangular, svd
@@ -70,10 +70,15 @@ class Spectrum:
         A, B = gram.normal_equations(self.fit_intercept)
         factored = factor_spd(A)
         if factored is not None and factored[2] > _WELL_CONDITIONED:
-            self.solver, self.passes = "eigh", 1
+            self.passes = 1
             values, self.V = eigh(A, check_finite=False)
-            self.s = np.sqrt(values)
-            self.M = self.V / self.s
+            if values[0] > _WELL_CONDITIONED * values[-1]:
+                self.solver, self.s = "eigh", np.sqrt(values)
+                self.M = self.V / self.s
+            else:  # features of different scale, which `factored` took out
+                self.solver, R = "cholesky", np.triu(factored[0]) / factored[1]
+                left, self.s, Vt = svd(R)
+                self.V, self.M = Vt.T, solve_triangular(R, left)
             self.c = self.M.T @ B
             return
         found = precondition(self.source, gram, 0.0, self.fit_intercept)
@@ -94,24 +99,48 @@ class Spectrum:
         self.c = left[:, keep].T @ C
 
     def pieces(self):
-        """What `parts` needs for a few rows at a time, in order."""
+        """What `parts` needs for a few rows at a time, in order, each with the number of its first row."""
         if self.U is not None:
-            yield from (slice(i, i + _ROWS) for i in range(0, self.n, _ROWS))
+            yield from ((i, slice(i, i + _ROWS)) for i in range(0, self.n, _ROWS))
             return
+        first = 0
         for X, Y in self.source.blocks():
-            yield from ((X[i : i + _ROWS], Y[i : i + _ROWS]) for i in range(0, len(X), _ROWS))
+            yield from ((first + i, (X[i : i + _ROWS], Y[i : i + _ROWS])) for i in range(0, len(X), _ROWS))
+            first += len(X)
 
     def parts(self, piece):
-        """U (b, r), p (b, k) and q (b, 1) of one of `pieces`: what no lambda can fit, and 1 - h at lambda = 0."""
+        """U (b, r), Y (b, k) less its mean, p (b, k) and q (b, 1) of one of `pieces`; `left_over` has p and q where q is small."""
         if self.U is not None:
             U, Y = self.U[piece], self.source.Y[piece] - self.mean_y
         else:
             U, Y = centred_rows(piece[0], self.mean_x, self.R) @ self.M, piece[1] - self.mean_y
         if self.saturated:
-            return U, np.zeros(Y.shape), 0.0
-        if self.U is not None and self.rest is not None:
-            return U, self.rest[0][piece], self.rest[1][piece]
-        return U, Y - U @ self.c, 1 - self.fit_intercept / self.n - np.einsum("ij,ij->i", U, U)[:, None]
+            return U, Y, np.zeros(Y.shape), np.zeros((len(Y), 1))
+        return U, Y, Y - U @ self.c, 1 - self.fit_intercept / self.n - np.einsum("ij,ij->i", U, U)[:, None]
+
+    def left_over(self, rows, U):
+        """p (m, k) and q (m, 1) of the m rows with these numbers and rows of U, without cancellation. Reads all rows twice."""
+
+        def projected(steps):
+            for first, piece in self.pieces():
+                U_piece, Y, _, _ = self.parts(piece)
+                W = (np.arange(first, first + len(Y))[:, None] == rows).astype(np.float64)
+                for along, mean in steps:
+                    W -= U_piece @ along + mean
+                yield U_piece, Y, W
+
+        steps = [(U.T, self.fit_intercept / self.n)]
+        again, total = 0.0, 0.0
+        for U_piece, _, W in projected(steps):
+            again, total = again + U_piece.T @ W, total + W.sum(axis=0)
+        steps.append((again, self.fit_intercept * total / self.n))
+        p, q = 0.0, 0.0
+        for _, Y, W in projected(steps):
+            p, q = p + W.T @ Y, q + np.einsum("ij,ij->j", W, W)
+        # A change of X by rounding moves e_i from or into the span of U by this much.
+        rounding = rank_tolerance(self.n, len(self.mean_x)) * self.s[0] * np.linalg.norm(U / self.s, axis=1)
+        outside = q > rounding**2
+        return np.where(outside[:, None], p, 0.0), np.where(outside, q, 0.0)[:, None]
 
     @property
     def saturated(self):
@@ -124,8 +153,37 @@ class Spectrum:
         return self.V @ (s / (s**2 + np.atleast_1d(lambdas)) * self.c)
 
     def filters(self, lambdas):
-        """g (r, m): lambda / (s^2 + lambda)."""
-        return lambdas / (self.s[:, None] ** 2 + lambdas)
+        """g (r, m): lambda / (s^2 + lambda); 1 / (s^2 + lambda) where p = q = 0 in every row."""
+        return (1.0 if self.saturated else lambdas) / (self.s[:, None] ** 2 + lambdas)
+
+
+class _NearRows:
+    """`spectrum.parts` of the rows, less those whose q is small: their leave-one-out errors come afterwards, from `errors`."""
+
+    def __init__(self, spectrum):
+        self.spectrum, self.found = spectrum, []
+
+    def parts(self, numbered):
+        """U, p, q of one of `pieces`, and which of its rows are left for later, (b, 1) bool."""
+        first, piece = numbered
+        U, _, p, q = self.spectrum.parts(piece)
+        near = (q < _NEAR) & (not self.spectrum.saturated)
+        if near.any():
+            where = np.flatnonzero(near)
+            self.found.append((first + where, U[where]))
+        return U, p, q, near
+
+    def errors(self, lambdas):
+        """For each target the errors (rows, m) left out; before that the rows' numbers and 1 - h (rows, m)."""
+        self.found.sort(key=lambda found: found[0][0])  # threads found them
+        rows, U = (np.concatenate(part) for part in zip(*self.found))
+        p, q = self.spectrum.left_over(rows, U)
+        g = 1 / (self.spectrum.s[:, None] ** 2 + lambdas)
+        scale = np.where(q > 0, lambdas, 1.0)
+        kept = q + scale * (U**2 @ g)
+        yield rows, np.where(q > 0, kept, lambdas * kept)
+        for t in range(p.shape[1]):
+            yield (p[:, t, None] + scale * (U @ (self.spectrum.c[:, t, None] * g))) / kept
 
 
 def loo_errors(spectrum, lambdas):
@@ -136,27 +194,31 @@ def loo_errors(spectrum, lambdas):
     """
     g = spectrum.filters(lambdas)
     k, m = spectrum.c.shape[1], len(lambdas)
+    rows = _NearRows(spectrum)
     if spectrum.saturated or spectrum.n * k * m * min(m, len(g)) < _FUSED_WORK:
 
         def errors(piece):
-            U, p, q = spectrum.parts(piece)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                inverse = 1 / (q + U**2 @ g)
-                total = np.empty((k, m))
-                for t in range(k):
-                    error = (U @ (spectrum.c[:, t, None] * g) + p[:, t, None]) * inverse
-                    total[t] = np.einsum("ij,ij->j", error, error)
+            U, p, q, near = rows.parts(piece)
+            inverse = np.where(near, 0.0, 1 / np.where(near, 1.0, q + U**2 @ g))
+            total = np.empty((k, m))
+            for t in range(k):
+                error = (U @ (spectrum.c[:, t, None] * g) + p[:, t, None]) * inverse
+                total[t] = np.einsum("ij,ij->j", error, error)
             return total
 
-        return sum(map(errors, spectrum.pieces())).T / spectrum.n
+        total = sum(map(errors, spectrum.pieces()))
+        if rows.found:
+            _, *late = rows.errors(lambdas)
+            total = total + np.stack([np.einsum("ij,ij->j", error, error) for error in late])
+        return total.T / spectrum.n
 
     from .loo_kernels import squared_errors
 
     all_patterns, few_patterns = _Patterns(g, spectrum.c, 1e-16), _Patterns(g, spectrum.c, 1e-9)
 
     def corrections(piece):
-        U, p, q = spectrum.parts(piece)
-        kept = q + U**2 @ g
+        U, p, q, near = rows.parts(piece)
+        kept = np.where(near, 1.0, q + U**2 @ g)
         h = np.maximum(1 - kept, 0.0)
         excess = h * (2 - h) / kept**2  # 1 / (1 - h)^2 - 1
         # Where the correction is below 1 / 500 of the sum, patterns to nine digits leave it right to twelve.
@@ -165,6 +227,9 @@ def loo_errors(spectrum, lambdas):
         return total + np.einsum("ij,ij->j", p, p)[:, None]
 
     total = _sum_over(corrections, spectrum.pieces())
+    if rows.found:
+        (_, kept), *late = rows.errors(lambdas)
+        total = total + np.stack([np.einsum("ij,ij->j", error**2, 1 - kept**2) for error in late])
     return (total.T + (g[:, :, None] ** 2 * spectrum.c[:, None, :] ** 2).sum(axis=0)) / spectrum.n
 
 
@@ -206,12 +271,17 @@ def loo_residuals(X, y, lambda_reg, fit_intercept=True):
     X = as_matrix(X)
     Y = as_targets(y, len(X))
     spectrum = Spectrum(ArraySource(X, Y.reshape(len(Y), -1)), fit_intercept)
-    g = spectrum.filters(np.array([check_lambda(lambda_reg)]))
-    out = []
+    lambdas = np.array([check_lambda(lambda_reg)])
+    g = spectrum.filters(lambdas)
+    rows, out = _NearRows(spectrum), []
     for piece in spectrum.pieces():
-        U, p, q = spectrum.parts(piece)
-        out.append((p + U @ (g * spectrum.c)) / (q + U**2 @ g))
-    return np.concatenate(out).reshape(Y.shape)
+        U, p, q, near = rows.parts(piece)
+        out.append((p + U @ (g * spectrum.c)) / np.where(near, 1.0, q + U**2 @ g))
+    out = np.concatenate(out)
+    if rows.found:
+        (numbers, _), *late = rows.errors(lambdas)
+        out[numbers] = np.hstack(late)
+    return out.reshape(Y.shape)
 
 
 def gcv_scores(spectrum, lambdas):
@@ -221,7 +291,7 @@ def gcv_scores(spectrum, lambdas):
     if spectrum.saturated:
         left_over = 0.0
     else:
-        left_over = sum((spectrum.parts(piece)[1] ** 2).sum(axis=0) for piece in spectrum.pieces())
+        left_over = sum((spectrum.parts(piece)[2] ** 2).sum(axis=0) for _, piece in spectrum.pieces())
     residual = left_over + (g[:, :, None] ** 2 * spectrum.c[:, None, :] ** 2).sum(axis=0)
     free = n - spectrum.fit_intercept - (1 - g).sum(axis=0)
     if spectrum.saturated:
@@ -243,7 +313,8 @@ class RidgePath(_Linear):
     or "gcv"; per_target, one lambda for each target or one for all; fit_intercept.
     Attributes: lambda_ (float, or (k,) per target); lambdas_ (m,); scores_ (m, k), mean squared error left out, or GCV;
     best_score_; those of Ridge, with solver_ "svd" (of X itself) or, past 10^9
-    multiply-adds, "eigh" (of X'X, rcond > 1e-4), "cholesky_qr" or "tsqr" and an SVD of R; passes_, before that for the errors.
+    multiply-adds, "eigh" (of X'X, rcond > 1e-4), "cholesky" (the same, where features differ in scale), "cholesky_qr" or "tsqr"
+    and an SVD of R; passes_, before those for the errors.
     """
 
     def __init__(self, lambdas=None, criterion="loo", per_target=False, fit_intercept=True):
@@ -255,8 +326,6 @@ class RidgePath(_Linear):
     def fit(self, X, y):
         """X (n, d), y (n,) or (n, k). Raises ValueError on NaN, infinity, mismatched rows, lambda < 0."""
         X, Y = self._fit_X_y(X, y)
-        if len(X) < 2:
-            raise ValueError(f"leave-one-out needs at least 2 rows, got n_samples = {len(X)} (1 sample)")
         return self._choose(Spectrum(ArraySource(X, Y), self.fit_intercept))
 
     def fit_blocks(self, blocks, total=None, progress=None):
@@ -275,7 +344,6 @@ class RidgePath(_Linear):
         score = loo_errors if self.criterion == "loo" else gcv_scores
         with np.errstate(invalid="ignore", divide="ignore"):
             self.scores_ = score(spectrum, self.lambdas_)
-        # lambda 0 with fewer rows than features leaves 0 / 0: such a value is not a candidate.
         usable = np.where(np.isfinite(self.scores_), self.scores_, np.inf)
         if self.per_target:
             best = usable.argmin(axis=0)
@@ -294,7 +362,7 @@ class RidgePath(_Linear):
         self._store(Solution(coef, intercept, spectrum.solver, rcond, len(spectrum.s), spectrum.passes))
         if self.per_target and self._one_target:
             self.lambda_, self.best_score_ = float(self.lambda_[0]), float(self.best_score_[0])
-        spectrum.source = spectrum.U = spectrum.rest = None
+        spectrum.source = spectrum.U = None
         return self
 
     def coef_path(self, lambdas=None):

@@ -270,7 +270,7 @@ def precondition(source, gram, lambda_reg, fit_intercept, use_sketch=None, limit
     is worse conditioned than `limit`, R is replaced by its Cholesky factor times R and another pass follows. So the
     answer does not depend on luck: a bad sketch costs passes, not digits. None where X has no full column rank.
     """
-    from scipy.linalg import lapack, qr, solve_triangular
+    from scipy.linalg import lapack, qr, solve_triangular, svdvals
 
     mean_x, mean_y = _means(gram, fit_intercept)
     A, _ = gram.normal_equations(fit_intercept)
@@ -302,6 +302,13 @@ def precondition(source, gram, lambda_reg, fit_intercept, use_sketch=None, limit
             G = G + extra @ extra.T
         factored = factor_spd(G)
         if factored is not None and factored[2] > 1 / limit / d:
+            # The factor's scale hides a column of Q that is rounding alone: the rank is that of both triangles together.
+            whole = np.triu(factored[0]) / factored[1] @ R
+            tolerance = rank_tolerance(gram.count, d)
+            if lapack.dtrcon(whole, norm="1")[0] <= d * tolerance:
+                s = svdvals(whole, check_finite=False)
+                if s[-1] <= tolerance * s[0]:
+                    return None
             return R, G, C, steps
         with _blas_for(d):
             R = np.triu(_shifted_cholesky(G) @ R)
