@@ -166,10 +166,12 @@ def test_one_blas_thread_inside_and_as_many_as_before_afterwards():
 
 def test_sketch_embeds_and_splits():
     X = np.random.default_rng(0).standard_normal((3000, 20)) * np.logspace(0, -6, 20)
-    S = sketch(X, np.zeros(20), 160)
+    S, in_blocks = np.zeros((2, 160, 20))
+    sketch(X, np.zeros(20), S)
     R = np.linalg.qr(S, mode="r")
     assert np.linalg.cond(X @ np.linalg.inv(R)) < 4
-    in_blocks = sketch(X[:1000], np.zeros(20), 160) + sketch(X[1000:], np.zeros(20), 160, offset=1000)
+    sketch(X[:1000], np.zeros(20), in_blocks)
+    sketch(X[1000:], np.zeros(20), in_blocks, offset=1000)
     np.testing.assert_allclose(in_blocks, S, atol=1e-12)
 
 

@@ -60,7 +60,8 @@ class DeepLinear(Regressor):
     reduced-rank regression where that is below the rank of W, then factored as in `balanced_factors`.
     Source: P. Baldi, K. Hornik, Neural networks and principal component analysis: learning from examples without local
     minima (1989); A. Izenman, Reduced-rank regression for the multivariate linear model (1975).
-    Cost: ridge, plus SVDs of (d, k) matrices; memory 8 d^2 bytes beside X and the layers themselves.
+    Cost: ridge, plus SVDs of (d, k) matrices; memory as LinearRegression, and the layers themselves;
+    16 n d bytes more where a layer is narrow.
     Fails: depth adds nothing to what a linear map can say; this is the point of comparison for gradient descent, which
     takes thousands of steps to the same error.
 

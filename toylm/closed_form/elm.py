@@ -5,7 +5,7 @@ import numpy as np
 from . import memory
 from .estimator import Regressor, check_choice, check_count, check_lambda, check_positive
 from .passes import ArraySource, StreamSource
-from .solvers import least_squares
+from .solvers import least_squares, require_cholesky
 from .whitening import make_whitening
 
 ACTIVATIONS = {"tanh": np.tanh, "relu": lambda z: np.maximum(z, 0.0)}
@@ -19,8 +19,9 @@ class DeepELM(Regressor):
     never trained; only the head beta is solved for. weight_scale "fan_in" is 1 / sqrt(inputs of the layer), which keeps
     deep stacks from saturating. Source: G.-B. Huang, Q.-Y. Zhu, C.-K. Siew, Extreme learning machine: theory and
     applications (2006); J. Tang, C. Deng, G.-B. Huang, Extreme learning machine for multilayer perceptron (2016).
-    Cost: n (sum of h_(l-1) h_l) for the features, n h^2 + h^3 / 3 for the head; memory 24 h^2 bytes and a block of rows,
-    named before they are taken (32 n h where n < h).
+    Cost: n (sum of h_(l-1) h_l) for the features, n h^2 + h^3 / 3 for the head; memory 48 h^2 bytes, 8 h^2 a
+    thread and a block of rows (16 n h + 24 n^2 where n < h), and 210 h^2 in all where the features are too near to dependent for
+    Cholesky; each is named before it is taken.
     Fails: features do not adapt: past a few dozen inputs with structure, a trained network of the same width is better.
     Depth rarely helps (`toylm deep-elm-bench` shows it): each random layer forgets something of the input.
 
@@ -71,8 +72,13 @@ class DeepELM(Regressor):
         X, Y = self._fit_X_y(X, y)
         n, last = len(X), widths[-1]
         inputs = [X.shape[1], *widths[:-1]]
-        needed = 8 * sum(a * b for a, b in zip(inputs, widths)) + (32 * n * last if n < last else 24 * last**2)
-        memory.require(needed, f"hidden_units = {max(widths)}", "use fewer hidden units")
+        step = max(256, _BLOCK_BYTES // (8 * max(widths)))
+        # A block's features are three arrays while they are made.
+        weights = 8 * (sum(a * b for a, b in zip(inputs, widths)) + 3 * min(n, step) * max(widths))
+        if n < last:
+            memory.require(weights + 8 * (2 * n * last + 3 * n**2), f"hidden_units = {max(widths)}", "use fewer of them")
+        else:
+            require_cholesky(last, f"hidden_units = {max(widths)}", weights)
         whitening = make_whitening(self.whiten, self.whiten_eps)
         self.whitening_ = whitening.fit(X) if whitening else None
         rng = np.random.default_rng(self.random_seed)
@@ -81,7 +87,6 @@ class DeepELM(Regressor):
             scale = rows**-0.5 if self.weight_scale == "fan_in" else check_positive(self.weight_scale, "weight_scale")
             self.hidden_weights_.append(scale * rng.standard_normal((rows, columns)))
             self.hidden_biases_.append(scale * rng.standard_normal(columns))
-        step = max(256, _BLOCK_BYTES // (8 * last))
         if n < last or n <= step:
             source = ArraySource(self._features(X), Y)
         else:

@@ -12,6 +12,7 @@ from numba.extending import intrinsic
 
 from ..kernels.jit import inner
 from ..kernels.parallel import parallel
+from .passes import SUMS_BYTES
 from .tiles import (
     I64,
     PANEL,
@@ -31,6 +32,7 @@ from .tiles import (
 )
 
 BLOCK = 96  # rows in the cache buffer: a multiple of 12 and of 6
+_COLUMNS = 32  # that a thread takes of a sketch at least: it hashes every row
 
 
 def _make_gram_tile(height, vectors):
@@ -220,10 +222,14 @@ def _all_parts(X, Y, shift_x, shift_y, Z, M, of_y, dp, R, S, inverse, preconditi
         part = _take(np.int64(counter.ctypes.data))
 
 
-def _parts(rows):
-    """Several parts a thread, handed out one by one: a core that others use then delays the sum by one part only."""
+def _parts(rows, size):
+    """Several parts a thread, handed out one by one: a core that others use then delays the sum by one part only.
+
+    Each part has sums of its own, `size` bytes: one a thread where they are large.
+    """
     threads = nb.get_num_threads()
-    return 1 if threads == 1 else max(1, min(6 * threads, rows // (8 * BLOCK)))
+    most = max(threads, min(6 * threads, SUMS_BYTES // size))
+    return 1 if threads == 1 else max(1, min(most, rows // (8 * BLOCK)))
 
 
 def _tiles(columns):
@@ -250,26 +256,33 @@ def moments(X, Y, shift_x, shift_y, R=None):
     for p in range(dp // PANEL):
         part = slice(p * PANEL, (p + 1) * PANEL)
         scaled[p] = -np.triu(padded[part, part], 1) / diagonal[part, None]
-    parts = _parts(n)
+    shape = (dp + k + 2, dp + (8 if dp // 8 % 2 == 0 else 0))
+    parts = _parts(n, 8 * shape[0] * shape[1])
     Z = np.zeros((min(parts, nb.get_num_threads()), BLOCK, ld))
-    M = np.zeros((parts, dp + k + 2, dp + (8 if dp // 8 % 2 == 0 else 0)))
+    M = np.zeros((parts, *shape))
     of_y = np.zeros((parts, 2, k + 16))  # parts end on cache lines of their own: threads write here for every row
     counter = np.zeros(1, np.int64)
     tiles = sum(_tiles(j + WIDTH) + 1 + _tiles(k + 1) for j in range(0, dp, PANEL))
     reach = -(-d * X.itemsize // tiles)
     inverse, precondition = -1.0 / diagonal, R is not None
     _all_parts(X, Y, shift_x, shift_y, Z, M, of_y, dp, padded, scaled, inverse, precondition, reach, counter)
-    total = M.sum(axis=0)[:, :d]
-    gram = np.triu(total[:d]) + np.triu(total[:d], 1).T
+    total = M[0, :, :d]
+    for part in M[1:]:
+        total += part[:, :d]
+    gram = np.triu(total[:d])
+    gram += np.triu(gram, 1).T
     sum_y, squares = of_y.sum(axis=0)[:, :k]
     return gram, total[dp : dp + k].T.copy(), squares, total[dp + k].copy(), sum_y
 
 
-@inner
-def _sketch_chunk(X, shift, first, last, offset, S):
-    buckets = np.uint64(S.shape[0])
-    d = X.shape[1]
-    for i in range(first, last):
+@parallel
+def _sketch_columns(X, shift, offset, S, parts, threads, thread):
+    if thread >= parts:
+        return
+    buckets, d = np.uint64(S.shape[0]), X.shape[1]
+    size = (d + parts - 1) // parts
+    first, last = thread * size, min(d, (thread + 1) * size)
+    for i in range(X.shape[0]):
         state = np.uint64(i + offset) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(0xD1B54A32D192ED03)
         for _ in range(2):
             state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -277,25 +290,15 @@ def _sketch_chunk(X, shift, first, last, offset, S):
             state = state ^ (state >> np.uint64(31))
             row = np.int64((state >> np.uint64(1)) % buckets)
             sign = 1.0 if state & np.uint64(1) else -1.0
-            for c in range(d):
+            for c in range(first, last):
                 S[row, c] += sign * (X[i, c] - shift[c])
 
 
-@parallel
-def _sketch_chunks(X, shift, offset, S, threads, thread):
-    n, parts = X.shape[0], S.shape[0]
-    size = (n + parts - 1) // parts
-    if thread < parts:
-        _sketch_chunk(X, shift, thread * size, min(n, (thread + 1) * size), offset, S[thread])
+def sketch(X, shift, S, offset=0):
+    """Add a sparse sign sketch of X - shift to S (rows, d): every row of X is added with a random sign to two random rows.
 
-
-def sketch(X, shift, rows, offset=0):
-    """A sparse sign sketch of X - shift, (rows, d): every row of X is added with a random sign to two random rows.
-
-    The signs are a hash of the row's number (its number in X plus `offset`), so equal input gives equal bits.
-    Woodruff, Sketching as a tool for numerical linear algebra (2014), section 2.
+    The signs are a hash of the row's number (its number in X plus `offset`), and a thread takes columns, so equal input gives
+    equal bits. Woodruff, Sketching as a tool for numerical linear algebra (2014), section 2.
     """
-    parts = min(nb.get_num_threads(), _parts(X.shape[0]))
-    S = np.zeros((parts, rows, X.shape[1]))
-    _sketch_chunks(X, shift, offset, S)
-    return S.sum(axis=0)
+    parts = max(1, min(nb.get_num_threads(), X.shape[1] // _COLUMNS))
+    _sketch_columns(X, shift, offset, S, parts)

@@ -27,8 +27,9 @@ class LinearRegression(_Linear):
     """Least squares: W, b = argmin ||X W + b - Y||_F^2; of several minimisers the one of least norm.
 
     Formula: W = X+ Y for centred X and Y, X+ the pseudo-inverse. Source: Golub and Van Loan, Matrix Computations, 5.3, 5.5.
-    Cost: n d^2 multiply-adds by Cholesky, 3 to 4 times that where X is ill-conditioned (see `solvers`); memory 8 d^2 bytes
-    beside X, 8 n d more where the rank is deficient or n < d.
+    Cost: n d^2 multiply-adds by Cholesky, 3 to 4 times that where X is ill-conditioned (see `solvers`); memory beside X
+    48 d^2 bytes and 8 d^2 a thread; 210 d^2 where Cholesky cannot be trusted; 8 n d + 24 n^2 where n < d, 32 n d + 16 n^2 where
+    then the rank is deficient too. Each is named before it is taken.
     Fails: nothing is unique when columns depend on each other (fewer rows than columns, a repeated feature): the answer is
     the one of least norm, with a RankWarning that names the rank. Least squares trusts every row: one wild outlier moves it.
 
@@ -57,7 +58,7 @@ class Ridge(_Linear):
 
     Formula (X, Y centred): W = (X'X + lambda I)^-1 X'Y, or with fewer rows than features W = X'(XX' + lambda I)^-1 Y.
     Source: A. Hoerl, R. Kennard, Ridge regression: biased estimation for nonorthogonal problems (1970).
-    Cost: n d^2 multiply-adds (n^2 d in the dual form) and d^3 / 3; memory 8 d^2 bytes beside X.
+    Cost: n d^2 multiply-adds (n^2 d in the dual form) and d^3 / 3; memory as LinearRegression.
     Fails: it shrinks every direction by s^2 / (s^2 + lambda), so features of small scale vanish first: whiten them
     (`Whitening`) where scales mean nothing. lambda has no good default: `RidgePath` chooses it.
 

@@ -8,6 +8,7 @@ import numpy as np
 
 # Above this many multiply-adds the fused kernels pay for their compilation (about two seconds, once a machine).
 KERNEL_WORK = 4e8
+SUMS_BYTES = 128 * 2**20  # up to which the kernel adds up several parts a thread
 _ROWS = 4096
 _FUSED_TARGETS = 128  # more targets than this (one-hot tokens) are multiplied by BLAS, not in the fused kernel
 
@@ -107,10 +108,10 @@ def centred_rows(X, shift, R=None):
     return dtrsm(1.0, R, Z.T, trans_a=1, overwrite_b=1).T
 
 
-def sketch(X, shift, rows, offset=0):
-    """A sparse sign sketch of X - shift, (rows, d): see `gram_kernels.sketch`. Reads X once."""
+def sketch(X, shift, S, offset=0):
+    """Add a sparse sign sketch of X - shift to S (rows, d): see `gram_kernels.sketch`. Reads X once."""
     from . import gram_kernels
 
     if X.dtype not in (np.float32, np.float64):
         X = X.astype(np.float64)
-    return gram_kernels.sketch(np.ascontiguousarray(X), np.asarray(shift, np.float64), rows, offset)
+    gram_kernels.sketch(np.ascontiguousarray(X), np.asarray(shift, np.float64), S, offset)

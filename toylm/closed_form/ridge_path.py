@@ -24,7 +24,7 @@ from .estimator import as_matrix, as_targets, check_choice, check_lambda
 from .gram import GramAccumulator
 from .linear import _Linear, block_source
 from .passes import ArraySource, centred_rows
-from .solvers import Solution, factor_spd, precondition, rank_tolerance, tsqr
+from .solvers import Solution, factor_spd, precondition, rank_tolerance, require_cholesky, require_tsqr, tsqr
 
 _NEAR = 1e-3  # 1 - h at lambda = 0 below which p and q are not taken as differences
 _DIRECT_WORK = 1e9  # n d min(n, d) up to which the SVD of X itself is taken
@@ -63,6 +63,8 @@ class Spectrum:
 
         gram = GramAccumulator()
         for X, Y in self.source.blocks():
+            if not gram.count:
+                require_cholesky(X.shape[1])
             gram.add(X, Y)
         self.n, self.squares = gram.count, gram.squares
         self.mean_x = gram.mean_x if self.fit_intercept else np.zeros_like(gram.mean_x)
@@ -81,6 +83,7 @@ class Spectrum:
                 self.V, self.M = Vt.T, solve_triangular(R, left)
             self.c = self.M.T @ B
             return
+        require_tsqr(len(A))
         found = precondition(self.source, gram, 0.0, self.fit_intercept)
         if found is not None:
             self.R, G, C, steps = found
@@ -305,7 +308,8 @@ class RidgePath(_Linear):
     Formula and sources: at the top of this module. Leave-one-out costs what one fit costs plus one pass over the rows;
     n fits would cost n times as much.
     Cost: n d^2 for the factorization, one pass of n (d^2 + d m + k (d q + q m)) multiply-adds for leave-one-out with m
-    lambdas, k targets, q <= m patterns that the m filters consist of (10 to 30); memory 8 d^2 bytes and a block of rows.
+    lambdas, k targets, q <= m patterns that the m filters consist of (10 to 30); memory up to 10^9
+    multiply-adds 44 n d bytes, else that of LinearRegression.
     Fails: leave-one-out answers for rows drawn independently. Neighbouring rows that know each other (windows of one text)
     make it choose too small a lambda.
 

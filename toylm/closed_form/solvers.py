@@ -23,8 +23,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..threads import one_blas_thread
-from . import passes
+from ..threads import get_threads, one_blas_thread
+from . import memory, passes
 from .estimator import check_choice, check_finite, check_lambda, warn_rank
 from .gram import GramAccumulator
 from .passes import ArraySource, centred_rows
@@ -62,6 +62,14 @@ def _blas_for(d):
     return one_blas_thread() if d <= _SMALL else contextlib.nullcontext()
 
 
+def require_cholesky(d, what=None, extra=0):
+    """Raise MemoryError where one pass over the rows and Cholesky of d features would not fit, with `extra` bytes beside them."""
+    if d > _SMALL:  # else some megabytes; and asking for the threads loads Numba
+        threads = get_threads()
+        extra += 8 * 6 * d**2 + max(8 * threads * d**2, min(8 * 6 * threads * d**2, passes.SUMS_BYTES))
+    memory.require(extra, what or f"a fit of {d} features", "use fewer of them")
+
+
 def factor_spd(A):
     """Cholesky factor of a symmetric matrix scaled to unit diagonal: (factor, scale, rcond), or None where it fails.
 
@@ -71,10 +79,12 @@ def factor_spd(A):
 
     diagonal = np.diag(A)
     scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-    scaled = A * scale * scale[:, None]
-    norm = np.abs(scaled).sum(axis=0).max(initial=0.0)
+    scaled = A * scale
+    scaled *= scale[:, None]
+    scaled = scaled.T  # LAPACK's order, so that it works in place
+    norm = lapack.dlange("1", scaled)
     with _blas_for(len(A)):
-        factor, info = lapack.dpotrf(scaled, lower=0)
+        factor, info = lapack.dpotrf(scaled, lower=0, overwrite_a=1)
         if info != 0:
             return None
         rcond, _ = lapack.dpocon(factor, norm)
@@ -104,10 +114,13 @@ def least_squares(source, lambda_reg=0.0, fit_intercept=True, solver="auto"):
         if n < d:
             return _wide(source.X, source.Y, lambda_reg, fit_intercept, solver)
         if solver in ("tsqr", "svd"):
+            require_tsqr(d)
             gram = _MeansOnly(source.X, source.Y, fit_intercept)
     if gram is None:
         gram = GramAccumulator()
         for X, Y in source.blocks():
+            if not gram.count:
+                require_cholesky(X.shape[1])
             gram.add(X, Y)
         if not gram.count:
             raise ValueError("no rows to fit: Found array with 0 sample(s)")
@@ -123,6 +136,11 @@ def least_squares(source, lambda_reg=0.0, fit_intercept=True, solver="auto"):
     if found is None:
         found = _tsqr(source, gram, lambda_reg, fit_intercept, solver)
     return found
+
+
+def require_tsqr(d):
+    what = f"an orthogonal factor of {d} features, which are too near to dependent for Cholesky,"
+    memory.require(8 * 26 * d**2, what, "use fewer features or a larger lambda_reg")
 
 
 def _is_large(gram):
@@ -191,6 +209,9 @@ def _refine(source, gram, found, lambda_reg, fit_intercept):
 
 def _wide(X, Y, lambda_reg, fit_intercept, solver):
     """Fewer rows than features: W = Xc' (Xc Xc' + lambda I)^-1 Yc, or the minimum-norm answer by SVD."""
+    n, d = X.shape
+    remedy = "use fewer rows or features"
+    memory.require(8 * (n * d + 3 * n**2), f"a fit of {n} rows of {d} features", remedy)
     means = _MeansOnly(X, Y, fit_intercept)
     Xc, Yc = centred_rows(X, means.mean_x), Y - means.mean_y
     if solver == "cholesky_qr":
@@ -202,6 +223,7 @@ def _wide(X, Y, lambda_reg, fit_intercept, solver):
             return _solution(coef, means.mean_x, means.mean_y, "dual_cholesky", factored[2], len(X))
     if solver == "cholesky":
         raise ValueError("solver 'cholesky' failed: XX' + lambda I is singular in float64; use solver 'auto'")
+    memory.require(8 * (4 * n * d + 2 * n**2), f"a singular value decomposition of {n} rows of {d} features", remedy)
     return _svd(Xc, Yc, means.mean_x, means.mean_y, lambda_reg, len(X))
 
 
@@ -248,6 +270,7 @@ def _tsqr(source, gram, lambda_reg, fit_intercept, solver):
     from scipy.linalg import lapack, solve_triangular
 
     mean_x, mean_y = _means(gram, fit_intercept)
+    require_tsqr(len(mean_x))
     one_block = isinstance(source, ArraySource) and source.X.size <= 4_000_000
     R, C = tsqr(source, mean_x, mean_y, lambda_reg, rows=gram.count if one_block else None)
     rcond = 0.0
@@ -279,12 +302,15 @@ def precondition(source, gram, lambda_reg, fit_intercept, use_sketch=None, limit
     large = use_sketch if use_sketch is not None else _is_large(gram)
     steps = 0
     if large:
-        S, offset = np.zeros((8 * d, d)), 0
+        S, offset = np.zeros((9 * d, d)), 0
         for X, _ in source.blocks():
-            S += passes.sketch(X, mean_x, 8 * d, offset)
+            passes.sketch(X, mean_x, S[: 8 * d], offset)
             offset += len(X)
+        S[8 * d :] = root
+        S = np.asfortranarray(S)  # which LAPACK can overwrite
         with _blas_for(d):
-            R = qr(np.vstack([S, root]), mode="r", check_finite=False)[0][:d]
+            R = np.asfortranarray(qr(S, mode="raw", overwrite_a=True, check_finite=False)[1])
+        del S
         steps = 1
     else:
         R = _shifted_cholesky(_penalised(A, lambda_reg))
@@ -333,6 +359,7 @@ def _cholesky_qr(source, gram, lambda_reg, fit_intercept):
     from scipy.linalg import lapack, solve_triangular
 
     mean_x, mean_y = _means(gram, fit_intercept)
+    require_tsqr(len(mean_x))
     found = precondition(source, gram, lambda_reg, fit_intercept)
     if found is None:
         return None
