@@ -13,6 +13,7 @@ from toylm.closed_form import (
     DeepLinear,
     DictionaryModel,
     KernelRidge,
+    KernelRidgePath,
     LinearAutoencoder,
     LinearRegression,
     RankWarning,
@@ -22,6 +23,7 @@ from toylm.closed_form import (
     balanced_factors,
     chebyshev_lobatto,
     elm,
+    kernel_matrix,
     memory,
 )
 
@@ -64,7 +66,41 @@ def test_memory_is_named_before_it_is_taken(monkeypatch):
         KernelRidge().fit(X, Y)
     monkeypatch.setattr(memory, "available", lambda: None)  # a system that does not say
     KernelRidge().fit(X, Y)
+    with pytest.raises(MemoryError, match="kernel matrix of 60 rows needs 86,400 bytes"):
+        monkeypatch.setattr(memory, "available", lambda: 60_000)
+        KernelRidgePath().fit(X, Y)
     assert memory.human(1023) == "1023 bytes" and memory.human(3 * 2**29) == "1.5 GiB"
+
+
+@pytest.mark.filterwarnings("ignore::toylm.closed_form.RankWarning")
+@pytest.mark.parametrize(
+    "model, rows, columns",
+    [
+        *((Ridge(1.0, solver=solver), 1200, 520) for solver in ("auto", "cholesky_qr", "svd")),
+        (Ridge(1.0), 300, 600),
+        (Ridge(0.0), 300, 600),
+        (ELM(520), 1200, 5),
+        (ELM(520, solver="cholesky_qr"), 1200, 5),
+        (ELM(600, lambda_reg=0.1), 300, 5),
+        *((KernelRidge(0.1, kernel=kernel), 700, 5) for kernel in ("rbf", "laplacian", "matern", "polynomial")),
+        (KernelRidge(1e-13, kernel="polynomial"), 700, 5),
+        (KernelRidgePath(length_scales=[1.0, 2.0, 3.0]), 700, 5),
+    ],
+    ids=str,
+)
+def test_memory_that_is_named_is_enough(model, rows, columns, monkeypatch):
+    import tracemalloc
+
+    X, Y = noisy(n=rows, d=columns)
+    model.fit(X, Y)  # what is imported and compiled is not counted
+    named = [0]
+    monkeypatch.setattr(memory, "require", lambda count, what, remedy: named.append(count))
+    tracemalloc.start()
+    model.fit(X, Y)
+    taken = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    small = 4e6  # blocks of rows
+    assert 0.1 * max(named) < taken < 1.05 * max(named) + small
 
 
 def test_bad_elm_settings():
@@ -97,9 +133,62 @@ def test_kernel_ridge_errors_and_singular_kernel():
         model = KernelRidge(0.0, kernel="linear").fit(X, Y)
     assert model.solver_ == "eigh"
     assert gap(model.predict(X), X @ np.linalg.lstsq(X, Y, rcond=None)[0]) < 1e-10
+    kept = KernelRidge().fit(changing := X.copy(), Y)
+    before = kept.predict(X)
+    changing[:] = 0.0
+    assert np.array_equal(kept.predict(X), before)
     whitened = KernelRidge(1e-2, whiten="features").fit(X * 1000, Y)
     scaled = (X - X.mean(axis=0)) / X.std(axis=0)
     assert gap(whitened.predict(X * 1000), KernelRidge(1e-2).fit(scaled, Y).predict(scaled)) < 1e-9
+
+
+def test_kernel_that_is_none():
+    X, Y = noisy(n=40)
+    for settings, message in (
+        ({"coef0": -1.0, "lambda_reg": 1e-2}, "eigenvalue -.*coef0 >= 0"),
+        ({"degree": 2.5, "coef0": 0.0}, "degree is 2.5"),
+        ({"degree": 0}, "degree is 0"),
+        ({"coef0": float("nan")}, "coef0 is nan"),
+        ({"length_scale": 1e-200}, "contains NaN or infinity: scale X down"),
+    ):
+        with np.errstate(all="ignore"), pytest.raises(ValueError, match=message):
+            KernelRidge(kernel="polynomial", **settings).fit(X, Y)
+        if "lambda_reg" in settings:
+            with pytest.raises(ValueError, match=message):
+                KernelRidgePath(kernel="polynomial", coef0=-1.0, length_scales=[1.0]).fit(X, Y)
+    K = (X @ X.T - 1) ** 3
+    large = 1.0 - 2 * np.linalg.eigvalsh(K)[0]  # K + lambda I is definite: the system has an answer
+    alpha = KernelRidge(large, kernel="polynomial", coef0=-1.0).fit(X, Y).dual_coef_
+    assert gap((K + large * np.eye(40)) @ alpha, Y) < 1e-12
+
+
+def test_kernel_path_settings():
+    X, Y = noisy(n=20)
+    for settings, message in (
+        ({"length_scales": []}, "length_scales is empty"),
+        ({"lambdas": []}, "lambdas is empty"),
+        ({"length_scales": ["wide"]}, "length_scales is 'wide'"),
+        ({"variance": -1}, "variance is -1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            KernelRidgePath(**settings).fit(X, Y)
+    with pytest.raises(ValueError, match="singular .equal rows.: give a lambda > 0"):
+        KernelRidgePath([0.0]).fit(np.vstack([X, X]), np.vstack([Y, Y]))
+    assert KernelRidgePath([0.0, 1e-3]).fit(np.vstack([X, X]), np.vstack([Y, Y])).lambda_ == 1e-3
+
+
+def test_kernels_at_extremes():
+    X = noisy(n=30, d=3)[0]
+    exact = np.exp(-((X[:, None] - X) ** 2).sum(axis=2) / 2)
+    for far in ([[1e9, 0.0, 0.0]], X + 1e9):  # one row, or a second cluster
+        np.testing.assert_allclose(kernel_matrix(np.vstack([X, far]))[:30, :30], exact, atol=1e-13)
+    shifted = X + 1e6
+    both = kernel_matrix(np.vstack([X, shifted]))[30:, 30:]
+    np.testing.assert_allclose(both, np.exp(-((shifted[:, None] - shifted) ** 2).sum(axis=2) / 2), atol=1e-13)
+    points = np.array([[0.0], [1e-3], [0.1], [2.0], [2e4], [1e5]])
+    for nu, near, middle in ((99.0, 0.99496185, 0.13534412), (101.0, 0.99496286, 0.13534378), (1e9, np.exp(-0.005), np.exp(-2))):
+        K = kernel_matrix(points[:1], points, "matern", nu=nu)[0]  # (0.1 and 2 apart: by mpmath; the limit is rbf)
+        np.testing.assert_allclose(K, [1.0, 1 - nu * 5e-7 / (nu - 1), near, middle, 0.0, 0.0], atol=1e-7)
 
 
 def test_autoencoder_error_is_the_tail_of_the_spectrum(monkeypatch):

@@ -123,8 +123,10 @@ def collapse_of(closed_form, X, y=None, start_seed=0, slack=50.0):
         return _collapse_autoencoder(closed_form, model, X, rng, slack)
     Y = np.asarray(y, np.float64).reshape(len(X), -1)
     if isinstance(closed_form, KernelRidge):
+        _require(len(X), "rows", "take fewer rows")
         K = closed_form._kernel(closed_form.X_fit_)
-        step = NewtonMap(K + closed_form.lambda_reg * np.eye(len(K)), Y)
+        K[np.diag_indices_from(K)] += closed_form.lambda_reg
+        step = NewtonMap(K, Y)
         optimum = closed_form.dual_coef_.reshape(len(K), -1)
         theta, report = _two_steps(step, optimum, rng, slack)
         model.dual_coef_ = closed_form._shape_like_y(theta)
@@ -133,9 +135,10 @@ def collapse_of(closed_form, X, y=None, start_seed=0, slack=50.0):
     optimum = closed_form.beta_ if isinstance(closed_form, DeepELM) else closed_form.weights_
     mean_x, mean_y = (features.mean(axis=0), Y.mean(axis=0)) if closed_form.fit_intercept else (0.0, 0.0)
     d = features.shape[1]
-    memory.require(4 * 8 * d**2, f"the eigendecomposition of {d} features", "use fewer features or hidden units")
+    _require(d, "features", "use fewer features or hidden units")
     H, centred = features - mean_x, Y - mean_y
-    A = H.T @ H + getattr(closed_form, "lambda_reg", 0.0) * np.eye(H.shape[1])
+    A = H.T @ H
+    A[np.diag_indices(d)] += getattr(closed_form, "lambda_reg", 0.0)
     step = NewtonMap(A, H.T @ centred)
     if isinstance(closed_form, DeepLinear):
         return _collapse_deep_linear(closed_form, model, step, optimum, mean_x, mean_y, rng, slack)
@@ -149,6 +152,10 @@ def collapse_of(closed_form, X, y=None, start_seed=0, slack=50.0):
         model.coef_ = theta[:, 0] if model._one_target else theta.T
         model.intercept_ = float(intercept[0]) if model._one_target else intercept
     return model, report
+
+
+def _require(size, what, remedy):
+    memory.require(4 * 8 * size**2, f"the eigendecomposition of {size} {what}", remedy)
 
 
 def _copy(estimator):

@@ -31,26 +31,42 @@ def not_fitted(estimator):
     return kind(f"This {name} instance is not fitted yet. Call 'fit' with data before using this estimator.")
 
 
+def _shown(value):
+    return repr(str(value)) if isinstance(value, str) else value
+
+
+def check_number(value, name):
+    """`value` as a finite float."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = np.nan
+    if not np.isfinite(number):
+        raise ValueError(f"{name} is {_shown(value)}: it must be a finite number")
+    return number
+
+
 def check_lambda(lambda_reg, name="lambda_reg"):
     """`lambda_reg` as a finite float >= 0."""
-    value = float(lambda_reg)
-    if not np.isfinite(value) or value < 0:
+    value = check_number(lambda_reg, name)
+    if value < 0:
         raise ValueError(f"{name} is {lambda_reg}: it must be a finite number >= 0 (0 for no penalty)")
     return value
 
 
 def check_positive(value, name):
     """`value` as a finite float > 0."""
-    number = float(value)
-    if not np.isfinite(number) or number <= 0:
+    number = check_number(value, name)
+    if number <= 0:
         raise ValueError(f"{name} is {value}: it must be a finite number > 0")
     return number
 
 
 def check_count(value, name, minimum=1):
     """`value` as an int >= minimum."""
-    if isinstance(value, (bool, float)) and value != int(value) or int(value) < minimum:
-        raise ValueError(f"{name} is {value}: it must be a whole number >= {minimum}")
+    number = check_number(value, name) if np.ndim(value) == 0 else np.nan
+    if number != np.floor(number) or number < minimum:
+        raise ValueError(f"{name} is {_shown(value)}: it must be a whole number >= {minimum}")
     return int(value)
 
 

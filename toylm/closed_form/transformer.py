@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .estimator import as_matrix, as_targets, check_choice, check_count, check_finite, check_lambda
-from .kernel_ridge import solve_kernel
+from .kernel_ridge import require_kernel, solve_kernel
 from .kernels import kernel_matrix
 from .linear import Ridge
 from .passes import ArraySource
@@ -31,8 +31,9 @@ def krr_fit(X, Y, lambda_reg=1e-3, kernel="rbf", length_scale=1.0, variance=1.0)
 
     Keys: alpha, X, kernel, length_scale, variance, lambda_reg, solver, rcond.
     """
-    X = as_matrix(X).astype(np.float64, copy=False)
+    X = as_matrix(X).astype(np.float64)
     Y = as_targets(Y, len(X), "Y")
+    require_kernel(len(X), 2)
     K = kernel_matrix(X, None, kernel, length_scale, variance)
     alpha, solver, rcond, _ = solve_kernel(K, Y.reshape(len(X), -1), check_lambda(lambda_reg))
     return {
