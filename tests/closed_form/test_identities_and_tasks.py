@@ -2,6 +2,7 @@
 
 import io
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -106,7 +107,20 @@ def test_task_command(capsys):
     assert all(o["test"]["accuracy"] == 1 for o in objects) and "position_wise" in objects[0]
     assert run(["task", "bracket", "--n", "16", "--L", "128", "--depth", "32", "--test-L", "300"]) == 0
     assert "1, -1, 0, 0, 0, 0, 0" in capsys.readouterr().out
+    for small in (["reverse", "--L", "8"], ["reverse", "--L", "64"], ["copy", "--L", "6", "--shift", "3"]):
+        assert run(["task", *small, "--n", "64", "--V", "3", "--test-L", "500"]) == 0
+    assert "position t copies position t - 3\n" in capsys.readouterr().out
+    for few, hint in (
+        (["running-sum", "--n", "2", "--L", "10", "--V", "100"], "give more (--n)"),
+        (["running-sum", "--modulo", "7", "--n", "1", "--L", "3"], "give more (--n)"),
+        (["reverse", "--L", "8", "--min-L", "8"], "give --min-L below --L"),
+    ):
+        with warnings.catch_warnings(action="ignore"):
+            assert run(["task", *few, "--test-L", "500"]) == 1
+        assert hint in capsys.readouterr().out
     for argv, message in (
+        (["task", "bracket", "--V", "9"], "--V 9: bracket has no use for it, only copy, reverse, running-sum"),
+        (["task", "reverse", "--shift", "0"], "--shift 0: reverse has no use for it, only copy"),
         (["task", "copy", "--L", "0"], "need 1 <= min_len <= max_len"),
         (["task", "bracket", "--depth", "0"], "max_depth is 0"),
         (["task", "copy", "--V", "1"], "vocab_size is 1"),

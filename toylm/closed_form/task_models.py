@@ -27,7 +27,8 @@ class PointerModel:
     """Y[t] = head(X[s]) with s = a t + b length + c; a, b, c and the head are found from data.
 
     Formula: for a = +1 and a = -1 and every offset o, count the positions with Y[t] = X[a t + o] (a correlation of one-hot
-    vectors, by FFT); the best offset of a sequence of length n obeys o = b n + c: least squares over sequences. Head:
+    vectors, by FFT). Offsets obey o = b n + c for a sequence of length n, b one of -1, 0, 1 and c whole: of these laws the
+    one with most matches in all sequences together, which a chance match in a short one cannot mislead. Head:
     W = (counts + lambda)^-1 co-occurrences, the ridge solution on one-hot inputs, whose Gram matrix is diagonal.
     Cost: vocabulary x length log length for each of at most 64 sequences. Fails: where no single position holds the answer.
 
@@ -36,24 +37,28 @@ class PointerModel:
 
     max_sequences = 64
 
-    def __init__(self, lambda_reg=1e-6):
-        self.lambda_reg = lambda_reg
+    def __init__(self, lambda_reg=1e-6, vocab_size=None):
+        self.lambda_reg, self.vocab_size = lambda_reg, vocab_size
 
     def fit(self, X, Y):
         """X, Y (N, L) int64, 0 where a sequence has ended (targets of 0 or less are not used)."""
         X, Y = np.asarray(X), np.asarray(Y)
         some = slice(0, self.max_sequences)
-        best = {slope: self._best_offsets(X[some], Y[some], slope) for slope in (1, -1)}
-        self.slope_ = max(best, key=lambda slope: best[slope][1].sum())
-        offsets = best[self.slope_][0]
         n = lengths_of(X[some])
-        design = np.stack([n, np.ones(len(n))], axis=1)
-        if np.ptp(n) == 0:  # one length only: what depends on it cannot be told from a constant
-            design[:, 0] = 0.0
-        self.law_ = np.linalg.lstsq(design, offsets, rcond=None)[0]
+        found = []
+        for slope in (1, -1):
+            counts = self._matches(X[some], Y[some], slope)
+            size = counts.shape[1]
+            for per_length in (0, 1, -1):  # the simplest law first: with one length only, they cannot be told apart
+                moved = (np.arange(size) + per_length * n[:, None]) % size
+                pooled = np.take_along_axis(counts, moved, axis=1).sum(axis=0)
+                constant = int(pooled.argmax())
+                law = (per_length, constant - size if constant > size // 2 else constant)
+                found.append((pooled[constant], slope, law))
+        _, self.slope_, self.law_ = max(found, key=lambda candidate: candidate[0])
         tokens, valid = self._pointed(X)
         valid &= Y > 0
-        size = int(max(X.max(), Y.max())) + 1
+        size = max(_vocabulary(X, self.vocab_size), int(Y.max()) + 1)
         together = np.bincount(tokens[valid] * size + Y[valid], minlength=size * size).reshape(size, size)
         self.head_ = together / (together.sum(axis=1, keepdims=True) + self.lambda_reg)
         return self
@@ -66,32 +71,27 @@ class PointerModel:
     def describe(self):
         """The law that was found, in words."""
         slope = "t" if self.slope_ == 1 else "-t"
-        terms = [(round(self.law_[0], 6), " length"), (round(self.law_[1], 6), "")]
+        terms = [(self.law_[0], " length"), (self.law_[1], "")]
         text = "".join(f" {'+' if v > 0 else '-'} {'' if w and abs(v) == 1 else f'{abs(v):g}'}{w}" for v, w in terms if v)
         return f"position t copies position {slope}{text.replace('  ', ' ')}"
 
     def _pointed(self, X):
         n = lengths_of(X)[:, None]
         t = np.arange(X.shape[1])
-        source = np.rint(self.slope_ * t + self.law_[0] * n + self.law_[1]).astype(np.int64)
+        source = self.slope_ * t + self.law_[0] * n + self.law_[1]
         valid = (t < n) & (source >= 0) & (source < n)
         return np.take_along_axis(X, np.where(valid, source, 0), axis=1), valid
 
     @staticmethod
-    def _best_offsets(X, Y, slope):
-        """For each sequence the offset o with most positions Y[t] = X[slope t + o], and how many those are."""
-        length = X.shape[1]
-        size = 1 << (2 * length - 1).bit_length()
+    def _matches(X, Y, slope):
+        """For each sequence and offset o (negative ones wrap) at how many positions Y[t] = X[slope t + o]."""
+        size = 1 << (6 * X.shape[1]).bit_length()  # offsets up to two lengths, a length more, and as much below zero
         matches = np.zeros((len(X), size // 2 + 1), np.complex128)
         for token in range(1, int(X.max()) + 1):
             targets = np.fft.rfft(token == Y, size)
             inputs = np.fft.rfft(token == X, size)
             matches += inputs * (np.conj(targets) if slope == 1 else targets)
-        counts = np.rint(np.fft.irfft(matches, size)).astype(np.int64)
-        # slope +1: index o counts Y[t] = X[t + o], negative offsets wrap; slope -1: index o counts Y[t] = X[o - t].
-        best = counts.argmax(axis=1)
-        offsets = np.where(best > size // 2, best - size, best) if slope == 1 else best
-        return offsets, counts[np.arange(len(X)), best]
+        return np.rint(np.fft.irfft(matches, size)).astype(np.int64)
 
 
 class CopyModel(PointerModel):
@@ -107,13 +107,17 @@ class CountModel:
 
     Formula: w by least squares without intercept on all positions of the training sequences. Cost: N L V^2.
     Fails: for targets that are not linear in the counts (a sum modulo m: `RunningSumModel` with modulo).
+    vocab_size: more tokens than the training sequences show; those never seen weigh 0.
     Attributes after fit: weights_ (V,), solver_, rcond_.
     """
+
+    def __init__(self, vocab_size=None):
+        self.vocab_size = vocab_size
 
     def fit(self, X, Y):
         """X, Y (N, L) int64; positions with X = 0 are not used."""
         X, Y = np.asarray(X), np.asarray(Y)
-        tokens = int(X.max())
+        tokens = _vocabulary(X, self.vocab_size) - 1
         counts = np.concatenate([_counts(x[x > 0], tokens) for x in X])
         found = least_squares(ArraySource(counts, Y[X > 0][:, None].astype(np.float64)), 0.0, fit_intercept=False)
         self.weights_ = np.concatenate([[0.0], found.coef[:, 0]])  # token 0 is padding
@@ -142,7 +146,8 @@ class RunningSumModel(CountModel):
     each token is the ridge solution of z_t conj(z_(t-1)) on one-hot tokens, its angle the token's value modulo m.
     """
 
-    def __init__(self, modulo=None):
+    def __init__(self, modulo=None, vocab_size=None):
+        super().__init__(vocab_size)
         self.modulo = modulo
 
     def fit(self, X, Y):
@@ -153,7 +158,7 @@ class RunningSumModel(CountModel):
         z = np.exp(2j * np.pi * Y / self.modulo)
         turn = z * np.conj(np.concatenate([np.ones((len(z), 1)), z[:, :-1]], axis=1))
         inside = X > 0
-        size = int(X.max()) + 1
+        size = _vocabulary(X, self.vocab_size)
         real, imaginary = (np.bincount(X[inside], part[inside], minlength=size) for part in (turn.real, turn.imag))
         values = np.rint(np.angle(real + 1j * imaginary) * self.modulo / (2 * np.pi)).astype(np.int64)
         self.weights_ = values % self.modulo
@@ -166,6 +171,10 @@ class RunningSumModel(CountModel):
             return super().predict(X)
         X = np.asarray(X)
         return np.where(X > 0, np.cumsum(self.weights_[X], axis=1) % self.modulo, 0)
+
+
+def _vocabulary(X, least):
+    return max(int(X.max()) + 1, least or 0)
 
 
 def _counts(x, tokens):
@@ -190,7 +199,9 @@ def solve_task(name, test_length=65536, test_sequences=2, num_sequences=512, min
         max_len=test_length,
         **{**options, "seed": 1000 + (seed or 0)},
     )
-    model = RunningSumModel(options.get("modulo")) if name == "running-sum" else MODELS[name]()
+    vocabulary = int(max(X.max(), long_X.max())) + 1
+    more = {"modulo": options.get("modulo")} if name == "running-sum" else {}
+    model = MODELS[name](vocab_size=vocabulary, **more)
     start = time.perf_counter()
     model.fit(X, Y)
     fitted = time.perf_counter()
