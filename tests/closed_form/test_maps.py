@@ -343,5 +343,8 @@ def test_whitening():
     for kind in ("features", "full", "zca"):
         assert np.isfinite(Whitening(kind).fit(constant).transform(constant)).all()
         assert np.isfinite(Whitening(kind).fit(X[:3]).transform(X)).all()
+        for equal in (constant[:1], np.full((7, 5), 0.1)):  # nothing to scale by
+            moved = Whitening(kind).fit(equal).transform(equal + 1)
+            assert np.abs(moved).max() < (1.1e8 if kind == "features" else 1.1)
     with pytest.raises(ValueError, match="eps is 0"):
         Whitening(eps=0).fit(X)

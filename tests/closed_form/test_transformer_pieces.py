@@ -71,6 +71,11 @@ def test_attention_masks():
     np.testing.assert_allclose(batched[0], compute_qkv_attn(X, *weights, mask="causal")[4], rtol=1e-12)
     huge = compute_qkv_attn(1e4 * X, *weights)[3]
     assert np.isfinite(huge).all()
+    with pytest.raises(TypeError, match="mask has dtype int64: give bool"):
+        compute_qkv_attn(X, *weights, mask=keep.astype(np.int64))
+    for value in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="mask contains NaN or .infinity"):
+            compute_qkv_attn(X, *weights, mask=np.where(keep, 0.0, value))
     keep[3] = False
     with pytest.raises(ValueError, match="position 3 nothing to attend to"):
         compute_qkv_attn(X, *weights, mask=keep)

@@ -76,7 +76,8 @@ def compute_qkv_attn(X, W_Q, W_K, W_V, *, mask=None):
 
     X (..., T, d); W_Q, W_K (d, d_k); W_V (d, d_v); A (..., T, T).
     mask: None; "causal"; a bool array that broadcasts to (..., T, T), True where attention is allowed; or a float array
-    that is added to the scores. Raises ValueError where a row allows nothing, on NaN, infinity and shapes that disagree.
+    that is added to the scores (-inf forbids). Raises ValueError where a row allows nothing, on NaN, infinity and shapes
+    that disagree, TypeError for a mask of integers, which could mean either.
     """
     X = np.asarray(X, np.float64)
     W_Q, W_K, W_V = (np.asarray(W, np.float64) for W in (W_Q, W_K, W_V))
@@ -94,6 +95,10 @@ def compute_qkv_attn(X, W_Q, W_K, W_V, *, mask=None):
         mask = np.tril(np.ones(scores.shape[-2:], dtype=bool))
     if mask is not None:
         mask = np.asarray(mask)
+        if mask.dtype.kind not in "bf":
+            raise TypeError(f"mask has dtype {mask.dtype}: give bool (True allows) or float (added to the scores)")
+        if mask.dtype != bool and not (mask < np.inf).all():
+            raise ValueError("mask contains NaN or +infinity: only -infinity, which forbids, and finite numbers can be added")
         scores = np.where(mask, scores, -np.inf) if mask.dtype == bool else scores + mask
     highest = scores.max(axis=-1, keepdims=True)
     if np.isneginf(highest).any():

@@ -41,7 +41,9 @@ class Whitening(Transformer):
         s = np.concatenate([s, np.zeros(X.shape[1] - len(s))]) if len(s) < X.shape[1] else s
         if len(Vt) < X.shape[1]:
             Vt = np.vstack([Vt, np.linalg.qr(Vt.T, mode="complete")[0].T[len(Vt) :]])
-        s = np.maximum(s, eps * max(s[0], np.finfo(np.float64).tiny))
+        # Equal rows leave the rounding of their mean, no direction to scale by: they are only centred.
+        constant = s[0] <= 4 * np.finfo(np.float64).eps * np.linalg.norm(self.mean_)
+        s = np.ones_like(s) if constant else np.maximum(s, eps * s[0])
         if self.kind == "zca":
             self.matrix_ = (Vt.T / s) @ Vt
             return self
