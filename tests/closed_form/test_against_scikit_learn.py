@@ -110,6 +110,32 @@ def test_score_is_r2():
         model.score(X, Y, np.ones(49))
 
 
+@pytest.mark.parametrize(
+    "model, fails",
+    [
+        (cf.LinearRegression(), {"solver": "cholesky"}),
+        (cf.RidgePath(), {"lambdas": [-1.0]}),
+        (cf.KernelRidge(kernel="polynomial"), {"coef0": -1.0}),
+        (cf.LinearAutoencoder(), {"hidden_units": 9}),
+        (cf.DictionaryModel(), {"conflict": "raise"}),
+        (cf.Collapse(), {"parameters": {"lambda_reg": [1.0, 2.0]}}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_fit_that_fails_leaves_the_model_as_it_was(model, fails):
+    X, Y = noisy(n=30, d=3)
+    singular = np.repeat(X[:15, :1], 2, axis=0) * [1.0, 1.0]
+    bad = type(model)(**{**model.get_params(), **fails})
+    with pytest.raises(ValueError):
+        bad.fit(singular, Y)
+    with pytest.raises(ValueError, match="not fitted"):
+        bad.predict(singular)
+    before, settings = model.fit(X, Y).predict(X), model.get_params()
+    with pytest.raises(ValueError):
+        model.set_params(**fails).fit(singular, Y)
+    assert np.array_equal(model.set_params(**settings).predict(X), before)
+
+
 @pytest.mark.parity
 @pytest.mark.parametrize("kind", ESTIMATORS, ids=lambda kind: kind.__name__)
 @pytest.mark.filterwarnings("ignore")

@@ -44,6 +44,8 @@ def test_unknown_arch_and_keyword():
         instant(X, Y, X, arch="collapse:dict")
     with pytest.raises(ValueError, match="no keyword 'lamda_reg'; did you mean 'lambda_reg'"):
         instant(X, Y, X, arch="ridge", lamda_reg=1.0)
+    with pytest.raises(ValueError, match=r"lambda_reg is \[1.0, 2.0\]: it must be a finite number"):
+        instant(X, Y, X, arch="collapse:ridge", lambda_reg=[1.0, 2.0])
     assert make_estimator("kernel_ridge", whiten_eps=1e-6).whiten == "features"
     assert make_estimator("kernel_ridge").whiten is None
 

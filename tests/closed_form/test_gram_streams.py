@@ -67,10 +67,31 @@ def test_remove_everything_and_too_much():
     gram.add(X[:10], Y[:10])
     assert gap(gram.gram, GramAccumulator().add(X[:10], Y[:10]).gram) == 0
     model = Ridge().partial_fit(X, Y)
-    with pytest.raises(ValueError, match="every row was forgotten"):
+    with pytest.raises(ValueError, match="every row would be forgotten"):
         model.forget(X, Y)
     with pytest.raises(ValueError, match="needs a model that learned by partial_fit"):
         Ridge().fit(X, Y).forget(X, Y)
+
+
+def test_no_row_is_dropped_and_no_argument_ignored():
+    X, Y = noisy(n=100)
+    with pytest.warns(UserWarning, match="partial_fit starts anew"):
+        assert Ridge().fit(X, Y).partial_fit(X[:5], Y[:5]).count_ == 5
+    by_target = Ridge([1.0, 2.0]).fit(X, Y)
+    assert gap(Ridge([1.0, 2.0]).fit_blocks([(X[:30], Y[:30]), (X[30:], Y[30:])]).weights_, by_target.weights_) < 1e-13
+    for use in (
+        lambda: Ridge([1.0, 2.0], solver="nonsense").fit(X, Y),
+        lambda: Ridge([1.0, 2.0], solver="svd").fit_blocks([(X, Y)]),
+        lambda: Ridge(solver="nonsense").partial_fit(X, Y),
+    ):
+        with pytest.raises(ValueError, match="solver is '.*': partial_fit and one lambda a target solve by 'auto' only"):
+            use()
+    model = Ridge().partial_fit(X, Y)
+    weights = model.weights_.copy()
+    for fails in (lambda: model.forget(X, Y), lambda: model.partial_fit(X, Y[:, 0]), lambda: model.forget(X[:3], Y[:3] / 0)):
+        with np.errstate(all="ignore"), pytest.raises(ValueError):
+            fails()
+    assert model.count_ == 100 and np.array_equal(model.weights_, weights)
 
 
 def test_wrong_shapes_are_refused():

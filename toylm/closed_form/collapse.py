@@ -26,7 +26,7 @@ from . import memory
 from .autoencoder import LinearAutoencoder
 from .deep_linear import DeepLinear, balanced_factors
 from .elm import ELM, DeepELM
-from .estimator import Regressor, check_choice
+from .estimator import Regressor, check_choice, check_lambda
 from .kernel_ridge import KernelRidge
 from .linear import LinearRegression, Ridge
 
@@ -138,7 +138,7 @@ def collapse_of(closed_form, X, y=None, start_seed=0, slack=50.0):
     _require(d, "features", "use fewer features or hidden units")
     H, centred = features - mean_x, Y - mean_y
     A = H.T @ H
-    A[np.diag_indices(d)] += getattr(closed_form, "lambda_reg", 0.0)
+    A[np.diag_indices(d)] += check_lambda(getattr(closed_form, "lambda_reg", 0.0))
     step = NewtonMap(A, H.T @ centred)
     if isinstance(closed_form, DeepLinear):
         return _collapse_deep_linear(closed_form, model, step, optimum, mean_x, mean_y, rng, slack)

@@ -116,9 +116,6 @@ class DeepELM(Regressor):
             H = ACTIVATIONS[self.activation](H @ W + b)
         return H
 
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "beta_")
-
 
 class ELM(DeepELM):
     """One layer of random features H = phi(x W_0 + b_0), then beta = (H'H + lambda I)^-1 H'Y.

@@ -4,6 +4,7 @@ Where scikit-learn is loaded, its NotFittedError and its tags are used, so that 
 estimators; nothing here imports it by itself.
 """
 
+import functools
 import inspect
 import sys
 import warnings
@@ -154,10 +155,29 @@ def r2(Y, predicted, sample_weight=None):
     return float(np.mean(np.where(total > 0, score, residual == 0)))
 
 
+def _all_or_nothing(fit):
+    """A method that, where it raises, leaves its estimator as it was: not fitted, or fitted to what came before."""
+
+    @functools.wraps(fit)
+    def fit_or_restore(self, *args, **keywords):
+        before = dict(self.__dict__)
+        try:
+            return fit(self, *args, **keywords)
+        except BaseException:
+            self.__dict__ = before
+            raise
+
+    return fit_or_restore
+
+
 class Estimator:
     """Parameters are the keyword arguments of __init__, stored as given; fitted attributes end in an underscore."""
 
     _estimator_type = None
+
+    def __init_subclass__(cls):
+        for name in {"fit", "fit_blocks", "partial_fit", "forget", "merge"} & set(vars(cls)):
+            setattr(cls, name, _all_or_nothing(vars(cls)[name]))
 
     @classmethod
     def _parameter_names(cls):

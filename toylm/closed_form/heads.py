@@ -28,11 +28,12 @@ class ClosedFormHead:
     def fit(self, features, targets):
         """features (n, d); targets: classes (n,) int, or numbers (n,) or (n, k)."""
         features, targets = as_matrix(features, "features"), np.asarray(targets)
-        self.classes_ = None
+        classes = None
         if targets.dtype.kind in "iu" and targets.ndim == 1:
-            self.classes_, index = np.unique(targets, return_inverse=True)
-            targets = np.eye(len(self.classes_))[index]
+            classes, index = np.unique(targets, return_inverse=True)
+            targets = np.eye(len(classes))[index]
         self.estimator.fit(features, targets)
+        self.classes_ = classes
         return self
 
     def scores(self, features):

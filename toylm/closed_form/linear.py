@@ -1,5 +1,7 @@
 """Linear maps in closed form: LinearRegression (minimum norm) and Ridge; in memory, in blocks, with rows taken out again."""
 
+import warnings
+
 import numpy as np
 
 from .estimator import Regressor, as_matrix, check_lambda
@@ -77,12 +79,8 @@ class Ridge(_Linear):
 
     def fit(self, X, y):
         """X (n, d), y (n,) or (n, k). Raises ValueError on NaN, infinity, mismatched rows, lambda < 0."""
-        self._check_lambda()
         X, Y = self._fit_X_y(X, y, finite=_small(X))
-        self.__dict__.pop("gram_", None)
-        if np.ndim(self.lambda_reg):
-            return self._store(solve_moments(GramAccumulator().add(X, Y), self.lambda_reg, self.fit_intercept))
-        return self._store(least_squares(ArraySource(X, Y), self.lambda_reg, self.fit_intercept, self.solver))
+        return self._fit(ArraySource(X, Y))
 
     def fit_blocks(self, blocks, total=None, progress=None):
         """Fit rows that do not fit in memory, in memory of one block.
@@ -90,32 +88,44 @@ class Ridge(_Linear):
         blocks: a list of (X, Y), or a callable that returns a fresh iterator of them; it is called once a pass (passes_).
         progress: show a bar for each pass; None on a terminal only. total: the number of rows, where known.
         """
-        self._check_lambda()
-        source = block_source(self, blocks, total, progress)
-        return self._store(least_squares(source, self.lambda_reg, self.fit_intercept, self.solver))
+        return self._fit(block_source(self, blocks, total, progress))
+
+    def _fit(self, source):
+        self.__dict__.pop("gram_", None)
+        if not np.ndim(self.lambda_reg):
+            return self._store(least_squares(source, self.lambda_reg, self.fit_intercept, self.solver))
+        self._check_for_moments()
+        gram = GramAccumulator()
+        for X, Y in source.blocks():
+            gram.add(X, Y)
+        return self._store(solve_moments(gram, self.lambda_reg, self.fit_intercept))
 
     def partial_fit(self, X, y):
-        """Add rows and solve again: d^3 / 3 beside the rows' own n d^2."""
-        self._check_lambda()
-        if not hasattr(self, "gram_"):
-            X, Y = self._fit_X_y(X, y)
-            self.gram_ = GramAccumulator().add(X, Y)
-        else:
-            self.gram_.add(self._check_X(X), y)
-        return self._solve()
+        """Add rows and solve again: d^3 / 3 beside the rows' own n d^2.
+
+        A model of fit or fit_blocks, which keep no sums, starts anew, with a warning.
+        """
+        self._check_for_moments()
+        if hasattr(self, "gram_"):
+            return self._solve(self.gram_.copy().add(self._check_X(X), y))
+        if self.__sklearn_is_fitted__():
+            warnings.warn(
+                "partial_fit starts anew: fit keeps no Gram matrix to add rows to, so its rows are not counted; "
+                "give those to partial_fit too",
+                stacklevel=3,
+            )
+        return self._solve(GramAccumulator().add(*self._fit_X_y(X, y)))
 
     def forget(self, X, y):
         """Remove rows that partial_fit had added, and solve again."""
         self._need_blocks("forget")
-        self.gram_.remove(self._check_X(X), y)
-        return self._solve()
+        return self._solve(self.gram_.copy().remove(self._check_X(X), y))
 
     def merge(self, other):
         """Add all rows that another partially fitted Ridge has seen, and solve again."""
         self._need_blocks("merge")
         other._need_blocks("merge")
-        self.gram_.merge(other.gram_)
-        return self._solve()
+        return self._solve(self.gram_.copy().merge(other.gram_))
 
     @property
     def count_(self):
@@ -126,14 +136,17 @@ class Ridge(_Linear):
         if not hasattr(self, "gram_"):
             raise ValueError(f"{what} needs a model that learned by partial_fit: fit keeps no Gram matrix")
 
-    def _check_lambda(self):
+    def _check_for_moments(self):
         for value in np.atleast_1d(self.lambda_reg):
             check_lambda(value)
+        if self.solver != "auto":
+            raise ValueError(f"solver is {self.solver!r}: partial_fit and one lambda a target solve by 'auto' only")
 
-    def _solve(self):
-        if not self.gram_.count:
-            raise ValueError("every row was forgotten: add some with partial_fit")
-        return self._store(solve_moments(self.gram_, self.lambda_reg, self.fit_intercept))
+    def _solve(self, gram):
+        if not gram.count:
+            raise ValueError("every row would be forgotten: leave some, or start with a new Ridge")
+        self.gram_ = gram
+        return self._store(solve_moments(gram, self.lambda_reg, self.fit_intercept))
 
 
 def _small(X):
