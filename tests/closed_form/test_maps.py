@@ -264,6 +264,10 @@ def test_dictionary_is_exact_and_falls_back_to_the_nearest():
     elsewhere = np.random.default_rng(1).standard_normal((50, 3))
     brute = np.linalg.norm(elsewhere[:, None] - X, axis=2).argmin(axis=1)
     assert np.array_equal(model.predict(elsewhere), Y[brute])
+    grid = np.random.default_rng(2).permutation(np.stack(np.meshgrid(*[np.arange(4.0)] * 3), axis=-1).reshape(-1, 3))
+    middles = np.random.default_rng(3).integers(0, 7, (40, 3)) / 2  # as near to 1, 2, 4 or 8 rows: the first of them
+    first = np.linalg.norm(middles[:, None] - grid, axis=2).argmin(axis=1)
+    assert np.array_equal(DictionaryModel().fit(grid, np.arange(64.0)).predict(middles), first)
     X, Y = noisy(n=100, d=30)  # past the k-d tree's features
     near = X + 1e-3
     assert np.array_equal(DictionaryModel().fit(X, Y).predict(near), Y)

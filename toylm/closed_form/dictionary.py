@@ -64,7 +64,12 @@ class DictionaryModel(Regressor):
 
             if self._tree is None:
                 self._tree = cKDTree(self.X_fit_)
-            return self._tree.query(X)[1]
+            distances, found = self._tree.query(X)
+            for row, near in enumerate(self._tree.query_ball_point(X, distances * (1 + 1e-12))):
+                if len(near) > 1:  # the tree finds any of equals
+                    near = np.sort(near)
+                    found[row] = near[((self.X_fit_[near] - X[row]) ** 2).sum(axis=1).argmin()]
+            return found
         from scipy.spatial.distance import cdist
 
         step = max(1, _PAIRS // len(self.X_fit_))
