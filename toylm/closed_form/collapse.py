@@ -65,7 +65,7 @@ class NewtonMap:
         from scipy.linalg import eigh
 
         self.A, self.B = A, B
-        values, self.Q = eigh(A)
+        values, self.Q = eigh(A, driver="evd")  # MRRR, the default, gives up two digits of orthogonality
         keep = values > 16 * EPS * len(A) * max(values[-1], 0.0)
         self.inverse = np.where(keep, 1 / np.where(keep, values, 1.0), 0.0)
         kept = values[keep]
