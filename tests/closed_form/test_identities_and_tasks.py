@@ -19,7 +19,7 @@ def run(argv):
 
 
 def test_battery_holds_for_other_seeds_too():
-    for seed in (0, 11):
+    for seed in (0, 48):
         checks = list(identities.run_battery(seed))
         assert len(checks) > 55
         assert not [str(check) for check in checks if not check.holds]
@@ -40,6 +40,20 @@ def test_instant_command(tmp_path, capsys):
     assert "gradient descent, 500 steps" in out
     assert run(["instant", "--n", "1", "--out", str(tmp_path)]) == 2
     assert "at least 2 rows" in capsys.readouterr().err
+
+
+def test_out_and_seed_are_checked_before_anything_runs(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(identities, "run_battery", None)
+    file = tmp_path / "small.txt"
+    file.write_text("", encoding="utf-8")
+    for argv, message in (
+        (["instant", "--out", str(file)], "small.txt is a file; --out names a folder"),
+        (["deep-elm-bench", "--out", str(file)], "small.txt is a file; --out names a folder"),
+        *(([*verb, "--seed", "-1"], "--seed is -1") for verb in (["instant"], ["deep-elm-bench"], ["task", "copy"])),
+    ):
+        assert run(argv) == 2
+        err = capsys.readouterr().err
+        assert message in err and err.count("\n") == 1
 
 
 def test_timing_table_measures_the_gap():
@@ -148,9 +162,13 @@ def test_deep_elm_bench_command(tmp_path, capsys):
     ]
     assert run([*argv, "--out", str(tmp_path), "--no-plots"]) == 0
     out = capsys.readouterr().out
-    assert "best: depth" in out and "kernel ridge (by leave-one-out)" in out
+    assert "kernel ridge (by leave-one-out)" in out
     table = (tmp_path / "results.csv").read_text(encoding="utf-8").splitlines()
-    assert len(table) == 9 and table[0] == "depth,hidden,lambda,train_mse,test_mse,test_r2,seconds,solver"
+    assert len(table) == 9 and table[0] == "depth,hidden,lambda,train_mse,loo_mse,test_mse,test_r2,seconds,solver"
+    best = min((line.split(",") for line in table[1:]), key=lambda row: float(row[4]))
+    assert f"best by leave-one-out: depth {best[0]}, {best[1]} units, lambda {float(best[2]):g}: test MSE" in out
+    assert run([*argv, "--lambdas", "1.5e-4", "--no-plots", "--out", str(tmp_path)]) == 0
+    assert " 0.00015 " in capsys.readouterr().out
     assert run([*argv, "--n-train", "0"]) == 2
     with pytest.raises(SystemExit):
         run(["deep-elm-bench", "--depths", "two"])

@@ -44,25 +44,35 @@ def run(args):
     """Run `toylm deep-elm-bench`; returns the exit status."""
     from ..errors import UsageError
     from ..files import write_text
+    from .estimator import check_count
 
     for name in ("n_train", "n_test", "d"):
         if getattr(args, name) < 2:
             raise UsageError(f"--{name.replace('_', '-')} is {getattr(args, name)}: at least 2 is needed")
+    check_count(args.seed, "--seed", 0)
+    out = Path(args.out).resolve()
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file; --out names a folder")
     rows, peers = sweep(args)
     print(
         f"deep ELM, {args.activation}, {args.n_train} training and {args.n_test} test rows, {args.d} features, seed {args.seed}"
     )
-    print(f"{'depth':>5} {'hidden':>7} {'lambda':>8} {'train MSE':>11} {'test MSE':>11} {'test R2':>8} {'seconds':>8} solver")
+    print(
+        f"{'depth':>5} {'hidden':>7} {'lambda':>8} {'train MSE':>11} {'LOO MSE':>11} {'test MSE':>11} {'test R2':>8} "
+        f"{'seconds':>8} solver"
+    )
     for row in rows:
         print(
-            f"{row['depth']:>5} {row['hidden']:>7} {row['lambda']:>8.0e} {row['train_mse']:>11.3e} {row['test_mse']:>11.3e} "
-            f"{row['test_r2']:>8.4f} {row['seconds']:>8.4f} {row['solver']}"
+            f"{row['depth']:>5} {row['hidden']:>7} {row['lambda']:>8g} {row['train_mse']:>11.3e} {row['loo_mse']:>11.3e} "
+            f"{row['test_mse']:>11.3e} {row['test_r2']:>8.4f} {row['seconds']:>8.4f} {row['solver']}"
         )
-    best = min(rows, key=lambda row: row["test_mse"])
-    print(f"best: depth {best['depth']}, {best['hidden']} units, lambda {best['lambda']:g}: test MSE {best['test_mse']:.3e}")
+    best = min(rows, key=lambda row: row["loo_mse"])  # the test rows choose nothing that is then tested on them
+    print(
+        f"best by leave-one-out: depth {best['depth']}, {best['hidden']} units, lambda {best['lambda']:g}: "
+        f"test MSE {best['test_mse']:.3e}"
+    )
     for name, error in peers.items():
         print(f"beside it, {name}: test MSE {error:.3e}")
-    out = Path(args.out).resolve()
     lines = [",".join(rows[0]), *(",".join(str(value) for value in row.values()) for row in rows)]
     write_text(out / "results.csv", "\n".join(lines) + "\n")
     print(out / "results.csv")
@@ -86,13 +96,16 @@ def make_data(args):
 
 
 def sweep(args):
-    """One dict a setting (depth, hidden, lambda, train_mse, test_mse, test_r2, seconds, solver), and the peers' test MSE."""
+    """One dict a setting (depth, hidden, lambda, train_mse, loo_mse, test_mse, test_r2, seconds, solver), and the peers' test MSE.
+
+    loo_mse leaves rows out of the head's fit, which is all that is fitted but for the features' means and scales.
+    """
     import time
 
     from .elm import DeepELM
     from .estimator import r2
     from .kernel_ridge import KernelRidgePath
-    from .ridge_path import RidgePath
+    from .ridge_path import RidgePath, loo_residuals
 
     X, y, X_test, y_test = make_data(args)
     rows = []
@@ -112,6 +125,7 @@ def sweep(args):
                         "hidden": hidden,
                         "lambda": value,
                         "train_mse": float(((model.predict(X) - y) ** 2).mean()),
+                        "loo_mse": float((loo_residuals(model.features(X), y, value) ** 2).mean()),
                         "test_mse": float(((predicted - y_test) ** 2).mean()),
                         "test_r2": r2(y_test, predicted),
                         "seconds": seconds,

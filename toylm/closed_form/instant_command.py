@@ -29,11 +29,16 @@ def run(args):
     from ..files import write_text
     from ..threads import set_threads
     from ..train.console import use_utf8_output
+    from .estimator import check_count
     from .identities import run_battery
     from .timing import format_timing, timing_table
 
     if args.n < 2 or args.d < 1:
         raise UsageError(f"--n {args.n} --d {args.d}: the timing problem needs at least 2 rows and 1 feature")
+    check_count(args.seed, "--seed", 0)
+    path = Path(args.out).resolve() / "results.txt"
+    if path.parent.exists() and not path.parent.is_dir():
+        raise UsageError(f"{path.parent} is a file; --out names a folder")
     use_utf8_output()
     set_threads(args.threads)
     lines, failed = [], []
@@ -54,7 +59,6 @@ def run(args):
             say(format_timing(timing_table(args.n, args.d, decay=decay)))
     say()
     say(f"[✘] {len(failed)} checks failed: {failed[0].name}" if failed else "[✔] All checks passed")
-    path = Path(args.out).resolve() / "results.txt"
     write_text(path, "\n".join(lines) + "\n")
     print(path)
     return 1 if failed else 0

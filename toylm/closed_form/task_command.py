@@ -43,8 +43,11 @@ def run(args):
     for option, users in USERS.items():
         if getattr(args, option) is not None and not set(users) & set(names):
             raise UsageError(f"--{option} {getattr(args, option)}: {args.task} has no use for it, only {', '.join(users)}")
+    from .estimator import check_count
     from .task_models import position_wise_head, solve_task
 
+    if args.seed is not None:
+        check_count(args.seed, "--seed", 0)
     wrong = False
     for name in names:
         options = task_options(name, args)
