@@ -217,6 +217,15 @@ def test_hooks_collect_and_leave():
 
 
 @pytest.mark.parity
+def test_hooks_of_bfloat16_modules():
+    torch = pytest.importorskip("torch")
+    model = torch.nn.Sequential(torch.nn.Linear(3, 2)).to(torch.bfloat16)
+    with ActivationHooks(model, ["0"]) as hooks:
+        out = model(torch.ones(1, 3, dtype=torch.bfloat16))
+    assert hooks["0"][0].dtype == np.float32 and np.array_equal(hooks["0"][0], out.detach().float().numpy())
+
+
+@pytest.mark.parity
 def test_attention_is_pytorchs():
     torch = pytest.importorskip("torch")
     X, *weights = attention_problem()

@@ -19,9 +19,17 @@ def barycentric_weights(nodes):
     """w_j = 1 / prod_k (x_j - x_k), scaled so that the largest is 1; in closed form for Chebyshev-Lobatto nodes.
 
     The product is taken in mantissas and exponents, so that thousands of nodes neither overflow nor underflow.
+    Raises ValueError for NaN, infinity, fewer than two nodes, duplicate nodes.
     """
+    nodes = _one_dimension(nodes)
     n = len(nodes)
-    order = np.argsort(nodes)
+    if n < 2:
+        raise ValueError(f"interpolation needs at least 2 nodes, got {n}")
+    order = np.argsort(nodes, kind="stable")
+    same = np.flatnonzero(np.diff(nodes[order]) == 0)
+    if len(same):
+        i, j = sorted(order[same[0] : same[0] + 2])
+        raise ValueError(f"nodes {i} and {j} are both {float(nodes[i])!r}: no polynomial passes through two values; drop one")
     low, high = nodes[order[0]], nodes[order[-1]]
     if np.abs(nodes[order] - chebyshev_lobatto(n, low, high)).max() <= 4e-16 * max(abs(low), abs(high)):
         weights = np.where(np.arange(n) % 2, -1.0, 1.0)
@@ -63,16 +71,9 @@ class Barycentric1D(Regressor):
         """X (n,) or (n, 1), y (n,) or (n, k)."""
         nodes = _one_dimension(X)
         y = as_targets(y, len(nodes))
-        if len(nodes) < 2:
-            raise ValueError(f"interpolation needs at least 2 nodes, got {len(nodes)}")
-        order = np.argsort(nodes, kind="stable")
-        same = np.flatnonzero(np.diff(nodes[order]) == 0)
-        if len(same):
-            i, j = sorted(order[same[0] : same[0] + 2])
-            raise ValueError(f"nodes {i} and {j} are both {float(nodes[i])!r}: no polynomial passes through two values; drop one")
-        self._one_target = y.ndim == 1
-        self.nodes_, self.values_ = nodes, y.reshape(len(y), -1)
         self.barycentric_weights_ = barycentric_weights(nodes)
+        self._one_target = y.ndim == 1
+        self.nodes_, self.values_ = nodes, y.reshape(len(y), -1).copy()
         self.n_features_in_ = 1
         return self
 
@@ -87,8 +88,10 @@ class Barycentric1D(Regressor):
             difference = x[i : i + step, None] - self.nodes_
             row, hit = np.nonzero(difference == 0)
             difference[row, hit] = 1.0
-            with np.errstate(over="ignore"):
-                ratio = self.barycentric_weights_ / difference
+            # Scaled down where a point is so near to a node that the quotient would overflow.
+            next_to = np.abs(difference).min(axis=1, keepdims=True) < 1e-100
+            ratio = self.barycentric_weights_ * np.where(next_to, 1e-200, 1.0) / difference
+            ratio[row] = 1.0  # a node itself: its value comes below, and no sum is zero
             out[i : i + step] = (ratio @ self.values_) / ratio.sum(axis=1)[:, None]
             out[i + row] = self.values_[hit]
         return self._shape_like_y(out)

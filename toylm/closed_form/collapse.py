@@ -225,7 +225,7 @@ def _collapse_deep_linear(closed_form, model, step, optimum, mean_x, mean_y, rng
 def _top_right(M, rank):
     # Eigenvectors of M'M instead of the closed form's SVD of M.
     _, vectors = np.linalg.eigh(M.T @ M)
-    V = vectors[:, -rank:]
+    V = vectors[:, len(vectors) - rank :]
     return V @ V.T
 
 

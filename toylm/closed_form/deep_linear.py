@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from .estimator import Regressor, check_count, check_lambda
+from .estimator import Regressor, as_matrix, check_count, check_lambda
 from .passes import ArraySource, centred_rows
-from .solvers import least_squares
+from .solvers import least_squares, rank_tolerance
 
 
 def balanced_factors(W, widths, random_seed=None):
@@ -17,6 +17,7 @@ def balanced_factors(W, widths, random_seed=None):
     """
     from scipy.linalg import svd
 
+    W = as_matrix(W, "W").astype(np.float64, copy=False)
     U, s, Vt = svd(W, full_matrices=False)
     # Past here the singular values are rounding: dropping them moves W by less than its own rounding.
     rank = int((s > np.finfo(np.float64).eps * max(W.shape) * (s[0] if len(s) else 0.0)).sum())
@@ -67,7 +68,7 @@ class DeepLinear(Regressor):
 
     Parameters: n_layers; widths, None (min(d, k) each), an int, or one int a hidden layer; lambda_reg; fit_intercept;
     random_seed, for random bases between layers.
-    Attributes: layers_ (list of L matrices), weights_ (their product's closed form), rank_, intercept_,
+    Attributes: layers_ (list of L matrices), weights_ (their product's closed form), rank_ (of weights_), intercept_,
     excess_error_ (what the narrow layer costs in squared error), solver_, rcond_.
     """
 
@@ -96,9 +97,14 @@ class DeepLinear(Regressor):
             penalty = np.sqrt(lambda_reg) * np.eye(X.shape[1])
             root = np.linalg.qr(np.vstack([centred_rows(X, mean), penalty]), mode="r")
             W, self.excess_error_ = reduced_rank(W, root, rank)
-        means = (found.intercept + X.mean(axis=0) @ (found.coef - W)) if self.fit_intercept else found.intercept
+        means = found.intercept
+        if self.fit_intercept:
+            means = means + X.mean(axis=0, dtype=np.float64) @ (found.coef - W)
         self.layers_ = balanced_factors(_truncate(W, rank), widths, self.random_seed)
-        self.weights_, self.rank_, self._intercept = W, rank, means
+        # Past this the singular values of W are the rounding of its solution.
+        tolerance = rank_tolerance(*X.shape) / (found.rcond**0.5 or 1.0)
+        s = np.linalg.svd(W, compute_uv=False)
+        self.weights_, self.rank_, self._intercept = W, int((s > tolerance * s[0]).sum()), means
         self.intercept_ = float(means[0]) if self._one_target else means
         self.solver_, self.rcond_ = found.solver, found.rcond
         return self

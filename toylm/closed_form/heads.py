@@ -92,7 +92,9 @@ class ActivationHooks:
         def hook(module, inputs, output):
             first = output[0] if isinstance(output, (tuple, list)) else output
             if hasattr(first, "detach"):
-                first = first.detach().cpu().numpy()
+                first = first.detach().cpu()
+                # NumPy has no bfloat16.
+                first = (first.float() if str(first.dtype) == "torch.bfloat16" else first).numpy()
             self._collected[name].append(np.array(first))  # a copy: the module may reuse its buffer
 
         return hook
