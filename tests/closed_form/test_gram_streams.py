@@ -94,6 +94,14 @@ def test_no_row_is_dropped_and_no_argument_ignored():
     assert model.count_ == 100 and np.array_equal(model.weights_, weights)
 
 
+def test_an_empty_accumulator_says_so():
+    empty = GramAccumulator()
+    for use in (empty.solve, lambda: empty.mean_x, lambda: empty.raw_gram, lambda: empty.normal_equations()):
+        with pytest.raises(ValueError, match="has no rows: add some first"):
+            use()
+    assert empty.copy().count == 0 and not hasattr(empty, "grams")
+
+
 def test_wrong_shapes_are_refused():
     X, Y = noisy(n=30)
     gram = GramAccumulator().add(X, Y)

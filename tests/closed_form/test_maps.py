@@ -21,6 +21,7 @@ from toylm.closed_form import (
     Whitening,
     autoencoder,
     balanced_factors,
+    barycentric_weights,
     chebyshev_lobatto,
     elm,
     kernel_matrix,
@@ -111,6 +112,13 @@ def test_bad_elm_settings():
         (ELM(activation="gelu"), "activation is 'gelu'"),
         (ELM(weight_scale=-1), "weight_scale is -1"),
         (ELM(lambda_reg=-1e-9), "lambda_reg is -1e-09"),
+        (ELM("abc"), "hidden_units is 'abc': it must be a"),
+        (ELM(None), "hidden_units is None: it must be a"),
+        (ELM([8]), r"hidden_units is \[8\]: it must be a whole number"),
+        (ELM(float("nan")), "hidden_units is nan: it must be a"),
+        (ELM(np.float32(2.5)), "hidden_units is 2.5: it must be a whole number"),
+        (ELM(weight_scale="fanin"), "weight_scale is 'fanin': it must be a number > 0 or 'fan_in'"),
+        (Ridge("abc"), "lambda_reg is 'abc': it must be a"),
         (DeepELM([]), "hidden_units is empty"),
         (DeepELM(depth=0), "depth is 0"),
         (DeepELM(whiten="pca"), "kind is 'pca'"),
@@ -247,8 +255,23 @@ def test_narrow_layer_gets_reduced_rank_regression(lambda_reg):
     assert np.linalg.norm(gradient @ B[:2].T) < 1e-8 * np.linalg.norm(Xc.T @ Yc)
 
 
+def test_deep_linear_rank_and_intercept():
+    X, Y = noisy(n=100, d=6, k=4)
+    assert DeepLinear().fit(X, Y).rank_ == 4 and DeepLinear(widths=2).fit(X, Y).rank_ == 2
+    one = X[:, :2] @ np.outer([1.0, 2.0], [3.0, 4.0, 5.0])
+    model = DeepLinear().fit(X, one)
+    assert model.rank_ == 1 and gap(model.predict(X), one) < 1e-13
+    assert Collapse("deep_linear").fit(X, one).report_.proves
+    with pytest.warns(RankWarning, match="rank 0"):
+        assert DeepLinear().fit(np.ones((10, 3)), Y[:10]).rank_ == 0
+    far = (X + 1000).astype(np.float32)
+    narrow, exact = (DeepLinear(widths=2).fit(rows, Y) for rows in (far, far.astype(np.float64)))
+    assert gap(narrow.intercept_, exact.intercept_) < 1e-7
+
+
 def test_deep_linear_errors():
     X, Y = noisy()
+    assert gap(np.linalg.multi_dot(balanced_factors([[2.0, 0.0], [0.0, 3.0]], [2])), np.diag([2.0, 3.0])) < 1e-15
     with pytest.raises(ValueError, match="widths has 3 values: 3 layers have 2"):
         DeepLinear(3, [2, 2, 2]).fit(X, Y)
     with pytest.raises(ValueError, match="width 1 is below the rank 2"):
@@ -330,6 +353,13 @@ def test_barycentric_errors():
             Barycentric1D().fit(X, y)
     with pytest.raises(ValueError, match="not fitted"):
         Barycentric1D().predict([0.0])
+    assert barycentric_weights([0.0, 1.0, 3.0]).tolist() == pytest.approx([2 / 3, -1.0, 1 / 3])
+    for nodes, message in (([1.0, 2.0, 1.0], "nodes 0 and 2 are both 1.0:"), ([1.0], "at least 2"), ([0.0, np.nan], "NaN")):
+        with pytest.raises(ValueError, match=message):
+            barycentric_weights(nodes)
+    model = Barycentric1D().fit([0.0, 1.0], y := np.array([1.0, 2.0]))
+    y[:] = 0.0  # the model has values of its own
+    assert model.predict([1e-310, 5e-324, 0.5, 1.0]).tolist() == [1.0, 1.0, 1.5, 2.0]
 
 
 def test_whitening():

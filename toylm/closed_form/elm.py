@@ -68,6 +68,9 @@ class DeepELM(Regressor):
         """X (n, d), y (n,) or (n, k). Raises ValueError on bad input, MemoryError where the head would not fit in memory."""
         check_lambda(self.lambda_reg)
         check_choice(self.activation, "activation", tuple(ACTIVATIONS))
+        fan_in = isinstance(self.weight_scale, str)
+        if fan_in and self.weight_scale != "fan_in":
+            raise ValueError(f"weight_scale is {self.weight_scale!r}: it must be a number > 0 or 'fan_in'")
         widths = self._widths()
         X, Y = self._fit_X_y(X, y)
         n, last = len(X), widths[-1]
@@ -84,7 +87,7 @@ class DeepELM(Regressor):
         rng = np.random.default_rng(self.random_seed)
         self.hidden_weights_, self.hidden_biases_ = [], []
         for rows, columns in zip(inputs, widths):
-            scale = rows**-0.5 if self.weight_scale == "fan_in" else check_positive(self.weight_scale, "weight_scale")
+            scale = rows**-0.5 if fan_in else check_positive(self.weight_scale, "weight_scale")
             self.hidden_weights_.append(scale * rng.standard_normal((rows, columns)))
             self.hidden_biases_.append(scale * rng.standard_normal(columns))
         if n < last or n <= step:

@@ -69,6 +69,12 @@ class GramAccumulator:
         """sum x y', about zero."""
         return self.cross + self.count * np.outer(self.mean_x, self.mean_y)
 
+    def __getattr__(self, name):
+        # Reached only where the attribute is not there: nothing was added yet.
+        if name in ("gram", "cross", "squares", "_origin_x", "_origin_y", "_off_x", "_off_y"):
+            raise ValueError("this GramAccumulator has no rows: add some first (add, add_blocks or merge)")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     def normal_equations(self, fit_intercept=True):
         """(A, B) of A W = B: centred moments with an intercept, moments about zero without."""
         return (self.gram, self.cross) if fit_intercept else (self.raw_gram, self.raw_cross)
