@@ -12,6 +12,7 @@ from numba.extending import intrinsic
 
 from ..kernels.jit import inner
 from ..kernels.parallel import parallel
+from ..kernels.rows import rows_of
 from .passes import SUMS_BYTES
 from .tiles import (
     I64,
@@ -32,7 +33,6 @@ from .tiles import (
 )
 
 BLOCK = 96  # rows in the cache buffer: a multiple of 12 and of 6
-_COLUMNS = 32  # that a thread takes of a sketch at least: it hashes every row
 
 
 def _make_gram_tile(height, vectors):
@@ -276,12 +276,9 @@ def moments(X, Y, shift_x, shift_y, R=None):
 
 
 @parallel
-def _sketch_columns(X, shift, offset, S, parts, threads, thread):
-    if thread >= parts:
-        return
+def _sketch_rows(X, shift, offset, S, threads, thread):
     buckets, d = np.uint64(S.shape[0]), X.shape[1]
-    size = (d + parts - 1) // parts
-    first, last = thread * size, min(d, (thread + 1) * size)
+    first, last = rows_of(S.shape[0], threads, thread)
     for i in range(X.shape[0]):
         state = np.uint64(i + offset) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(0xD1B54A32D192ED03)
         for _ in range(2):
@@ -289,16 +286,16 @@ def _sketch_columns(X, shift, offset, S, parts, threads, thread):
             state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
             state = state ^ (state >> np.uint64(31))
             row = np.int64((state >> np.uint64(1)) % buckets)
-            sign = 1.0 if state & np.uint64(1) else -1.0
-            for c in range(first, last):
-                S[row, c] += sign * (X[i, c] - shift[c])
+            if first <= row < last:
+                sign = 1.0 if state & np.uint64(1) else -1.0
+                for c in range(d):
+                    S[row, c] += sign * (X[i, c] - shift[c])
 
 
 def sketch(X, shift, S, offset=0):
     """Add a sparse sign sketch of X - shift to S (rows, d): every row of X is added with a random sign to two random rows.
 
-    The signs are a hash of the row's number (its number in X plus `offset`), and a thread takes columns, so equal input gives
-    equal bits. Woodruff, Sketching as a tool for numerical linear algebra (2014), section 2.
+    The signs are a hash of the row's number (its number in X plus `offset`), and a thread adds to rows of S of its own, so equal
+    input gives equal bits. Woodruff, Sketching as a tool for numerical linear algebra (2014), section 2.
     """
-    parts = max(1, min(nb.get_num_threads(), X.shape[1] // _COLUMNS))
-    _sketch_columns(X, shift, offset, S, parts)
+    _sketch_rows(X, shift, offset, S)
