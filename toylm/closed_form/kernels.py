@@ -32,13 +32,14 @@ def squared_distances(A, B):
     distances *= -2
     distances += squares[:, None]
     distances += other
-    for rows in _row_blocks(distances):
-        i, j = np.nonzero(distances[rows] <= _CANCELLED * (squares[rows, None] + other))
-        i += rows.start
-        step = max(1, _BLOCK // A.shape[1])
-        for pairs in (slice(first, first + step) for first in range(0, len(i), step)):
-            difference = A[i[pairs]] - B[j[pairs]]
-            distances[i[pairs], j[pairs]] = np.einsum("ij,ij->i", difference, difference)
+    if A is B:
+        np.fill_diagonal(distances, np.inf)
+    for i in np.flatnonzero(distances.min(axis=1) <= _CANCELLED * (squares + other.max())):  # few rows have such a pair
+        j = np.flatnonzero(distances[i] <= _CANCELLED * (squares[i] + other))
+        difference = A[i] - B[j]
+        distances[i, j] = np.einsum("ij,ij->i", difference, difference)
+    if A is B:
+        np.fill_diagonal(distances, 0.0)
     return distances
 
 
