@@ -92,12 +92,18 @@ def save_checkpoint(directory, model, tokenizer=None, training=None, dtype=None,
     return given
 
 
+def foreign_files(directory, own=FILES):
+    """Names of what lies in a checkpoint's folder and is no part of a checkpoint, sorted: such a folder is not to be deleted."""
+    inside = (path for path in directory.iterdir() if path.name not in DESKTOP)
+    return sorted(path.name for path in inside if path.name not in own or path.is_dir())
+
+
 def _check_replaceable(directory, own):
     """Raise ValueError unless the folder is empty, or a checkpoint with no files but those named in `own`: it is deleted."""
     if not directory.is_dir():
         raise ValueError(f"{directory} is a file, and a checkpoint is a folder: choose another name")
     names = sorted(path.name for path in directory.iterdir() if path.name not in DESKTOP)
-    foreign = [name for name in names if name not in own or (directory / name).is_dir()]
+    foreign = foreign_files(directory, own)
     if foreign:
         raise ValueError(f"{directory} holds {foreign[0]}, which is no part of a checkpoint: choose a new or an empty folder")
     if names and not set(FILES[:2]) <= set(names):

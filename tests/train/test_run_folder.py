@@ -146,6 +146,24 @@ def test_overwriting_refuses_to_delete_what_toylm_did_not_write(tmp_path, model,
     assert sorted(path.rglob("*")) == before
 
 
+def test_a_checkpoint_with_a_strangers_file_is_neither_pruned_nor_replaced(tmp_path, model):
+    with RunFolder.create(tmp_path / "run") as run:
+        for step in (10, 20):
+            save(run, model, step, keep_last=2)
+        (run.path / "step-000010" / "notes.txt").write_text("mine", encoding="utf-8")
+        for step in (30, 40):
+            save(run, model, step, keep_last=1)
+        assert names(run) == ["step-000010", "step-000040"]
+        run.check_later(10)
+        with pytest.raises(UsageError, match="step-000010 would be replaced, and notes.txt in it is no part of a checkpoint"):
+            run.check_later(5)
+    with pytest.raises(UsageError, match="holds a run already, at step 40: "):
+        RunFolder.create(tmp_path / "run")
+    with pytest.raises(UsageError, match="holds other things .step-000010/notes.txt.; choose a new folder"):
+        RunFolder.create(tmp_path / "run", overwrite=True)
+    assert names(run) == ["step-000010", "step-000040"]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="links need rights there")
 def test_overwriting_follows_no_link(tmp_path, model):
     path = analysed_run(tmp_path / "run", model)

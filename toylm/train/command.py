@@ -177,6 +177,7 @@ def _resume(args, flags):
             longer = f"--resume {shlex.quote(str(path))} --{settings.horizon} ..."
             console.say(f"{path} is complete ({length}); to train longer: {longer}")
             return 0
+        run_folder.check_later(loop["step"])
         report(settings, prepared, parts, console)
         console.say(f"resuming {checkpoint_path} after step {loop['step']:,} and {duration(loop['seconds'])} of training")
         if args.dry_run:

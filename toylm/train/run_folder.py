@@ -13,7 +13,15 @@ import os
 import shutil
 from pathlib import Path
 
-from ..checkpoint import list_checkpoints, read_json, read_pointer, recover_checkpoints, save_checkpoint, write_pointer
+from ..checkpoint import (
+    foreign_files,
+    list_checkpoints,
+    read_json,
+    read_pointer,
+    recover_checkpoints,
+    save_checkpoint,
+    write_pointer,
+)
 from ..errors import CheckpointError, UsageError
 from ..invocation import command_line
 from .settings import TrainSettings
@@ -90,8 +98,14 @@ class RunFolder:
         # A run taken back to an earlier step leaves the later checkpoints alone until it reaches them.
         behind = [path for s, path in list_checkpoints(self.path) if s <= step]
         for path in behind[:-keep_last]:
-            if path != best:
+            if path != best and not foreign_files(path):
                 shutil.rmtree(path, ignore_errors=True)
+
+    def check_later(self, step):
+        """Raise UsageError where a checkpoint after `step`, which a run taken back to there will replace, holds other files."""
+        for later, path in list_checkpoints(self.path):
+            for name in foreign_files(path) if later > step else ():
+                raise UsageError(f"{path} would be replaced, and {name} in it is no part of a checkpoint: move one of them away")
 
     def latest(self):
         """The newest whole checkpoint's path, or None."""
@@ -145,6 +159,8 @@ def check_free(path, overwrite=False, locked=False):
     steps = list_checkpoints(path)
     found = sorted(name for name in OWN_FOLDERS if (path / name).is_dir())
     foreign = _foreign(path, {*OWN_FILES, *(p.name for _, p in steps)})
+    if overwrite:  # else they stay
+        foreign += [f"{checkpoint.name}/{name}" for _, checkpoint in steps for name in foreign_files(checkpoint)]
     if foreign:
         raise UsageError(f"{path} holds other things ({foreign[0]}); choose a new folder with --out")
     if (path / ".lock").exists() and not locked:
