@@ -190,8 +190,9 @@ class _NearRows:
 
 
 def loo_errors(spectrum, lambdas):
-    """Mean squared leave-one-out error, (m, k), of every lambda and target; every row read once, exact.
+    """Mean squared leave-one-out error, (m, k), of every lambda and target, exact.
 
+    Every row is read once, and twice more where there are rows that no other row explains (`left_over`).
     Large problems use that sum_i (y_i - yhat_i)^2 = sum p^2 + sum_j (g_j c_j)^2 needs no pass, so that only the difference
     that 1 / (1 - h)^2 makes, of the order of d / n, is summed over rows.
     """
