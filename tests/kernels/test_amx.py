@@ -143,11 +143,11 @@ def test_toylm_bf16_chooses(monkeypatch):
 
 
 def test_an_unknown_value_is_named(monkeypatch):
-    from toylm.kernels.matmul_bf16 import supported
+    from toylm.kernels.bf16_choice import bf16_support
 
     monkeypatch.setenv("TOYLM_BF16", "tile")
     with pytest.raises(ValueError, match="TOYLM_BF16 is 'tile'; valid: avx512, emulate, tiles"):
-        supported()
+        bf16_support()
 
 
 # -- the process of its own ------------------------------------------------------------------------------------------------

@@ -330,10 +330,10 @@ def test_importing_toylm_is_light():
 
 
 def test_bf16_is_refused_where_the_cpu_lacks_it(monkeypatch):
-    from toylm.kernels import matmul_bf16
+    from toylm.kernels import bf16_choice
 
-    monkeypatch.delenv("TOYLM_BF16")
-    monkeypatch.setattr(matmul_bf16, "HOST_BF16", False)
+    monkeypatch.delenv("TOYLM_BF16", raising=False)
+    monkeypatch.setattr(bf16_choice, "HOST_BF16", False)
     config = toylm.ModelConfig(64, d_model=32, n_heads=2, n_layers=2, context_length=16)
     with pytest.raises(ValueError, match="bf16 needs a CPU"):
         toylm.TransformerLM(config, precision="bf16")

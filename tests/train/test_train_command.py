@@ -93,13 +93,20 @@ def test_the_report_before_and_after(train, capsys, monkeypatch, tmp_path):
 
 
 def test_precision_auto_is_decided_and_told_at_the_start(train, capsys, monkeypatch):
-    from toylm.kernels import matmul_bf16
+    from toylm.kernels import bf16_choice
 
-    monkeypatch.setattr(matmul_bf16, "supported", lambda: False)
-    assert train("--steps", "5", "--dry-run", "--precision", "auto") == 0
-    assert "float32" in capsys.readouterr().out
-    assert train("--steps", "5", "--dry-run", "--precision", "bf16") == 2
+    monkeypatch.delenv("TOYLM_BF16", raising=False)
+    flags = ("--steps", "5", "--dry-run", "--precision")
+    for native, told in [(False, "float32"), (True, "bf16")]:  # as on a CPU of either kind, whatever this one is
+        monkeypatch.setattr(bf16_choice, "HOST_BF16", native)
+        assert train(*flags, "auto") == 0
+        assert f"positions rope, {told}" in capsys.readouterr().out
+    monkeypatch.setattr(bf16_choice, "HOST_BF16", False)
+    assert train(*flags, "bf16") == 2
     assert "precision bf16 needs a CPU with AVX512_BF16" in capsys.readouterr().err
+    monkeypatch.setenv("TOYLM_BF16", "emulate")  # allows bf16, and is no reason to choose it: float32 is faster
+    assert train(*flags, "auto") == 0
+    assert "positions rope, float32" in capsys.readouterr().out
 
 
 def test_the_first_lines_tell_what_multiplies_bf16(train, capsys, monkeypatch):

@@ -38,6 +38,15 @@ def bf16_mode():
     return mode
 
 
+def bf16_support():
+    """How this process multiplies bf16: "native" by the CPU's instruction; "emulated" by several float32 ones, where TOYLM_BF16
+    allows it; None where bf16 is refused. The one place that decides; raises ValueError where TOYLM_BF16 is none of its values."""
+    allowed = bf16_mode() in ("emulate", "tiles")
+    if HOST_BF16:
+        return "native"
+    return "emulated" if allowed else None
+
+
 @functools.cache
 def _permitted():
     """Ask Linux for the tile registers, which it gives a process (all its threads, also later ones) on request only.

@@ -5,17 +5,9 @@ Weights, activations and gradients stay float32 in memory; what is rounded is wh
 
 import numpy as np
 
-from .bf16_choice import bf16_mode
+from .bf16_choice import bf16_support
 from .matmul import check_product, multiply
 from .operands import operands_of
-from .simd import HOST_BF16
-
-
-def supported():
-    """Whether bf16 products may be asked for: the CPU has an instruction (AVX512_BF16 or AMX), or TOYLM_BF16=emulate allows
-    several float32 ones in its place, which are slower than float32 products and give what the instruction gives but for
-    roundings. Raises ValueError where TOYLM_BF16 is none of its values."""
-    return bf16_mode() in ("emulate", "tiles") or HOST_BF16
 
 
 def matmul_bf16(a, b, out, transpose_a=False, transpose_b=False, accumulate=False, addend=None):
@@ -26,7 +18,7 @@ def matmul_bf16(a, b, out, transpose_a=False, transpose_b=False, accumulate=Fals
     m, n, k, addend = check_product(a, b, out, transpose_a, transpose_b, accumulate, addend)
     if a.dtype != np.float32:
         raise TypeError(f"bf16 products take float32 matrices, not {a.dtype}")
-    if not supported():
+    if bf16_support() is None:
         raise ValueError(
             "this CPU has no bf16 products (AVX512_BF16 or AMX); use float32, or TOYLM_BF16=emulate to try them slowly"
         )

@@ -38,9 +38,9 @@ def resolve(name):
     """The name of a precision, with "auto" replaced by what it is on this CPU: bf16 where that is multiplied, else float32."""
     if name != "auto":
         return name
-    from ..kernels import matmul_bf16
+    from ..kernels.bf16_choice import bf16_support
 
-    return "bf16" if matmul_bf16.HOST_BF16 else "float32"
+    return "bf16" if bf16_support() == "native" else "float32"
 
 
 def spelled(name):
@@ -57,17 +57,18 @@ def precision_of(name):
 
     Raises ValueError for another name, and for bf16 on a CPU without it.
     """
-    from ..kernels import matmul_bf16
+    from ..kernels.bf16_choice import bf16_support
     from ..kernels.matmul import matmul
+    from ..kernels.matmul_bf16 import matmul_bf16
 
     if name not in NAMES:
         raise ValueError(f"precision is {name!r}{nearest(name, NAMES)}")
     name = resolve(name)
     if name == "bf16":
-        if not matmul_bf16.supported():
+        if bf16_support() is None:
             raise ValueError(
                 "precision bf16 needs a CPU with AVX512_BF16 or AMX, which this one lacks; use float32, "
                 "or set TOYLM_BF16=emulate to try the arithmetic, slowly"
             )
-        return Precision("bf16", np.dtype(np.float32), matmul_bf16.matmul_bf16)
+        return Precision("bf16", np.dtype(np.float32), matmul_bf16)
     return Precision(name, np.dtype(name), matmul)
