@@ -29,7 +29,8 @@ def test_three_orientations_equal_numpy_over_odd_sizes(m, k, n, dtype):
         before, out = frame.copy(), frame[1:-1, 20:-20]
         expected = matmul_reference(a, b, out.copy(), transpose_a, transpose_b, accumulate)
         matmul(a, b, out, transpose_a, transpose_b, accumulate)
-        np.testing.assert_allclose(out, expected, rtol=0, atol=30 * np.finfo(dtype).eps * max(1, np.abs(expected).max()))
+        rounding = np.finfo(dtype).eps * max(1, np.abs(expected).max())
+        np.testing.assert_allclose(out, expected, rtol=0, atol=(30 + 2 * k**0.5) * rounding)
         frame[1:-1, 20:-20] = before[1:-1, 20:-20]
         np.testing.assert_array_equal(frame, before)
 
@@ -52,10 +53,18 @@ def test_empty_products():
     assert matmul(np.zeros((0, 2), np.float32), np.zeros((2, 3), np.float32), np.zeros((0, 3), np.float32)).shape == (0, 3)
 
 
+@pytest.fixture
+def read_mode_again():
+    matmul_mode.cache_clear()
+    yield
+    matmul_mode.cache_clear()
+
+
 @pytest.mark.parametrize("m, k, n", [(333, 200, 111), (50, 4096, 70)])
-def test_number_of_threads_does_not_change_a_bit(m, k, n):
+def test_number_of_threads_does_not_change_a_bit(m, k, n, monkeypatch, read_mode_again):
     from toylm.threads import get_threads, set_threads
 
+    monkeypatch.setenv("TOYLM_MATMUL", "numba")  # what holds for our products does not for every BLAS
     before = get_threads()
     rng = np.random.default_rng(1)
     a, b = rng.standard_normal((m, k)).astype(np.float32), rng.standard_normal((k, n)).astype(np.float32)
@@ -114,17 +123,11 @@ print(json.dumps([simd.VECTOR_BYTES, simd.HOST_BF16, error]))
 def test_numba_compiles_for_another_cpu_than_the_host():
     """A CPU with AVX512_BF16, say, and Numba told to use none of it: LLVM would end the process at such an instruction."""
     variables = {**os.environ, "NUMBA_CPU_NAME": "generic", "TOYLM_MATMUL": "numba"}
+    variables.pop("NUMBA_CPU_FEATURES", None)
     done = subprocess.run([sys.executable, "-c", GENERIC], env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     vector_bytes, bf16, error = json.loads(done.stdout)
     assert vector_bytes == 16 and not bf16 and error < 1e-4
-
-
-@pytest.fixture
-def read_mode_again():
-    matmul_mode.cache_clear()
-    yield
-    matmul_mode.cache_clear()
 
 
 @pytest.mark.parametrize("mode", ["numba", "blas", "auto"])

@@ -3,6 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
+from toylm.kernels import bf16_choice
 from toylm.kernels import matmul_bf16 as bf16
 from toylm.kernels.matmul import matmul_reference
 
@@ -32,7 +33,8 @@ def test_equals_the_product_of_rounded_operands(m, k, n):
 
 
 def test_refused_with_a_clear_line_where_the_cpu_cannot(monkeypatch):
-    monkeypatch.setattr(bf16, "supported", lambda: False)
+    monkeypatch.delenv("TOYLM_BF16", raising=False)
+    monkeypatch.setattr(bf16_choice, "HOST_BF16", False)
     a = np.ones((2, 2), np.float32)
     with pytest.raises(ValueError, match="no bf16 products"):
         bf16.matmul_bf16(a, a, a.copy())

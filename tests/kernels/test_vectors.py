@@ -29,13 +29,13 @@ def _scale(zero, x, n, factor):
 
 
 @jit
-def _exponentials(zero, x, y, n, scale, shift):
-    return e.exponentials(zero, x, y, n, scale, shift)
+def _exponentials(zero, x, y, n, scale, peak):
+    return e.exponentials(zero, x, y, n, scale, peak)
 
 
 @jit
-def _sum(zero, x, n, scale, shift):
-    return e.sum_of_exponentials(zero, x, n, scale, shift)
+def _sum(zero, x, n, scale, peak):
+    return e.sum_of_exponentials(zero, x, n, scale, peak)
 
 
 @jit
@@ -89,16 +89,16 @@ def test_maximum_passes_over_nan_and_takes_infinities(dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("n", LENGTHS)
 def test_exponentials(n, dtype):
-    zero, scale, shift = dtype(0), dtype(1.7), dtype(2.5)
+    zero, scale, peak = dtype(0), dtype(1.7), dtype(2.5)
     tolerance = 2e-6 if dtype is np.float32 else 1e-14
     (x, frame), (y, other) = row(n, dtype), row(n, dtype, 1)
-    before, other_before, expected = frame.copy(), other.copy(), np.exp2(1.7 * x.astype(float) - 2.5)
-    assert _sum(zero, address(x), n, scale, shift) == pytest.approx(expected.sum(), rel=tolerance)
-    assert _exponentials(zero, address(x), address(y), n, scale, shift) == pytest.approx(expected.sum(), rel=tolerance)
+    before, other_before, expected = frame.copy(), other.copy(), np.exp2(1.7 * (x.astype(float) - 2.5))
+    assert _sum(zero, address(x), n, scale, peak) == pytest.approx(expected.sum(), rel=tolerance)
+    assert _exponentials(zero, address(x), address(y), n, scale, peak) == pytest.approx(expected.sum(), rel=tolerance)
     np.testing.assert_array_equal(frame, before)
     np.testing.assert_allclose(y, expected, rtol=tolerance)
     np.testing.assert_array_equal(outside(other, n), outside(other_before, n))
-    assert _exponentials(zero, address(x), address(x), n, scale, shift) == pytest.approx(expected.sum(), rel=tolerance)
+    assert _exponentials(zero, address(x), address(x), n, scale, peak) == pytest.approx(expected.sum(), rel=tolerance)
     np.testing.assert_array_equal(x, y)
     np.testing.assert_array_equal(outside(frame, n), outside(before, n))
 

@@ -12,10 +12,9 @@ from .vectors import maximum, scale_row
 
 
 @inner
-def _nats(peak, target_logit, total, log2e, shift):
-    """The loss in float64, from the largest logit and `total`, the sum of 2^(log2e · logit - shift) with shift = log2e · peak."""
-    rounded_off = np.float64(log2e) * np.float64(peak) - np.float64(shift)  # by 1e-4 at float32 logits of 1000
-    return np.float64(peak) - np.float64(target_logit) + (np.log(np.float64(total)) - rounded_off / LOG2E)
+def _nats(peak, target_logit, total):
+    """The loss in float64, from the largest logit and `total`, the sum of exp(logit - peak)."""
+    return np.float64(peak) - np.float64(target_logit) + np.log(np.float64(total))
 
 
 @parallel
@@ -30,8 +29,8 @@ def cross_entropy_forward(logits, targets, losses, threads, thread):
         if targets[i] >= 0:
             row = start_of(logits[i])
             peak = maximum(zero, row, V)
-            total = sum_of_exponentials(zero, row, V, log2e, log2e * peak)
-            losses[i] = _nats(peak, logits[i, targets[i]], total, log2e, log2e * peak)
+            total = sum_of_exponentials(zero, row, V, log2e, peak)
+            losses[i] = _nats(peak, logits[i, targets[i]], total)
 
 
 @parallel
@@ -54,8 +53,8 @@ def cross_entropy_backward(logits, targets, scale, losses, threads, thread):
         target_logit = z[targets[i]]
         row = start_of(z)
         peak = maximum(zero, row, V)
-        total = exponentials(zero, row, row, V, log2e, log2e * peak)
-        losses[i] = _nats(peak, target_logit, total, log2e, log2e * peak)
+        total = exponentials(zero, row, row, V, log2e, peak)
+        losses[i] = _nats(peak, target_logit, total)
         scale_row(zero, row, V, z.dtype.type(scale) / total)
         z[targets[i]] -= z.dtype.type(scale)
 

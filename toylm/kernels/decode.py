@@ -9,7 +9,7 @@ Keys and values lie with the positions innermost, (K, h, T): scores and sums run
 
 import numpy as np
 
-from .fastmath import exp
+from .fastmath import LOG2E, exp2
 from .feed_forward import SWIGLU, activate
 from .jit import inner, jit
 from .layernorm import layernorm_row
@@ -83,7 +83,7 @@ def _attend(q, keys, values, n, z, scores):
     """z = softmax(q·keys / sqrt(h))·values over the first n positions of keys, values (h, T)."""
     zero = q.dtype.type(0)
     h = q.shape[0]
-    scale = cast(zero, 1.0 / np.sqrt(h))
+    scale = cast(zero, LOG2E / np.sqrt(h))
     row = scores[:n]
     for t in range(n):
         row[t] = 0
@@ -100,7 +100,7 @@ def _attend(q, keys, values, n, z, scores):
     peak = maximum(zero, np.int64(row.ctypes.data), np.int64(n))
     total = zero
     for t in range(n):
-        e = exp(scale * (row[t] - peak))
+        e = exp2(scale * (row[t] - peak))
         row[t] = e
         total += e
     inverse = q.dtype.type(1) / total

@@ -1,8 +1,8 @@
 """Powers of two of rows by whole vectors, which softmax, cross-entropy and attention share.
 
-exp(x - peak) is taken as 2^(log2(e) · x - log2(e) · peak): one multiply-add in place of the subtraction and of the reduction
-that exp starts with (fastmath.py). 2^t = 2^n · 2^f with n the nearest integer, 2^f by a polynomial, 2^n by adding n to the exponent
-bits.
+exp(x - peak) is taken as 2^(log2(e) · (x - peak)), which needs no range reduction. The subtraction comes first: it is exact near
+the peak, where it matters, also on CPUs without a fused multiply-add. 2^t = 2^n · 2^f with n the nearest integer, 2^f by a
+polynomial, 2^n by adding n to the exponent bits.
 """
 
 import math
@@ -43,13 +43,13 @@ def exp2(tile, x):
 
 
 def _sum_of_powers(context, builder, signature, args, target):
-    _, x, n, scale, shift = args
+    _, x, n, scale, peak = args
     rows, b = Rows(context, builder, signature.args[0]), builder
-    wide_scale, wide_shift = rows.splat(scale), rows.splat(b.fneg(shift))
+    wide_scale, wide_peak = rows.splat(scale), rows.splat(peak)
     total = cgutils.alloca_once_value(b, rows.filled(0.0))
 
     def body(at, mask):
-        power = exp2(rows, rows.multiply_add(rows.load_vector(rows.pointer(x, at), mask), wide_scale, wide_shift))
+        power = exp2(rows, b.fmul(wide_scale, b.fsub(rows.load_vector(rows.pointer(x, at), mask), wide_peak)))
         if mask is None:
             # What lies behind this row, often the next one, is read while this one is computed.
             for address in (x,) if target is None else (x, target):
@@ -65,8 +65,8 @@ def _sum_of_powers(context, builder, signature, args, target):
 
 
 @intrinsic
-def exponentials(typingctx, zero, x, y, n, scale, shift):
-    """y[:n] = 2^(scale · x - shift), each at most 2^127; returns the sum, added up by lanes, then the lanes. y may be x."""
+def exponentials(typingctx, zero, x, y, n, scale, peak):
+    """y[:n] = 2^(scale · (x - peak)), each at most 2^127; returns the sum, added up by lanes, then the lanes. y may be x."""
 
     def codegen(context, builder, signature, args):
         return _sum_of_powers(context, builder, signature, [*args[:2], *args[3:]], args[2])
@@ -75,7 +75,7 @@ def exponentials(typingctx, zero, x, y, n, scale, shift):
 
 
 @intrinsic
-def sum_of_exponentials(typingctx, zero, x, n, scale, shift):
+def sum_of_exponentials(typingctx, zero, x, n, scale, peak):
     """The sum alone."""
 
     def codegen(context, builder, signature, args):

@@ -1,7 +1,6 @@
-"""exp, 2^x and log for kernels: float32 as polynomials that LLVM vectorises, float64 as the library's.
+"""2^x and log for kernels: float32 as polynomials that LLVM vectorises, float64 as the library's.
 
-The library's expf is a call an element, eight times slower than this. Range reduction by log2 e (Cody & Waite's two-part
-ln 2), then a polynomial of degree 6 on [-ln2/2, ln2/2]; relative error below 5e-7, checked in tests/kernels over the range.
+The library's float32 functions are a call an element, eight times slower than this. e^x is 2^(log2(e) x): see exp2.
 """
 
 import math
@@ -13,42 +12,9 @@ from numba.extending import overload
 from .simd import exponent_and_fraction, times_power_of_two
 
 LOG2E = 1.0 / math.log(2.0)
-LOG2E_32 = np.float32(LOG2E)
 LN2_HIGH = np.float32(0.693359375)
 LN2_LOW = np.float32(-2.12194440e-4)
-LOWEST, HIGHEST = np.float32(-87.0), np.float32(88.0)
-P = tuple(np.float32(1.0 / math.factorial(i)) for i in range(7))
-P2, P3, P4, P5, P6 = P[2:]
 ONE = np.float32(1.0)
-
-
-def exp(x):
-    """e^x. In float32, x is clamped to [-87, 88]; NaN stays NaN."""
-    return np.exp(x)
-
-
-@overload(exp, inline="always")
-def _exp(x):
-    if x == types.float32:
-
-        def exp32(x):
-            x = LOWEST if x < LOWEST else x
-            x = HIGHEST if x > HIGHEST else x
-            n = np.rint(x * LOG2E_32)
-            r = x - n * LN2_HIGH
-            r = r - n * LN2_LOW
-            p = ONE + r * (ONE + r * (P2 + r * (P3 + r * (P4 + r * (P5 + r * P6)))))
-            return times_power_of_two(p, n)
-
-        return exp32
-    if x == types.float64:
-
-        def exp64(x):
-            return math.exp(x)
-
-        return exp64
-    return None
-
 
 # 2^f on [-1/2, 1/2] as 1 + f c1 + f² c2 + ..., least maximal relative error: 9e-8, 1.7e-7 in float32 arithmetic.
 EXP2_COEFFICIENTS = tuple(
@@ -62,8 +28,8 @@ LOWEST2, HIGHEST2 = np.float32(-126.0), np.float32(127.0)
 def exp2(x):
     """2^x. In float32, x is clamped to [-126, 127]; NaN stays NaN.
 
-    exp(a x) with a known factor a is 2^(a log2(e) x): fewer operations than exp, whose reduction the factor takes over. The
-    product's rounding then counts: the relative error grows with |a x|, to 5e-6 at the ends of the range.
+    exp(a x) is 2^(a log2(e) x), without the range reduction of an exp of its own (which a compiler that may reassociate undoes).
+    The product's rounding then counts: the relative error grows with |a x|, to 5e-6 at the ends of the range.
     """
     return np.exp2(x)
 

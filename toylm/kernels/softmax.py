@@ -21,7 +21,7 @@ def softmax_row(x, y, n):
             y[j] = x[j]
         source = row
     peak, log2e = maximum(zero, source, count), cast(zero, LOG2E)
-    total = exponentials(zero, source, row, count, log2e, log2e * peak)
+    total = exponentials(zero, source, row, count, log2e, peak)
     scale_row(zero, row, count, x.dtype.type(1) / total)
 
 
