@@ -135,10 +135,12 @@ def test_minutes_tokens_and_the_other_optimizers(train, tmp_path):
 
 
 def test_accumulated_batches_equal_one_large_batch(train, tmp_path):
-    assert train("--steps", "3", "--batch-size", "4", "--grad-accum", "2", "--out", "a", "--quiet") == 0
-    assert train("--steps", "3", "--batch-size", "8", "--out", "b", "--quiet") == 0
+    # Adam would turn the rounding of a gradient that is nearly 0 into a step of full length.
+    flags = ("--steps", "3", "--optimizer", "sgd", "--learning-rate", "0.1", "--quiet")
+    assert train(*flags, "--batch-size", "4", "--grad-accum", "2", "--out", "a") == 0
+    assert train(*flags, "--batch-size", "8", "--out", "b") == 0
     a, b = (parameters(tmp_path / name).model.parameters.flat for name in "ab")
-    assert np.abs(a - b).max() < 2e-5
+    assert np.abs(a - b).max() < 2e-6
 
 
 def test_patience(train, tmp_path, capsys):
