@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from fixtures import small_run, stories, text_file, train, trained_run  # noqa: F401 - fixtures of several folders
 
 from toylm.kernels.jit import CACHE_DIRECTORY
 from toylm.threads import get_threads, set_threads

@@ -28,7 +28,7 @@ def test_a_typo_is_answered_with_the_nearest_verb(capsys):
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_a_parser_and_help(verb, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "300")
-    module = importlib.import_module(VERBS[verb][0])
+    module = importlib.import_module(f"toylm.commands.{VERBS[verb][0]}")
     assert callable(module.run)
     with pytest.raises(SystemExit) as stopped:
         main([verb, "-h"])

@@ -1,4 +1,4 @@
-"""toylm VERB ...: every verb is also python -m toylm.VERB (deep-elm-bench: toylm.deep_elm_bench).
+"""toylm VERB ..., which is also python -m toylm VERB ...
 
 A verb is a module with two functions: `build_parser(parser)` adds its arguments, `run(args)` does the work. Only the module
 of the chosen verb is imported, so that `toylm --help` answers at once. A mistake of the user's becomes one line on stderr and
@@ -12,38 +12,26 @@ import sys
 
 from . import __version__
 from .errors import USER_ERRORS, nearest
+from .help import HelpFormatter
 
-# verb -> (module, what it does, in one line)
+# verb -> (its module in toylm.commands, what it does, in one line)
 VERBS = {
-    "train": ("toylm.train.command", "train a language model on text"),
-    "generate": ("toylm.generate", "write text with a trained model"),
-    "evaluate": ("toylm.evaluate", "loss, perplexity and bits per byte of a model on a text"),
-    "fit": ("toylm.fitters.command", "fit a part of a model, or a model of a text, in closed form; the loss before and after"),
-    "data": ("toylm.data.command", "prepare text: split, tokenizer, token files; make more stories"),
-    "info": ("toylm.info", "what a run or a checkpoint holds"),
-    "export": ("toylm.interop.export_command", "write a model for transformers, llama.cpp or llama2.c"),
-    "import": ("toylm.interop.import_command", "make a checkpoint of a model from Hugging Face, llama2.c or GGUF"),
-    "compare": ("toylm.fitters.compare.command", "gradient descent, one-shot fits and both on one text"),
-    "bench": ("toylm.bench.command", "toylm beside PyTorch, JAX and BLAS, in turn, in one run"),
-    "instant": ("toylm.closed_form.instant_command", "run the battery of closed-form identities"),
-    "task": ("toylm.closed_form.task_command", "solve copy, bracket, reverse or running-sum in closed form"),
-    "residual": ("toylm.dissect.residual_command", "what attention does beyond the one value it attends to most"),
-    "coupling": ("toylm.dissect.coupling_command", "whether the blocks of a model act along the same directions"),
-    "deep-elm-bench": ("toylm.closed_form.deep_elm_bench", "deep ELM over depths, widths and lambdas, with plots"),
+    "train": ("train", "train a language model on text"),
+    "generate": ("generate", "write text with a trained model"),
+    "evaluate": ("evaluate", "loss, perplexity and bits per byte of a model on a text"),
+    "fit": ("fit", "fit a part of a model, or a model of a text, in closed form; the loss before and after"),
+    "data": ("data", "prepare text: split, tokenizer, token files; make more stories"),
+    "info": ("info", "what a run or a checkpoint holds"),
+    "export": ("export", "write a model for transformers, llama.cpp or llama2.c"),
+    "import": ("import_", "make a checkpoint of a model from Hugging Face, llama2.c or GGUF"),
+    "compare": ("compare", "gradient descent, one-shot fits and both on one text"),
+    "bench": ("bench", "toylm beside PyTorch, JAX and BLAS, in turn, in one run"),
+    "instant": ("instant", "run the battery of closed-form identities"),
+    "task": ("task", "solve copy, bracket, reverse or running-sum in closed form"),
+    "residual": ("residual", "what attention does beyond the one value it attends to most"),
+    "coupling": ("coupling", "whether the blocks of a model act along the same directions"),
+    "deep-elm-bench": ("deep_elm_bench", "deep ELM over depths, widths and lambdas, with plots"),
 }
-
-
-class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Defaults are shown, unless there is none to show or the help tells it; paragraphs of the description are kept."""
-
-    def _get_help_string(self, action):
-        default, said = action.default, action.help
-        nothing = default is None or default is False or default in ("", [], argparse.SUPPRESS)  # 0 is one
-        if nothing or said == argparse.SUPPRESS or "(default" in said:
-            return said
-        if isinstance(default, list):
-            return f"{said} (default: {' '.join(map(str, default))})"
-        return super()._get_help_string(action)
 
 
 def _overview():
@@ -75,7 +63,7 @@ def main(argv=None):
 
 def parser_of(verb):
     """(the verb's module, its argument parser)."""
-    module = importlib.import_module(VERBS[verb][0])
+    module = importlib.import_module(f"toylm.commands.{VERBS[verb][0]}")
     parser = argparse.ArgumentParser(
         prog=f"toylm {verb}", description=module.__doc__, formatter_class=HelpFormatter, allow_abbrev=False
     )

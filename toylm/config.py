@@ -5,12 +5,13 @@ import math
 from dataclasses import dataclass
 
 from .errors import nearest
+from .kinds import FEED_FORWARDS, NORMS, POSITIONS
 
 # the choices, field by field
 CHOICES = {
-    "positions": ("learned", "rope"),
-    "norm": ("rms", "layer"),
-    "feed_forward": ("gelu", "swiglu", "relu2", "silu"),
+    "positions": tuple(POSITIONS),
+    "norm": tuple(NORMS),
+    "feed_forward": tuple(FEED_FORWARDS),
     "init": ("normal", "uniform"),
 }
 
@@ -135,3 +136,33 @@ _FOLLOWS = {"d_ff": _default_d_ff, "n_kv_heads": lambda config: config.n_heads, 
 def _nearest_divisor(n, wanted):
     small = [d for d in range(1, math.isqrt(n) + 1) if n % d == 0]
     return min(sorted({*small, *(n // d for d in small)}), key=lambda d: abs(d - wanted))
+
+
+def layout_of(config):
+    """(name, rows, columns) of every parameter of a TransformerLM, in the order of its parts; vectors are one row.
+
+    Weights are (inputs, outputs): y = x·W.
+    """
+    c, d, V = config, config.d_model, config.vocab_size
+
+    def norm(name):
+        return [(f"{name}_gamma", 1, d), *([(f"{name}_beta", 1, d)] if c.norm == "layer" else [])]
+
+    def linear(prefix, role, inputs, outputs):
+        return [(f"{prefix}w_{role}", inputs, outputs), *([(f"{prefix}b_{role}", 1, outputs)] if c.biases else [])]
+
+    found = [("token_embed", V, d)]
+    if c.positions == "learned":
+        found.append(("pos_embed", c.context_length, d))
+    for i in range(c.n_layers):
+        block = f"blocks.{i}."
+        found += norm(f"{block}norm1") + linear(block, "qkv", d, c.d_qkv) + linear(block, "o", c.d_q, d)
+        found += norm(f"{block}norm2") + linear(block, "ff1", d, c.d_ff_in) + linear(block, "ff2", c.d_ff, d)
+    found += norm("norm_final")
+    if not c.tied:
+        found.append(("unembed", V, d))
+    if c.output_bias:
+        found.append(("b_unembed", 1, V))
+    if c.counts:
+        found += [("counts_scale", 1, 1), ("transformer_scale", 1, 1)]
+    return found

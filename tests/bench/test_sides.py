@@ -41,7 +41,7 @@ def test_generate_runs_the_peers_that_generate(monkeypatch, capsys):
         return types.SimpleNamespace(ready={"first_step_seconds": 0.0}, close=lambda: None)
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
-    monkeypatch.setattr("toylm.bench.command.Side", side)
+    monkeypatch.setattr("toylm.commands.bench.Side", side)
     with pytest.raises(Started):
         main(["bench", "generate", "--preset", "nano", "--threads", "1", "--peers", "jax,torch-compile-bf16,torch-eager"])
     assert started == ["toylm", "torch-eager"]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from small_models import ARCHITECTURES, small_model
 
+from toylm.commands.coupling import say_level
 from toylm.dissect import (
     PARTS,
     VARIANTS,
@@ -23,7 +24,6 @@ from toylm.dissect import (
     token_pairs,
 )
 from toylm.dissect.coupling_analysis import linearise, rotated_levels, same_token_jacobians, spread
-from toylm.dissect.coupling_command import say_level
 from toylm.dissect.coupling_metric import choose_ks, in_threads
 from toylm.dissect.heads import run_blocks
 from toylm.threads import get_threads, set_threads

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from small_models import small_model, token_text
 
+from toylm.counts.language_model import CountsLM
 from toylm.dissect import Reading, intrinsic, residual, two_nn
 from toylm.dissect.blocks_of_text import cut_blocks
 from toylm.dissect.bootstrap import interval, resampled_means, unit_sums
 from toylm.dissect.heads import run_blocks
 from toylm.dissect.measures import attention_measures, pairwise_overlap, random_overlap, second_ratio, without_norm
 from toylm.dissect.residual_pictures import draw_residual
-from toylm.fitters.counts.language_model import CountsLM
 
 RNG = np.random.default_rng(4)
 

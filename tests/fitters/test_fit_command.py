@@ -8,11 +8,11 @@ import sys
 import numpy as np
 import pytest
 
-from toylm.checkpoint import load_checkpoint
 from toylm.cli import main, run_verb
+from toylm.commands.fit_part import SETTINGS
 from toylm.fitters import make_fitter
 from toylm.fitters.fitter import REGISTRY, settings_of
-from toylm.fitters.model_command import SETTINGS
+from toylm.formats.checkpoint import load_checkpoint
 from toylm.train.run_folder import OWN_FOLDERS
 
 

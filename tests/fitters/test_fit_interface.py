@@ -8,9 +8,9 @@ from small_fits import VOCABULARY, small_data, small_model
 
 from toylm.data.token_file import TokenFile
 from toylm.errors import DivergedError, UsageError
+from toylm.evaluation import evaluate
 from toylm.fitters import FitData, FitReport, Part, fitter_names, make_fitter
 from toylm.fitters.fitter import REGISTRY, fitter_class, kinds_of, settings_of
-from toylm.train.evaluation import evaluate
 
 
 @pytest.mark.parametrize("text,numbers,written", [

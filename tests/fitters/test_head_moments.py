@@ -7,16 +7,16 @@ import pytest
 from safetensors.numpy import save_file
 from small_fits import VOCABULARY, small_data, small_model
 
-from toylm.checkpoint import load_checkpoint
 from toylm.cli import run_verb
+from toylm.commands.fit_documents import GramHead
 from toylm.errors import CheckpointError
 from toylm.fitters import make_fitter
 from toylm.fitters.activations import head_features
 from toylm.fitters.data import documents_of
 from toylm.fitters.documents import Documents
-from toylm.fitters.gram_command import GramHead
 from toylm.fitters.heads import GRAM, write_head
 from toylm.fitters.token_gram import TokenGram
+from toylm.formats.checkpoint import load_checkpoint
 
 
 def moments(model, data, documents):

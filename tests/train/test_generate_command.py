@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toylm.checkpoint import load_checkpoint
 from toylm.cli import run_verb
-from toylm.generate import StopStrings, stream_text
+from toylm.commands.generate import StopStrings, stream_text
+from toylm.formats.checkpoint import load_checkpoint
 
 
 @given(st.text("ab<|>", max_size=30), st.lists(st.text("ab<|>", min_size=1, max_size=4), max_size=3), st.data())

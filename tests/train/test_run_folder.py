@@ -6,8 +6,8 @@ import os
 import pytest
 
 import toylm
-from toylm.checkpoint import TrainingState, read_pointer
 from toylm.errors import UsageError
+from toylm.formats.checkpoint import TrainingState, read_pointer
 from toylm.train import metrics
 from toylm.train.run_folder import OWN_FOLDERS, RunFolder, default_path, newest_run
 

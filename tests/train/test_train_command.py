@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from small_run import SMALL
 
-from toylm.checkpoint import list_checkpoints, load_checkpoint
+from toylm.formats.checkpoint import list_checkpoints, load_checkpoint
 from toylm.train import loop as loop_module
 from toylm.train import metrics
 
@@ -83,7 +83,7 @@ def test_the_report_before_and_after(train, capsys, monkeypatch, tmp_path):
     printed = capsys.readouterr().out
     for words in ("machine ", "text         animals: ", "held out", "parameters 3", "gradients", "moments", "activations",
                   "a step       64 tokens (4 sequences x 16)", "an epoch", "expected: ", "tokens/s", "nats/token", "bits/byte",
-                  "done after 14 steps", "at the peak", "python -m toylm.generate runs/animals"):  # fmt: skip
+                  "done after 14 steps", "at the peak", "python -m toylm generate runs/animals"):  # fmt: skip
         assert words in printed, words
     assert "step 00007/00014 (50.00%) | loss " in printed and "| eta: " in printed
     # A second run gets a folder of its own.
@@ -201,7 +201,7 @@ def test_an_interrupt_saves_and_says_how_to_resume(train, whole_run, tmp_path, c
         stop_at(patch, 13, lambda: os.kill(os.getpid(), number))
         assert train(*RESUMABLE, "--out", "run") == 0
     captured = capsys.readouterr()
-    assert "resume with: python -m toylm.train --resume run\n" in captured.out
+    assert "resume with: python -m toylm train --resume run\n" in captured.out
     assert "interrupted after 13 steps" in captured.out
     assert (tmp_path / "run" / "latest").read_text(encoding="utf-8") == "step-000013\n"
     assert signal.getsignal(number) is before
@@ -218,7 +218,7 @@ def test_a_second_interrupt_stops_at_once(train, tmp_path, capsys, monkeypatch):
 
     stop_at(monkeypatch, 13, twice)
     assert train("--steps", "20", "--out", "run", "--quiet") == 130
-    assert "stopped at once; go on from run/step-000010 with: python -m toylm.train --resume run" in capsys.readouterr().err
+    assert "stopped at once; go on from run/step-000010 with: python -m toylm train --resume run" in capsys.readouterr().err
 
 
 def test_longer(train, tmp_path, capsys):
@@ -303,7 +303,7 @@ def test_a_run_that_exists_or_is_in_use(train, tmp_path, capsys):
 
     assert train("--steps", "2", "--out", "run", "--quiet") == 0
     assert train("--steps", "2", "--out", "run", "--quiet") == 2
-    one_line(capsys, "run holds a run already, at step 2: continue it with python -m toylm.train --resume run, choose")
+    one_line(capsys, "run holds a run already, at step 2: continue it with python -m toylm train --resume run, choose")
     with RunFolder(tmp_path / "run"):
         for flags in (["--out", "run", "--overwrite"], ["--resume", "run", "--steps", "5"]):
             assert train(*flags, "--quiet") == 2
@@ -358,7 +358,7 @@ def test_diverging_in_the_last_steps_saves_nothing(train, tmp_path, capsys):
 
 def test_a_task_of_bare_ids(train, tmp_path, capsys):
     assert train("--steps", "4", "--context-length", "128", "--out", "run", data="task:copy") == 0
-    assert "next         python -m toylm.evaluate run" in capsys.readouterr().out
+    assert "next         python -m toylm evaluate run" in capsys.readouterr().out
     assert parameters(tmp_path / "run").tokenizer is None
     assert train("--resume", "run", "--steps", "6", "--quiet") == 0
 
@@ -382,7 +382,7 @@ def test_memory_stays_flat(train, tmp_path, monkeypatch):
 
 
 def test_a_full_disk(train, tmp_path, capsys, monkeypatch):
-    from toylm import checkpoint
+    from toylm.formats import checkpoint
 
     write_json = checkpoint.write_json
 

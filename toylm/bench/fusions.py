@@ -308,8 +308,8 @@ def run(args):
     """Returns the exit status."""
     import numpy as np
 
+    from ..host import cpu_name
     from ..threads import set_threads
-    from ..train.host import cpu_name
 
     threads = set_threads(args.threads)
     print(f"{cpu_name()}, {threads} threads, shapes of preset {args.preset}; medians of {args.rounds} turns")

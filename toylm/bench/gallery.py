@@ -79,8 +79,8 @@ def chosen_sides(names):
 
 def run(args):
     """Returns the exit status."""
+    from ..host import cpu_name
     from ..threads import physical_cores
-    from ..train.host import cpu_name
 
     if args.picture and importlib.util.find_spec("matplotlib") is None:
         raise UsageError("--picture needs matplotlib: pip install matplotlib")

@@ -111,8 +111,8 @@ def _point(value, shape, side):
 
 def run(args):
     """Returns the exit status: 1 where the longest sequence does not train within the limit, as far as the system tells."""
+    from ..host import cpu_name
     from ..threads import physical_cores
-    from ..train.host import cpu_name
 
     curves = chosen_curves(args.only)
     threads = args.threads or physical_cores()

@@ -101,7 +101,7 @@ def cold_seconds(folder):
 
 def run(args):
     """Returns the exit status: 1 where a bar is missed."""
-    from ..train.host import cpu_name
+    from ..host import cpu_name
 
     print(f"{cpu_name()}; processes, medians")
     kinds = {"toylm --help": help_seconds, "warm, library": library_seconds, "warm, toylm train": train_seconds}

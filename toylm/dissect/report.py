@@ -63,7 +63,7 @@ def write_results(folder, verb, figures, draw_pictures, write_report, summary, p
 
     draw_pictures(folder): name -> path, as `draw` returns it. write_report(path, figures, pictures). summary(figures): lines.
     """
-    from ..train.console import display_path
+    from ..console import display_path
 
     text = json.dumps(figures, ensure_ascii=False)
     folder.mkdir(parents=True, exist_ok=True)

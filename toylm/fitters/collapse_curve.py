@@ -33,16 +33,16 @@ def takes(args):
 
 def reads(args):
     """See command.FAMILIES."""
-    from .model_command import DATA
+    from ..commands.fit_part import DATA
 
     return "--curve", ("curve", "fitter", "out", "json", "threads", "precision", "max_rows", *DATA)
 
 
 def run(args):
     """Measure, print, draw; returns the exit status."""
-    from ..checkpoint import load_checkpoint
+    from ..commands.fit_part import Bar, open_data
     from ..files import write_json
-    from .model_command import Bar, open_data
+    from ..formats.checkpoint import load_checkpoint
 
     if args.fitter is None:
         raise UsageError("--curve is for collapse: add --with collapse")

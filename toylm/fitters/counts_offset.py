@@ -22,8 +22,8 @@ def attach_counts(model, text, order, folds, tokenizer=None):
     tokenizer: the text's, for the counts' view of whole words; None for n-grams of tokens alone.
     Raises ValueError where the model has no place for them or another vocabulary, UsageError for a text of too few documents.
     """
-    from .counts import CountsLM
-    from .counts.views import word_symbols
+    from ..counts import CountsLM
+    from ..counts.views import word_symbols
 
     c = model.config
     if not c.counts:

@@ -92,14 +92,14 @@ class FitData:
         return Batches(self.train if whole else self.fitting, batch_size or self.batch_size, self.context_length, self.seed)
 
     def evaluate(self, model):
-        """The model's loss on the held-out text: a toylm.train.evaluation.Evaluation."""
-        from ..train.evaluation import evaluate
+        """The model's loss on the held-out text: a toylm.evaluation.Evaluation."""
+        from ..evaluation import evaluate
 
         return evaluate(model, self.held_out_batches())
 
     def validation_loss(self, model, max_tokens=None):
         """The model's loss on the validation text, in nats per token; max_tokens: on at most so many, spread over it."""
-        from ..train.evaluation import evaluate
+        from ..evaluation import evaluate
 
         return evaluate(model, self.validation.windows(self.context_length, self.batch_size, max_tokens or self.max_tokens)).loss
 

@@ -93,7 +93,7 @@ def change_documents(args, learner, tokenizer):
 
 def print_changes(args, path, done, tokens, total):
     """What `change_documents` did and where it was saved; tokens: all that are learned now; total: the same as a line."""
-    from ..train.console import duration
+    from ..console import duration
 
     if args.json:
         print(json.dumps({"checkpoint": str(path), "documents": done, "tokens": tokens}, ensure_ascii=False))

@@ -20,7 +20,7 @@ class _FeatureHead(_Head):
     changes_model = False
 
     def _fit(self, model, data, progress):
-        from ..train.evaluation import Evaluation
+        from ..evaluation import Evaluation
         from .probabilities import best_beta, best_floor, both_losses, clipped_loss, softmax_loss
         from .token_gram import TokenGram
 

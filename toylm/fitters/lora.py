@@ -11,9 +11,9 @@ matrix, the Eckart-Young error sqrt(sum_{i>r} s_i^2) / ||D||, and for the first 
 
 import numpy as np
 
-from ..checkpoint import ADAPTER
 from ..closed_form.gram import GramAccumulator
 from ..errors import CheckpointError, UsageError
+from ..formats.checkpoint import ADAPTER
 from .fitter import Fitter, Outcome, refuse_counts
 from .reconstruction import open_teacher
 from .streams import Stream, batches_of
@@ -57,7 +57,7 @@ class Adapter:
     @classmethod
     def load(cls, path):
         """The adapter in a file that `save` wrote. Raises FileNotFoundError or CheckpointError."""
-        from ..interop.safetensors_files import SafetensorsFile
+        from ..formats.safetensors_files import SafetensorsFile
 
         file = SafetensorsFile(path)
         names = [name.removesuffix(".lora_a") for name in file.names if name.endswith(".lora_a")]
@@ -217,7 +217,7 @@ class LoraFromGradient(_Lora):
         part = data.validation.windows(data.context_length, data.batch_size, 8192)
 
         def loss():
-            from ..train.evaluation import evaluate
+            from ..evaluation import evaluate
 
             return evaluate(model, part).loss
 

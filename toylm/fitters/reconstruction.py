@@ -98,7 +98,7 @@ def reset(model, names, seed):
 
 def open_teacher(path, model, data):
     """The model to imitate from a run or a checkpoint. Raises UsageError where it reads other tokens or has another width."""
-    from ..checkpoint import load_checkpoint
+    from ..formats.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(path, precision=model.precision, transformer=True)
     teacher, tokenizer = checkpoint.model, checkpoint.tokenizer

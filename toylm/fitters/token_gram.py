@@ -101,7 +101,7 @@ class TokenGram:
     @classmethod
     def load(cls, path):
         """(TokenGram, metadata) of a file that `save` wrote. Raises FileNotFoundError or CheckpointError."""
-        from ..interop.safetensors_files import SafetensorsFile
+        from ..formats.safetensors_files import SafetensorsFile
 
         file = SafetensorsFile(path)
         if file.metadata.get("format") == "toylm token gram 1":

@@ -35,7 +35,7 @@ FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
 def _cache_directory():
     sources = hashlib.sha256()
     package = Path(__file__).parents[1]
-    for folder in ("kernels", "closed_form"):  # where compiled functions live
+    for folder in ("kernels", "counts", "closed_form"):  # where compiled functions live
         for path in sorted((package / folder).glob("*.py")):
             sources.update(path.read_bytes())
     base = Path(os.environ.get("NUMBA_CACHE_DIR") or cache_directory())

@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from ..config import ModelConfig
+from ..config import ModelConfig, layout_of
 from ..kernels.placement import on_own_core
 from ..parameters import Parameters
 from .block import NORMS, Block
@@ -44,8 +44,8 @@ class TransformerLM:
         self.threads = get_threads() if threads is None else set_threads(threads)
         arithmetic = precision_of(precision)
         self.config, self.precision, self.dtype = config, arithmetic.name, arithmetic.dtype
-        parts = self.embedding, *self.blocks, self.norm_final, self.unembedding = _parts(config, arithmetic)
-        self.parameters = Parameters(_layout(parts), self.dtype)
+        self.embedding, *self.blocks, self.norm_final, self.unembedding = _parts(config, arithmetic)
+        self.parameters = Parameters(layout_of(config), self.dtype)
         self._gradients = None
         self.workspace = Workspace(config, self.dtype)
         self.activations = None
@@ -201,15 +201,15 @@ class TransformerLM:
     # -- files -------------------------------------------------------------------------------------------------------
 
     def save(self, directory, tokenizer=None):
-        """Write a checkpoint directory (toylm.checkpoint.save_checkpoint)."""
-        from ..checkpoint import save_checkpoint
+        """Write a checkpoint directory (toylm.formats.checkpoint.save_checkpoint)."""
+        from ..formats.checkpoint import save_checkpoint
 
         return save_checkpoint(directory, self, tokenizer)
 
     @classmethod
     def load(cls, directory, precision="float32"):
         """The model of a checkpoint directory, or of a run's best checkpoint (without a best one, its latest)."""
-        from ..checkpoint import load_checkpoint
+        from ..formats.checkpoint import load_checkpoint
 
         return load_checkpoint(directory, precision, transformer=True).model
 
@@ -296,12 +296,3 @@ class TransformerLM:
 def _parts(config, arithmetic):
     blocks = [Block(config, f"blocks.{i}.", arithmetic) for i in range(config.n_layers)]
     return Embedding(config), *blocks, NORMS[config.norm](config, "norm_final"), Unembedding(config, arithmetic)
-
-
-def _layout(parts):
-    return [entry for part in parts for entry in part.layout()]
-
-
-def layout_of(config):
-    """(name, rows, columns) of every parameter of a TransformerLM, without the memory for their values."""
-    return _layout(_parts(config, precision_of("float32")))

@@ -1,7 +1,7 @@
 """The unembedding, logits = x·Uᵀ with U the token embedding or a matrix of its own, and the cross-entropy behind it.
 
 Where the configuration says so, a bias is added to the logits, or the transformer is combined with a counts model
-(toylm.fitters.counts): logits = b · x·Uᵀ + a · log p_counts, a product of experts whose two weights are parameters: a,
+(toylm.counts): logits = b · x·Uᵀ + a · log p_counts, a product of experts whose two weights are parameters: a,
 counts_scale, starts at 1, and b, transformer_scale, at 0. `log_counts` below are (log-probabilities (N, V), rows (N,) bool that
 have them), None for none.
 """

@@ -10,14 +10,14 @@ import math
 import time
 from dataclasses import dataclass, field
 
-from ..checkpoint import TrainingState
+from ..console import display_path, duration
 from ..errors import DivergedError, UsageError
+from ..evaluation import evaluate
 from ..fitters.counts_offset import counts_for
 from ..fitters.expert_weights import zero_expert_gradients
+from ..formats.checkpoint import TrainingState
 from ..kernels.jit import compile_seconds
 from . import metrics
-from .console import display_path, duration
-from .evaluation import evaluate
 from .plot import draw_loss
 from .polish import Polish
 from .run_folder import METRICS, SAMPLES

@@ -13,7 +13,8 @@ import os
 import shutil
 from pathlib import Path
 
-from ..checkpoint import (
+from ..errors import CheckpointError, UsageError
+from ..formats.checkpoint import (
     foreign_files,
     list_checkpoints,
     read_json,
@@ -22,7 +23,6 @@ from ..checkpoint import (
     save_checkpoint,
     write_pointer,
 )
-from ..errors import CheckpointError, UsageError
 from ..invocation import command_line
 from .settings import TrainSettings
 

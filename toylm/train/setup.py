@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..config import ModelConfig
-from .console import count, size
+from ..console import count, size
 from .polish import check_polish
 from .schedule import Schedule
 
@@ -59,8 +59,8 @@ def load_start(settings, flags):
     flags: the settings that were asked for by name. Raises UsageError where one of them contradicts the model, where it has no
     tokenizer, or where the context is longer than it can take.
     """
-    from ..checkpoint import load_checkpoint
     from ..errors import UsageError
+    from ..formats.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(settings.start_from, settings.precision, settings.threads, transformer=True)
     config, path = checkpoint.model.config, checkpoint.path
@@ -169,9 +169,9 @@ def memory_bytes(parts, settings):
 
 def report(settings, prepared, parts, console):
     """Print what is about to be trained: text, model, memory, tokens per step and epoch."""
+    from ..host import cpu_name
     from ..model.precision import spelled
     from ..threads import get_threads
-    from .host import cpu_name
 
     config, schedule = parts.model.config, parts.schedule
     counts = prepared.counts
