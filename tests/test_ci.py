@@ -1,6 +1,7 @@
 """bash .ci/run works on a copy: whoever starts it keeps the environment that the README had them make."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -23,3 +24,10 @@ def test_the_checkouts_own_environment_is_left_alone(tmp_path):
     *_, first, second, copy = done.stdout.splitlines()
     assert (first, second) == (".ci", "README.md")
     assert (checkout / ".venv" / "mine").is_file() and not Path(copy).exists()
+
+
+@pytest.mark.skipif(not RUN.is_file(), reason="no checkout")
+def test_the_sample_for_other_cpus_names_files_that_there_are():
+    named = re.findall(r"tests/\w+/\w+\.py", RUN.read_text(encoding="utf-8"))
+    assert {name.split("/")[1] for name in named} == {"kernels", "model", "closed_form"}
+    assert [name for name in named if not (RUN.parents[1] / name).is_file()] == []

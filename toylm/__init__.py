@@ -19,9 +19,12 @@ _HOMES = {
     "Parameters": "parameters",
     "ModelConfig": "config",
     "TransformerLM": "model.transformer",
+    "check_gradients": "model.check",
     "SGD": "optimizers",
     "Adam": "optimizers",
     "AdamW": "optimizers",
+    "save": "formats.checkpoint",
+    "load": "formats.checkpoint",
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -1,7 +1,10 @@
 """What a run prints: a progress bar on a terminal, plain lines elsewhere, and numbers in a form made for reading."""
 
+import contextlib
 import os
 import sys
+
+from tqdm import tqdm
 
 
 class Console:
@@ -25,8 +28,6 @@ class Console:
 
     def start(self, total, unit, initial=0):
         """Begin the progress: `initial` of `total` units are done."""
-        from tqdm import tqdm
-
         seconds = unit == "s"
         counter = "{n:.0f}/{total:.0f} s" if seconds else "{n_fmt}/{total_fmt}"
         self._bar = tqdm(
@@ -53,6 +54,23 @@ class Console:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+class Bar:
+    """A progress bar on a terminal; a context manager whose value is a fitter's `progress`."""
+
+    def __init__(self, quiet=False):
+        self._bar = tqdm(total=1.0, leave=False, disable=True if quiet else None, bar_format="{percentage:3.0f}%|{bar}| {desc}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._bar.close()
+
+    def __call__(self, done, total, what=""):
+        self._bar.set_description_str(what, refresh=False)
+        self._bar.update(done / total - self._bar.n)
 
 
 def _has_rows():
@@ -91,11 +109,10 @@ def size(count):
 
 def display_path(path):
     """`path` as a user would type it: relative to the current folder where that is shorter."""
-    try:
-        relative = os.path.relpath(path)
-    except ValueError:  # another drive
-        return str(path)
-    return relative if len(relative) < len(str(path)) else str(path)
+    shown = str(path)
+    with contextlib.suppress(ValueError, FileNotFoundError):  # another drive; the current folder is gone
+        shown = min(os.path.relpath(path), shown, key=len)
+    return os.path.join(".", shown) if shown.startswith("-") else shown  # else it would be taken for an option
 
 
 def use_utf8_output():

@@ -4,6 +4,8 @@ import math
 import time
 from dataclasses import asdict, dataclass
 
+from .errors import UsageError
+
 
 def perplexity(nats):
     """exp(nats): between how many equally likely tokens a model hesitates. Infinity where that overflows."""
@@ -54,5 +56,5 @@ def evaluate(model, windows):
             nats += model.loss(tokens, targets) * counted
             count += counted
     if not count:
-        raise ValueError("the text has no token to predict")
+        raise UsageError("the text has no token to predict")
     return Evaluation(nats / count, count, round(windows.bytes), time.perf_counter() - started)

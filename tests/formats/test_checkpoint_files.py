@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -12,7 +14,16 @@ from safetensors.numpy import load_file, save_file
 import toylm
 from toylm.data import train_tokenizer
 from toylm.errors import CheckpointError
-from toylm.formats.checkpoint import TrainingState, find_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
+from toylm.formats.checkpoint import (
+    TrainingState,
+    find_checkpoint,
+    list_checkpoints,
+    load_checkpoint,
+    read_pointer,
+    recover_checkpoints,
+    save_checkpoint,
+    write_pointer,
+)
 
 ROPE = toylm.ModelConfig(vocab_size=300, d_model=16, d_ff=24, n_heads=2, n_layers=2, context_length=12, rope_theta=77.0)
 LEARNED = ROPE.replace(positions="learned", init="uniform", norm_eps=1e-6)
@@ -30,10 +41,18 @@ def make(config=ROPE, precision="float32"):
     return model
 
 
+STATE = {
+    "loop": {"step": 5, "tokens": 80, "seconds": 0.1, "recent_losses": [2.5]},
+    "optimizer": {"name": "adamw", "step_count": 5},
+    "batches": {"epoch": 0, "position": 5, "seed": 0, "context_length": 12, "source": {"name": "x"}},
+    "log_sizes": {"metrics.jsonl": 10},
+}
+
+
 @pytest.fixture
 def saved(tmp_path, tokenizer):
     model = make()
-    training = TrainingState({"m": np.arange(model.parameters.size, dtype=np.float32)}, {"loop": {"step": 5}, "x": 0.1})
+    training = TrainingState({"m": np.arange(model.parameters.size, dtype=np.float32)}, STATE)
     save_checkpoint(tmp_path / "step-000005", model, tokenizer, training)
     return tmp_path / "step-000005"
 
@@ -74,7 +93,7 @@ def test_the_files(saved, tokenizer):
     assert "lm_head.weight" not in shapes and len(shapes) == 2 + 2 * 8
     loaded = load_checkpoint(saved, training=True)
     assert loaded.tokenizer.encode("the cat") == tokenizer.encode("the cat")
-    assert loaded.training.state == {"loop": {"step": 5}, "x": 0.1}
+    assert loaded.training.state == STATE
     assert np.array_equal(loaded.training.arrays["m"], np.arange(loaded.model.parameters.size))
 
 
@@ -89,7 +108,7 @@ def test_orientation(saved):
 def test_moments_that_do_not_lie_in_one_piece_come_back(tmp_path):
     model = make()
     strided = np.arange(2 * model.parameters.size, dtype=np.float32)[::2]
-    save_checkpoint(tmp_path / "a", model, training=TrainingState({"m": strided}, {}))
+    save_checkpoint(tmp_path / "a", model, training=TrainingState({"m": strided}, STATE))
     assert np.array_equal(load_checkpoint(tmp_path / "a", training=True).training.arrays["m"], strided)
 
 
@@ -131,9 +150,9 @@ def test_saving_over_a_checkpoint_replaces_it_and_over_other_things_is_refused(s
 
 
 def test_whatever_is_written_beside_a_model_may_be_replaced(tmp_path):
-    from toylm.counts.files import FIELDS, TENSORS
-    from toylm.fitters.heads import GRAM
+    from toylm.fitters.output_heads import GRAM
     from toylm.formats.checkpoint import FILES
+    from toylm.formats.counted import FIELDS, TENSORS
 
     assert {FIELDS, TENSORS, GRAM} < set(FILES)
     for _ in range(2):
@@ -152,7 +171,7 @@ def test_a_full_disk_leaves_the_old_checkpoint_and_nothing_half_written(saved, t
     def full(path, value):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
-    monkeypatch.setattr("toylm.formats.checkpoint.write_json", full)
+    monkeypatch.setattr("toylm.formats.family.write_json", full)
     with pytest.raises(OSError, match="No space left"):
         save_checkpoint(saved, make(LEARNED))
     assert [p.name for p in tmp_path.iterdir()] == [saved.name]
@@ -196,6 +215,89 @@ def test_a_model_of_another_name_that_was_put_aside_is_pointed_at_and_left_alone
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mine (1)", "mine (1).old-123"]
 
 
+def test_saving_into_what_was_put_aside_gives_it_its_name_back_and_leftovers_go(saved, tmp_path):
+    """What `fit --add` does after it was killed between its two renames."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    aside = saved.rename(tmp_path / f"step-000005.old-{ended.pid}")
+    shutil.copytree(aside, tmp_path / f"step-000005.tmp-{ended.pid}")
+    found = load_checkpoint(tmp_path)
+    assert found.path == aside
+    assert save_checkpoint(found.path, make(LEARNED)) == saved
+    assert [p.name for p in tmp_path.iterdir()] == [saved.name] and load_checkpoint(tmp_path).model.config == LEARNED
+
+
+def test_leftovers_of_a_living_process_and_folders_with_other_things_stay(saved, tmp_path):
+    for name, inside in ((f"step-000005.tmp-{os.getppid()}", "config.json"), ("step-000005.old-999999999", "letter.txt")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / inside).write_text("x", encoding="utf-8")
+    before = sorted(p.name for p in tmp_path.iterdir())
+    save_checkpoint(saved, make())
+    assert sorted(p.name for p in tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("dtype", [None, "bfloat16"])
+def test_equal_checkpoints_are_equal_files(tmp_path, tokenizer, dtype):
+    for name in ("a", "b"):
+        model = make()
+        moments = {key: np.ones(model.parameters.size, np.float32) for key in (("m", "v") if name == "a" else ("v", "m"))}
+        save_checkpoint(tmp_path / name, model, tokenizer, TrainingState(moments, STATE), dtype)
+    for file in (tmp_path / "a").iterdir():
+        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes(), file.name
+
+
+# -- the best ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run_with(tmp_path):
+    """run_with((step, best step then, best loss then), ...): a folder with these checkpoints' training.json."""
+
+    def make_run(*checkpoints):
+        for step, best_step, best_loss in checkpoints:
+            folder = tmp_path / f"step-{step:06d}"
+            folder.mkdir()
+            state = {"loop": {"step": step, "best_step": best_step, "best_loss": best_loss}}
+            (folder / "training.json").write_text(json.dumps(state), encoding="utf-8")
+        return tmp_path
+
+    return make_run
+
+
+@pytest.mark.parametrize("latest, best, right", [
+    (220, 180, 220),  # killed between `latest` and `best`, as it used to be written
+    (200, 220, 220),  # killed between `best` and `latest`
+    (220, 220, 220),
+    (220, None, 220),
+    (200, 180, 180),
+])  # fmt: skip
+def test_a_kill_between_the_two_pointers_does_not_lose_the_best(run_with, latest, best, right):
+    run = run_with((180, 180, 2.0), (200, 180, 2.0), (220, 220, 1.9))
+    write_pointer(run, "latest", f"step-{latest:06d}")
+    if best is not None:
+        write_pointer(run, "best", f"step-{best:06d}")
+    assert read_pointer(run, "best").name == f"step-{right:06d}"
+    recover_checkpoints(run)
+    assert (run / "best").read_text(encoding="utf-8") == f"step-{right:06d}\n"
+
+
+@pytest.mark.parametrize("state", [{}, {"loop": 3}, {"loop": {}}, {"loop": {"best_step": "x"}}, {"loop": {"best_step": 7}}])
+def test_the_pointer_rules_where_training_json_says_nothing_of_the_best(run_with, state):
+    run = run_with((180, 180, 2.0), (200, 180, 2.0))
+    (run / "step-000200" / "training.json").write_text(json.dumps(state), encoding="utf-8")
+    write_pointer(run, "latest", "step-000200")
+    write_pointer(run, "best", "step-000180")
+    assert read_pointer(run, "best").name == "step-000180"
+
+
+def test_the_best_of_a_fit_has_no_training_and_stays(run_with):
+    run = run_with((180, 180, 2.0), (200, 180, 2.0))
+    (run / "step-000190").mkdir()
+    write_pointer(run, "latest", "step-000200")
+    write_pointer(run, "best", "step-000190")
+    assert read_pointer(run, "best").name == "step-000190"
+
+
 # -- damage ----------------------------------------------------------------------------------------------------------------
 
 
@@ -208,6 +310,14 @@ def rewrite(saved, change):
 def edit_config(saved, **changes):
     config = json.loads((saved / "config.json").read_text(encoding="utf-8"))
     (saved / "config.json").write_text(json.dumps({**config, **changes}), encoding="utf-8")
+
+
+def edit_training(saved, part, value, key=None):
+    """Another value for training.json's `part`, or for a key of it; None takes it out."""
+    state = json.loads((saved / "training.json").read_text(encoding="utf-8"))
+    holder, name = (state[part], key) if key else (state, part)
+    holder.pop(name) if value is None else holder.update({name: value})
+    (saved / "training.json").write_text(json.dumps(state), encoding="utf-8")
 
 
 def truncate(path, share):
@@ -256,7 +366,9 @@ DAMAGE = {
     "config deep": (lambda d: (d / "config.json").write_text("[" * 100_000, encoding="utf-8"), "config.json is damaged"),
     "architectures": (
         lambda d: edit_config(d, model_type="x", architectures={"a": 1}), "describes an unnamed class .model_type 'x'."),
-    "a huge number": (lambda d: edit_config(d, rope_parameters={"rope_theta": 10**400}), "config.json: int too large"),
+    "a huge number": (
+        lambda d: edit_config(d, rope_parameters={"rope_theta": 10**400}),
+        "config.json: rope_parameters.rope_theta is 10+...; it must be a finite number above 0"),
     "tokenizer cut": (lambda d: truncate(d / "tokenizer.json", 0.5), "tokenizer.json"),
     "tensor missing": (lambda d: rewrite(d, lambda t: t.pop(NORM)), f"lacks the tensor {NORM} that config.json asks for"),
     "tensor extra": (lambda d: rewrite(d, lambda t: t.update(bias=np.zeros(3))), "holds the tensor bias, which config.json"),
@@ -272,7 +384,7 @@ DAMAGE = {
     "heads": (lambda d: edit_config(d, num_attention_heads=3, num_key_value_heads=3, head_dim=None), "16 is not divisible by"),
     "bert": (
         lambda d: edit_config(d, model_type="bert", architectures=["BertModel"]),
-        "describes BertModel .model_type 'bert'.; toylm opens GPT2LMHeadModel, LlamaForCausalLM, ArceeForCausalLM"),
+        "describes BertModel .model_type 'bert'.; toylm opens LlamaForCausalLM, ArceeForCausalLM, GPT2LMHeadModel and its own"),
     "activation": (lambda d: edit_config(d, hidden_act="relu"), "has hidden_act relu; toylm supports gelu_pytorch_tanh or"),
     "grouped": (lambda d: edit_config(d, num_key_value_heads=1), r"k_proj.weight has shape \(16, 16\), .* asks for \(8, 16\)"),
     "untied": (lambda d: edit_config(d, tie_word_embeddings=False), "lacks the tensor lm_head.weight that config.json asks"),
@@ -287,9 +399,27 @@ DAMAGE = {
         lambda d: (d / "model.safetensors").rename(d / "pytorch_model.bin"), "pytorch_model.bin is a pickle.*safetensors only"),
     "a shard missing": (lambda d: (d / "model.safetensors").unlink() or (d / "model.safetensors.index.json").write_text(
         '{"weight_map": {"model.norm.weight": "model-1.safetensors"}}', encoding="utf-8"), "has no model-1.safetensors, which"),
-    "a shard without a name": (lambda d: (d / "1").touch() or write_index(d, {NORM: 1}), "index.json is damaged: not an index"),
+    "a shard without a name": (
+        lambda d: (d / "1").touch() or write_index(d, {NORM: 1}), "index.json: weight_map.model.norm.weight is 1; it must be"),
     "index cut": (lambda d: (d / "model.safetensors").unlink() or (d / "model.safetensors.index.json").write_text(
         '{"weight_map"', encoding="utf-8"), "index.json is damaged"),
+    "training lacks the loop": (lambda d: edit_training(d, "loop", None, "step"), "training.json lacks the key 'loop.step'"),
+    "training lacks the count": (
+        lambda d: edit_training(d, "optimizer", None, "step_count"), "training.json lacks the key 'optimizer.step_count'"),
+    "training of text": (
+        lambda d: edit_training(d, "loop", "5", "step"), "training.json: loop.step is .5.; it must be a whole number, 0 or more"),
+    "training of null": (lambda d: edit_training(d, "batches", None), "training.json lacks the key 'batches'"),
+    "training of lists": (lambda d: edit_training(d, "log_sizes", []), r"training.json: log_sizes is \[\]; it must be an object"),
+    "training no JSON": (lambda d: truncate(d / "training.json", 0.5), "training.json is damaged: not valid JSON"),
+    "layout no JSON": (
+        lambda d: save_file({"m": np.zeros(3, np.float32)}, d / "training.safetensors", {"layout": "[["}),
+        "training.safetensors is damaged: its layout is not valid JSON"),
+    "end token": (
+        lambda d: (d / "tokenizer_config.json").write_text('{"eos_token": 5}', encoding="utf-8"),
+        "tokenizer_config.json: eos_token is 5; it must be a token"),
+    "width of text": (lambda d: edit_config(d, hidden_size="16"), "config.json: hidden_size is .16.; it must be a whole number"),
+    "width of null": (lambda d: edit_config(d, hidden_size=None), "config.json: hidden_size is null; it must be a whole number"),
+    "model type a list": (lambda d: edit_config(d, model_type=["llama"]), "describes ArceeForCausalLM .model_type"),
     "no training": (lambda d: (d / "training.json").unlink(), "can generate but not resume"),
     "moments cut": (lambda d: truncate(d / "training.safetensors", 0.9), "training.safetensors is truncated or corrupt"),
     "moments of another": (

@@ -84,7 +84,7 @@ def test_what_cannot_be_exported_is_said(checkpoint, tmp_path, bpe, capsys):
     own = save_checkpoint(tmp_path / "own", make(positions="learned", feed_forward="gelu"), bpe)
     assert "note" in json.loads((own / "config.json").read_text(encoding="utf-8"))
     line = refuse(capsys, "export", own, "--to", "hf", "--out", tmp_path / "x")
-    assert "no stock transformers class has rms norm, learned positions" in line
+    assert "no transformers class opens this model: ArceeForCausalLM, the nearest, has no positions 'learned'" in line
     assert "knows Llama models only" in refuse(capsys, "export", own, "--to", "llama2c", "--out", tmp_path / "x")
     assert "are float32" in refuse(capsys, "export", checkpoint, "--to", "llama2c", "--dtype", "float16")
     (tmp_path / "occupied").mkdir()

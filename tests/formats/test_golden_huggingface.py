@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import toylm
-from toylm.formats.huggingface import entries_of
+from toylm.formats.families import family_of
 from toylm.formats.tensors import to_tensors
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -30,7 +30,7 @@ def test_logits_loss_gradients_and_text(kind, tmp_path):
     model = toylm.TransformerLM.load(tmp_path)
     assert np.abs(model.forward(numbers["tokens"]) - numbers["logits"]).max() < 2e-5
     assert model.loss_and_gradients(numbers["tokens"], numbers["targets"]) == pytest.approx(float(numbers["loss"]), rel=1e-5)
-    found = to_tensors(entries_of(model.config), model.gradients)
+    found = to_tensors(family_of(model.config).entries(model.config), model.gradients)
     wanted = {name.removeprefix("gradient "): g for name, g in numbers.items() if name.startswith("gradient ")}
     assert found.keys() == wanted.keys()
     for name, gradient in wanted.items():

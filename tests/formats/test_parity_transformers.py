@@ -85,10 +85,10 @@ def test_a_model_from_transformers_gives_the_same_numbers(kind, tmp_path):
     loss.backward()
     assert ours.loss_and_gradients(tokens, targets) == pytest.approx(float(loss.detach()), rel=1e-5)
     gradients = {name: parameter.grad.numpy() for name, parameter in theirs.named_parameters()}
-    from toylm.formats.huggingface import entries_of
+    from toylm.formats.families import family_of
     from toylm.formats.tensors import to_tensors
 
-    found = to_tensors(entries_of(ours.config), ours.gradients)
+    found = to_tensors(family_of(ours.config).entries(ours.config), ours.gradients)
     assert set(gradients) == set(found)
     for name, wanted in gradients.items():
         if name.endswith("k_proj.bias"):  # softmax does not see a shift of all keys: this gradient is rounding

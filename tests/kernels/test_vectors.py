@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from toylm.kernels import exponentials as e
-from toylm.kernels import fastmath, vectors
+from toylm.kernels import vectors
 from toylm.kernels.jit import jit
 from toylm.kernels.memory import address
-from toylm.kernels.simd import NR_F32
+from toylm.kernels.tile import NR_F32
 
 DTYPES = [np.float32, np.float64]
 LENGTHS = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 100]
@@ -29,29 +28,29 @@ def _scale(zero, x, n, factor):
 
 
 @jit
-def _exponentials(zero, x, y, n, scale, shift):
-    return e.exponentials(zero, x, y, n, scale, shift)
+def _exponentials(zero, x, y, n, scale, peak):
+    return vectors.exponentials(zero, x, y, n, scale, peak)
 
 
 @jit
-def _sum(zero, x, n, scale, shift):
-    return e.sum_of_exponentials(zero, x, n, scale, shift)
+def _sum(zero, x, n, scale, peak):
+    return vectors.sum_of_exponentials(zero, x, n, scale, peak)
 
 
 @jit
 def _columns(zero, x, stride, diagonal, stop, scale, peaks, totals):
-    e.softmax_columns(zero, x, stride, diagonal, stop, scale, peaks, totals)
+    vectors.softmax_columns(zero, x, stride, diagonal, stop, scale, peaks, totals)
 
 
 @jit
 def _gradient_columns(zero, x, dy, stride, diagonal, stop, scale, shifts, inners, factor):
-    e.softmax_gradient_columns(zero, x, dy, stride, diagonal, stop, scale, shifts, inners, factor)
+    vectors.softmax_gradient_columns(zero, x, dy, stride, diagonal, stop, scale, shifts, inners, factor)
 
 
 @jit
 def _exp2_all(x, y):
     for i in range(x.shape[0]):
-        y[i] = fastmath.exp2(x[i])
+        y[i] = vectors.exp2(x[i])
 
 
 def row(n, dtype, seed=0):
@@ -89,16 +88,16 @@ def test_maximum_passes_over_nan_and_takes_infinities(dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("n", LENGTHS)
 def test_exponentials(n, dtype):
-    zero, scale, shift = dtype(0), dtype(1.7), dtype(2.5)
+    zero, scale, peak = dtype(0), dtype(1.7), dtype(2.5)
     tolerance = 2e-6 if dtype is np.float32 else 1e-14
     (x, frame), (y, other) = row(n, dtype), row(n, dtype, 1)
-    before, other_before, expected = frame.copy(), other.copy(), np.exp2(1.7 * x.astype(float) - 2.5)
-    assert _sum(zero, address(x), n, scale, shift) == pytest.approx(expected.sum(), rel=tolerance)
-    assert _exponentials(zero, address(x), address(y), n, scale, shift) == pytest.approx(expected.sum(), rel=tolerance)
+    before, other_before, expected = frame.copy(), other.copy(), np.exp2(1.7 * (x.astype(float) - 2.5))
+    assert _sum(zero, address(x), n, scale, peak) == pytest.approx(expected.sum(), rel=tolerance)
+    assert _exponentials(zero, address(x), address(y), n, scale, peak) == pytest.approx(expected.sum(), rel=tolerance)
     np.testing.assert_array_equal(frame, before)
     np.testing.assert_allclose(y, expected, rtol=tolerance)
     np.testing.assert_array_equal(outside(other, n), outside(other_before, n))
-    assert _exponentials(zero, address(x), address(x), n, scale, shift) == pytest.approx(expected.sum(), rel=tolerance)
+    assert _exponentials(zero, address(x), address(x), n, scale, peak) == pytest.approx(expected.sum(), rel=tolerance)
     np.testing.assert_array_equal(x, y)
     np.testing.assert_array_equal(outside(frame, n), outside(before, n))
 
@@ -156,7 +155,7 @@ def test_exp2_is_accurate_over_its_range_and_keeps_nan():
     x = np.linspace(-126, 127, 100_003).astype(np.float32)
     y = np.empty_like(x)
     _exp2_all(x, y)
-    assert np.abs(y / np.exp2(x.astype(np.float64)) - 1).max() < 2e-7
+    assert np.abs(y / np.exp2(x.astype(np.float64)) - 1).max() < 4e-7
     special = np.array([np.nan, -1e9, -np.inf, 0.0, 1e9], np.float32)
     _exp2_all(special, special)
     assert np.isnan(special[0]) and special[1] == special[2] == 2.0**-126 and special[3] == 1 and special[4] == 2.0**127

@@ -201,7 +201,7 @@ def test_logs_are_cut_back_and_torn_lines_skipped(tmp_path):
         with open(path, "a", encoding="utf-8") as file:
             file.write('{"step": 3, "lo')
         assert [r["step"] for r in metrics.read(path)] == [1, 2]
-        run.truncate_logs(sizes)
+        run.rewind(sizes)
         assert metrics.read(path) == [{"step": 1, "loss": 2.0, "gradient_norm": None}]
-        run.truncate_logs({})
+        run.rewind({})
         assert path.stat().st_size == 0

@@ -13,20 +13,21 @@ learning rates are tried before, for a tenth of that each. Writes a table, the c
 import time
 from pathlib import Path
 
+from ..compare import pages
+from ..compare.answers import answers
+from ..compare.settings import SHAPE, Settings
+from ..console import Bar, Console, display_path, use_utf8_output
 from ..errors import UsageError, nearest
+from ..host import cpu_name, versions
 
 CONTESTANTS = {
     "counts": "counts", "bigram": "bigram_start", "heads": "feature_heads", "adam": "adam", "combination": "combination",
     "polish": "polish", "sgd": "sgd",
 }  # fmt: skip
-_SHAPE = ("context_length", "d_model", "n_layers", "n_heads", "batch_size", "dropout", "weight_decay", "order", "folds",
-          "counts_share", "seed")  # fmt: skip
 
 
 def build_parser(parser):
     """Add the arguments of `toylm compare`."""
-    from ..compare.contest import Settings
-
     default = Settings()
     parser.add_argument("text", metavar="TEXT", nargs="+", help="stories (comes with toylm), a UTF-8 text file, or several")
     parser.add_argument("--minutes", metavar="M", type=float, default=default.minutes, help="of each long run")
@@ -36,11 +37,9 @@ def build_parser(parser):
     parser.add_argument("--vocab-size", metavar="N", type=int, default=512, help="tokens in the vocabulary, at most")
     parser.add_argument("--held-out", metavar="X", type=float, default=0.1, help="share of the documents held out")
     parser.add_argument("--prompt", default="", help="start of the samples; empty: a new document")
-    for name in _SHAPE:
-        value = getattr(default, name)
-        kind = type(value)
-        flag = f"--{name.replace('_', '-')}"
-        parser.add_argument(flag, metavar="N" if kind is int else "X", type=kind, default=value, help=_HELP[name])
+    for name, f in SHAPE.items():
+        flag, help = f"--{name.replace('_', '-')}", f.metadata["help"]
+        parser.add_argument(flag, metavar="N" if f.type is int else "X", type=f.type, default=f.default, help=help)
     for name in ("adam_rates", "sgd_rates"):
         rates = getattr(default, name)
         parser.add_argument(f"--{name.replace('_', '-')}", metavar="X", type=float, nargs="+", default=list(rates),
@@ -50,36 +49,16 @@ def build_parser(parser):
     parser.add_argument("--quiet", action="store_true", help="print the table only")
 
 
-_HELP = {
-    "context_length": "tokens in a window, in training and evaluation",
-    "d_model": "width of the transformers",
-    "n_layers": "their blocks",
-    "n_heads": "their attention heads",
-    "batch_size": "windows a gradient step",
-    "dropout": "of the gradient runs",
-    "weight_decay": "of Adam",
-    "order": "longest n-gram of the counts",
-    "folds": "parts of the text for cross-fitting the counts under Adam",
-    "counts_share": "share of the combination's training windows that see the counts",
-    "seed": "of weights, batches and samples",
-}
-
-
 def run(args):
     """Run `toylm compare`; returns the exit status."""
-    from ..compare import pages
-    from ..compare.answers import answers
-    from ..compare.contest import Contest, Settings
-    from ..console import Console, display_path, use_utf8_output
+    from ..compare.contest import Contest
     from ..data import prepare
     from ..fitters.data import FitData
-    from ..host import cpu_name, versions
     from ..threads import set_threads
-    from .fit_part import Bar
 
     use_utf8_output()
     chosen = _chosen(args.only)
-    settings = _settings(args, Settings)
+    settings = _settings(args)
     threads = set_threads(args.threads)
     console = Console(quiet=args.quiet)
     text = args.text[0] if len(args.text) == 1 else args.text
@@ -97,7 +76,7 @@ def run(args):
         "held_out": counted["held_out"],
         "vocab_size": prepared.vocab_size,
         "minutes": args.minutes,
-        "shape": {name: getattr(settings, name) for name in _SHAPE},
+        "shape": {name: getattr(settings, name) for name in SHAPE},
         "rates": {"adam": settings.adam_rates, "sgd": settings.sgd_rates},
         "machine": cpu_name(),
         "threads": threads,
@@ -115,7 +94,7 @@ def run(args):
         contest = Contest(data, settings, console.say, progress, keep, args.prompt, rows)
         contest.check(chosen)
         out.mkdir(parents=True, exist_ok=True)
-        warm_up(contest)
+        contest.warm_up()
         try:
             for name in chosen:
                 getattr(contest, CONTESTANTS[name])()
@@ -129,14 +108,6 @@ def run(args):
     return 0
 
 
-def warm_up(contest):
-    """Two steps of a gradient run and a little counting, so that no contestant's clock holds the loading of kernels."""
-    from ..fitters.fitter import make_fitter
-
-    contest.count(contest.data.train.tokens[:2000])
-    make_fitter("all", "adam", steps=2, dropout=contest.settings.dropout).fit(contest._model(), contest.data)
-
-
 def _chosen(only):
     names = list(CONTESTANTS) if only is None else only
     for name in names:
@@ -145,12 +116,6 @@ def _chosen(only):
     return [name for name in CONTESTANTS if name in names]
 
 
-def _settings(args, kind):
-    if not args.minutes > 0:
-        raise UsageError(f"minutes is {args.minutes:g}; it must be above 0")
-    for name in ("adam_rates", "sgd_rates"):
-        for rate in getattr(args, name):
-            if not rate > 0:
-                raise UsageError(f"{name.replace('_', '-')} has {rate:g}; learning rates are above 0")
-    values = {name: getattr(args, name) for name in _SHAPE}
-    return kind(minutes=args.minutes, adam_rates=tuple(args.adam_rates), sgd_rates=tuple(args.sgd_rates), **values)
+def _settings(args):
+    values = {name: getattr(args, name) for name in SHAPE}
+    return Settings(minutes=args.minutes, adam_rates=tuple(args.adam_rates), sgd_rates=tuple(args.sgd_rates), **values)

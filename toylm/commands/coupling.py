@@ -9,15 +9,16 @@ and m_K between layers and between tokens; beside each number the level of rando
 untrained model. Results: report.html, coupling.json, pictures.
 """
 
-from pathlib import Path
+from ..console import use_utf8_output
+from ..dissect.html_page import HtmlPage, number, ranged, write_results
+from ..errors import UsageError
+from .dissect_source import add_source_arguments, out_folder
 
-DEFAULT_PROMPTS, DEFAULT_LENGTH = 4, 64
+DEFAULT_LENGTH = 64
 
 
 def build_parser(parser):
     """Add the arguments of `toylm coupling`."""
-    from .dissect_source import add_source_arguments
-
     add_source_arguments(parser, "coupling")
     parser.add_argument(
         "prompts", metavar="PROMPTS", nargs="*", help="texts, or files with one prompt a line (default: held-out text)"
@@ -35,12 +36,9 @@ def build_parser(parser):
 
 def run(args):
     """Run `toylm coupling`; returns the exit status."""
-    from ..console import use_utf8_output
     from ..dissect.coupling_analysis import coupling
     from ..dissect.coupling_pictures import draw_coupling
-    from ..dissect.report import write_results
-    from ..errors import UsageError
-    from .dissect_source import open_model, out_folder
+    from .dissected import open_model, prompts_of
 
     use_utf8_output()
     for name in ("length", "tokens"):
@@ -50,7 +48,7 @@ def run(args):
     model, tokenizer, path = open_model(args)
     folder = out_folder(args, "coupling")
     length = min(args.length or DEFAULT_LENGTH, model.config.context_length)
-    texts, prompts = _prompts(args, tokenizer, path, length)
+    texts, prompts = prompts_of(args, tokenizer, path, length)
     result = coupling(
         model,
         prompts,
@@ -63,55 +61,6 @@ def run(args):
     figures = {"model_path": str(path), "prompts": texts, **result.to_dict()}
     write_results(folder, "coupling", figures, lambda out: draw_coupling(result, out), write_report, summary, args.json)
     return 0
-
-
-def _prompts(args, tokenizer, path, length):
-    """(texts or None, lists of ids). A prompt opens with the token that opens a document, as in training."""
-    from .dissect_source import need_tokenizer, own_held_out
-
-    if not args.prompts:
-        _, tokens = own_held_out(path, tokenizer, "coupling")
-        return _held_out_starts(tokens, tokenizer, length)
-    need_tokenizer(tokenizer, path)
-    texts = [text for prompt in args.prompts for text in _texts_of(prompt)]
-    return texts, [[tokenizer.start_id, *tokenizer.encode(text)][:length] for text in texts]
-
-
-def _texts_of(prompt):
-    """The prompts in a file, one a line, or the prompt itself."""
-    from ..errors import UsageError
-
-    try:
-        is_file = Path(prompt).is_file()
-    except OSError:  # longer than a file name can be
-        is_file = False
-    if not is_file:
-        if prompt.endswith(".txt"):
-            raise FileNotFoundError(f"there is no file {prompt!r}")
-        if not prompt:
-            raise UsageError("a prompt is empty; give at least one word")
-        return [prompt]
-    try:
-        lines = [line.strip() for line in Path(prompt).read_text(encoding="utf-8-sig").splitlines()]
-    except UnicodeDecodeError:
-        raise UsageError(f"{prompt} is not UTF-8") from None
-    lines = [line for line in lines if line and line != "<|endoftext|>"]
-    if not lines:
-        raise UsageError(f"{prompt} holds no prompt; write one a line")
-    return lines
-
-
-def _held_out_starts(tokens, tokenizer, length):
-    """(texts, ids) of the starts of the first held-out documents that are long enough, else of stretches of the text."""
-    import numpy as np
-
-    ids = np.asarray(tokens.tokens[: 400 * length]).astype(np.int64)
-    ends = np.flatnonzero(ids == tokens.end_id)
-    starts = [int(e) for e, following in zip(ends, [*ends[1:], len(ids)]) if following - e >= length]
-    if len(starts) < DEFAULT_PROMPTS:
-        starts = list(range(0, max(1, len(ids) - length + 1), length))
-    prompts = [ids[s : s + length].tolist() for s in starts[:DEFAULT_PROMPTS]]
-    return (None if tokenizer is None else [tokenizer.decode(p) for p in prompts]), prompts
 
 
 def summary(figures):
@@ -152,9 +101,10 @@ def say_level(row):
     if row["absolute"] is None:
         return "one layer: nothing to compare"
     level = min(row["absolute_random"], row["absolute_rotated"])
-    # Two matrices at a time give the spread; the mean over all pairs of layers varies less.
-    gap = level - row["absolute"]
-    spread = (2 * row["absolute_random_std"] ** 2 / row["pairs"] + row["absolute_rotated_error"] ** 2) ** 0.5
+    # Two matrices at a time give the spread of the level; the mean over all pairs of layers varies less. Prompts vary, too.
+    gap, over_prompts = level - row["absolute"], row["absolute_error"]
+    errors = (row["absolute_rotated_error"], over_prompts or 0.0)
+    spread = (2 * row["absolute_random_std"] ** 2 / row["pairs"] + sum(e**2 for e in errors)) ** 0.5
     said = f"{row['absolute']:.3f} beside {row['absolute_random']:.3f} (random matrices)"
     said += f", {row['absolute_rotated']:.3f} (own singular values, random directions)"
     if row["absolute"] > max(row["absolute_random"], row["absolute_rotated"]) + 2 * spread:
@@ -164,14 +114,13 @@ def say_level(row):
     other = row.get("absolute_untrained")
     if other is not None and level - other >= 0.5 * gap:
         return f"{said}, but {other:.3f} untrained: most of it is there before training"
-    return f"{said}: coupled, {100 * gap / level:.1f} % of the way from chance to identical blocks"
+    one = "" if over_prompts is not None else " (of one prompt: how much prompts differ is not known)"
+    return f"{said}: coupled, {100 * gap / level:.1f} % of the way from chance to identical blocks{one}"
 
 
 def write_report(path, figures, pictures):
     """The HTML page of a result."""
-    from ..dissect.report import Report, number, ranged
-
-    page = Report(f"Block coupling of {figures['model_path']}")
+    page = HtmlPage(f"Block coupling of {figures['model_path']}")
     lines = [line for line in summary(figures) if not line.startswith("  ") and "(lower" not in line]
     page.text(*(" ".join(line.split()) for line in lines))
     page.heading("Between layers, at the same token")

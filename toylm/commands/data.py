@@ -15,6 +15,8 @@ from ..data.corpora import CORPORA, TASK_PREFIX
 from ..data.preparation import prepare
 from ..data.progress import Progress
 from ..data.separator import add_separator
+from ..data.stories import write_stories
+from ..data.tasks import TASKS
 from ..data.tokenizer import LEVELS
 from ..errors import UsageError, nearest
 from ..invocation import command_line
@@ -91,8 +93,6 @@ def run(args):
 
 def list_corpora():
     """A table of the registry."""
-    from ..data.tasks import TASKS
-
     rows = [(name, s.size, s.licence, s.description) for name, s in CORPORA.items()]
     widths = [max(len(row[i]) for row in rows) + 2 for i in range(3)]
     lines = ["".join(cell.ljust(width) for cell, width in zip(row, widths)) + row[3] for row in rows]
@@ -125,8 +125,6 @@ def make_stories(source, count, seed, out):
         raise UsageError("--count needs --out FILE, the file to write the stories to")
     if os.path.isdir(out):
         raise UsageError(f"--out {out} is a folder; with --count name a file, such as {Path(out, 'stories.txt')}")
-    from ..data.stories import write_stories
-
     with Progress("writing stories", count, "stories") as bar:
         write_stories(out, count, seed, progress=bar.update)
     print(f"{count:,} stories, {human_bytes(os.path.getsize(out))}, seed {seed}: {out}")

@@ -6,13 +6,16 @@ The target is a smooth nonlinear function of d features with noise of standard d
 PNG plots where matplotlib is installed, into --out.
 """
 
+import argparse
 from pathlib import Path
+
+from ..checks import check_count
+from ..errors import UsageError
+from ..files import write_text
 
 
 def _numbers(kind, name):
     def parse(text):
-        import argparse
-
         try:
             values = [kind(part) for part in text.split(",") if part]
         except ValueError:
@@ -42,9 +45,7 @@ def build_parser(parser):
 
 def run(args):
     """Run `toylm deep-elm-bench`; returns the exit status."""
-    from ..closed_form.estimator import check_count
-    from ..errors import UsageError
-    from ..files import write_text
+    from ..closed_form.deep_elm_sweep import chosen, curves, make_data, sweep
 
     for name in ("n_train", "n_test", "d"):
         if getattr(args, name) < 2:
@@ -53,7 +54,8 @@ def run(args):
     out = Path(args.out).resolve()
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file; --out names a folder")
-    rows, peers = sweep(args)
+    data = make_data(args.n_train, args.n_test, args.d, args.seed)
+    rows, peers = sweep(data, args.depths, args.hidden, args.lambdas, args.activation, args.seed)
     print(
         f"deep ELM, {args.activation}, {args.n_train} training and {args.n_test} test rows, {args.d} features, seed {args.seed}"
     )
@@ -66,7 +68,7 @@ def run(args):
             f"{row['depth']:>5} {row['hidden']:>7} {row['lambda']:>8g} {row['train_mse']:>11.3e} {row['loo_mse']:>11.3e} "
             f"{row['test_mse']:>11.3e} {row['test_r2']:>8.4f} {row['seconds']:>8.4f} {row['solver']}"
         )
-    best = min(rows, key=lambda row: row["loo_mse"])  # the test rows choose nothing that is then tested on them
+    best = chosen(rows)
     print(
         f"best by leave-one-out: depth {best['depth']}, {best['hidden']} units, lambda {best['lambda']:g}: "
         f"test MSE {best['test_mse']:.3e}"
@@ -77,71 +79,12 @@ def run(args):
     write_text(out / "results.csv", "\n".join(lines) + "\n")
     print(out / "results.csv")
     if not args.no_plots:
-        for path in plots(rows, args, out):
+        for path in plots(curves(rows), out):
             print(path)
     return 0
 
 
-def make_data(args):
-    """X_train, y_train, X_test, y_test: y = sum of sines, a product and a bump of random projections, noise 0.1."""
-    import numpy as np
-
-    rng = np.random.default_rng(args.seed)
-    X = rng.standard_normal((args.n_train + args.n_test, args.d))
-    directions = rng.standard_normal((args.d, 4)) / np.sqrt(args.d)
-    P = X @ directions
-    clean = np.sin(2 * P[:, 0]) + P[:, 1] * P[:, 2] + np.exp(-(P[:, 3] ** 2))
-    y = clean + 0.1 * rng.standard_normal(len(X))
-    return X[: args.n_train], y[: args.n_train], X[args.n_train :], y[args.n_train :]
-
-
-def sweep(args):
-    """One dict a setting (depth, hidden, lambda, train_mse, loo_mse, test_mse, test_r2, seconds, solver), and the peers' test MSE.
-
-    loo_mse leaves rows out of the head's fit, which is all that is fitted but for the features' means and scales.
-    """
-    import time
-
-    from ..closed_form.elm import DeepELM
-    from ..closed_form.estimator import r2
-    from ..closed_form.kernel_ridge import KernelRidgePath
-    from ..closed_form.ridge_path import RidgePath, loo_residuals
-
-    X, y, X_test, y_test = make_data(args)
-    rows = []
-    for depth in args.depths:
-        for hidden in args.hidden:
-            for value in args.lambdas:
-                model = DeepELM(
-                    hidden, depth=depth, lambda_reg=value, activation=args.activation, random_seed=args.seed, fit_intercept=True
-                )
-                start = time.perf_counter()
-                model.fit(X, y)
-                seconds = time.perf_counter() - start
-                predicted = model.predict(X_test)
-                rows.append(
-                    {
-                        "depth": depth,
-                        "hidden": hidden,
-                        "lambda": value,
-                        "train_mse": float(((model.predict(X) - y) ** 2).mean()),
-                        "loo_mse": float((loo_residuals(model.features(X), y, value) ** 2).mean()),
-                        "test_mse": float(((predicted - y_test) ** 2).mean()),
-                        "test_r2": r2(y_test, predicted),
-                        "seconds": seconds,
-                        "solver": model.solver_,
-                    }
-                )
-    peers = {}
-    for name, peer in (
-        ("ridge (lambda by leave-one-out)", RidgePath()),
-        ("kernel ridge (by leave-one-out)", KernelRidgePath()),
-    ):
-        peers[name] = float(((peer.fit(X, y).predict(X_test) - y_test) ** 2).mean())
-    return rows, peers
-
-
-def plots(rows, args, out):
+def plots(found, out):
     """Write test error against width and against lambda; returns the paths, none where matplotlib is missing."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -150,15 +93,13 @@ def plots(rows, args, out):
         print("no plots: matplotlib is not installed (pip install matplotlib)")
         return []
     paths = []
-    for axis, others, name in (("hidden", "lambda", "width"), ("lambda", "hidden", "lambda")):
+    for (axis, other), by_depth in found.items():
         figure = Figure(figsize=(7, 4.5), layout="constrained")
         FigureCanvasAgg(figure)
-        axes = figure.subplots()
-        for depth in args.depths:
-            values = sorted({row[axis] for row in rows})
-            best = [min(r["test_mse"] for r in rows if r["depth"] == depth and r[axis] == v) for v in values]
-            axes.plot(values, best, marker="o", label=f"{depth} layers")
-        axes.set(xscale="log", yscale="log", xlabel=name, ylabel=f"test MSE (best {others})", title="Deep ELM")
+        axes, name = figure.subplots(), {"hidden": "width"}.get(axis, axis)
+        for depth, points in by_depth.items():
+            axes.plot(*zip(*points), marker="o", label=f"{depth} layers")
+        axes.set(xscale="log", yscale="log", xlabel=name, ylabel=f"test MSE ({other} by leave-one-out)", title="Deep ELM")
         axes.legend()
         axes.grid(alpha=0.3)
         path = out / f"test-mse-by-{name}.png"

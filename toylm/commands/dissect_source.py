@@ -1,4 +1,4 @@
-"""What `toylm residual` and `toylm coupling` work on: a model from a run, a checkpoint or a llama2.c file; a text; a folder."""
+"""The arguments that `toylm residual` and `toylm coupling` share, and their folder for results."""
 
 from pathlib import Path
 
@@ -23,75 +23,6 @@ def add_source_arguments(parser, out):
     parser.add_argument(
         "--json", action="store_true", help="print every number as JSON (as in the file) instead of the summary"
     )
-
-
-def open_model(args):
-    """(model, tokenizer or None, path) of `args.run`. Raises what loading raises."""
-    from ..formats.checkpoint import load_checkpoint
-
-    path = Path(args.run)
-    if path.is_file():
-        model, tokenizer = _llama2c(path, args)
-        return model, tokenizer or _tokenizer(args.tokenizer, model), path
-    checkpoint = load_checkpoint(path, threads=args.threads, transformer=True)
-    model = checkpoint.model
-    if args.precision != model.precision:
-        model = model.astype(args.precision)
-    return model, _tokenizer(args.tokenizer, model) or checkpoint.tokenizer, checkpoint.path
-
-
-def _llama2c(path, args):
-    from ..formats.llama2c import is_llama2c, read_model
-    from ..threads import set_threads
-
-    if not is_llama2c(path):
-        raise UsageError(f"{path} is a file, and no llama2.c checkpoint; give a run or checkpoint folder")
-    set_threads(args.threads)
-    model = read_model(path, precision=args.precision)
-    beside = [path.with_name(name) for name in (f"tok{model.config.vocab_size}.bin", "tokenizer.bin")]
-    found = next((file for file in beside if file.is_file()), None)
-    return model, None if args.tokenizer or found is None else _tokenizer(found, model)
-
-
-def _tokenizer(path, model):
-    if path is None:
-        return None
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"there is no tokenizer {path}")
-    if path.suffix == ".bin":
-        from ..formats.sentencepiece import read_tokenizer
-
-        return read_tokenizer(path, model.config.vocab_size)
-    from ..data import Tokenizer
-
-    tokenizer = Tokenizer.load(path)
-    if tokenizer.vocab_size > model.config.vocab_size:
-        raise UsageError(f"{path} has {tokenizer.vocab_size} tokens and the model only {model.config.vocab_size}")
-    return tokenizer
-
-
-def need_tokenizer(tokenizer, path):
-    """Raise UsageError where there is no tokenizer to read text with."""
-    if tokenizer is None:
-        raise UsageError(f"{path} has no tokenizer, so text cannot be read; name one with --tokenizer")
-
-
-def own_held_out(path, tokenizer, verb):
-    """(name, TokenFile) of the held-out text of the run that a checkpoint belongs to."""
-    if not (path.parent / "run.json").is_file():
-        raise UsageError(
-            f"{path} belongs to no run whose held-out text could be taken; name a text: toylm {verb} RUN TEXT"
-        )
-    from ..data.token_file import TokenFile
-    from . import evaluate
-
-    name, tokens = evaluate.own_held_out(path, tokenizer)
-    if not isinstance(tokens, TokenFile):
-        raise UsageError(
-            f"{path.parent} was trained on a synthetic task, whose examples are no running text: dissect a run on a text"
-        )
-    return name, tokens
 
 
 def out_folder(args, verb):

@@ -13,19 +13,15 @@ writes into RUN/collapse, or --out. What fits what is listed below.
 """
 
 import argparse
-import importlib
 
+from ..console import use_utf8_output
 from ..errors import UsageError, nearest
+from . import fit_counts, fit_curve, fit_documents, fit_part
 
 # Families of fitters, each a module with a command of its own: `FITTERS` (name -> what it does in a line), `add_arguments(parser)`,
 # `takes(args)` (whether the command line is meant for it), `reads(args)` (what it is asked for, as flags, and the names of the
 # arguments that it then reads) and `run(args)`. The first that takes it runs; what it does not read is refused.
-FAMILIES = ("toylm.fitters.collapse_curve", "toylm.commands.fit_part", "toylm.commands.fit_documents",
-            "toylm.commands.fit_counts")  # fmt: skip
-
-
-def _families():
-    return [importlib.import_module(name) for name in FAMILIES]
+FAMILIES = (fit_curve, fit_part, fit_documents, fit_counts)
 
 
 def build_parser(parser):
@@ -39,7 +35,7 @@ def build_parser(parser):
     parser.add_argument("--threads", metavar="N", type=int, help="threads (default: physical cores)")
     parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
     lists = []
-    for family in _families():
+    for family in FAMILIES:
         family.add_arguments(parser)
         lists.append(family.FITTERS)
     width = max(len(name) for names in lists for name in names) + 2
@@ -49,15 +45,12 @@ def build_parser(parser):
 
 def run(args):
     """Run `toylm fit`; returns the exit status."""
-    from ..console import use_utf8_output
-
     use_utf8_output()
-    families = _families()
-    for family in families:
+    for family in FAMILIES:
         if family.takes(args):
             _refuse_unread(args, *family.reads(args))
             return family.run(args)
-    names = [name for family in families for name in family.FITTERS]
+    names = [name for family in FAMILIES for name in family.FITTERS]
     if args.fitter is None:
         raise UsageError(f"--with names the fitter: {', '.join(names)}")
     raise UsageError(f"no fitter {args.fitter!r}{nearest(args.fitter, names)}")

@@ -1,120 +1,109 @@
-"""`toylm fit RUN --add story.txt` and `--remove story.txt`: a ridge head that learns a story, or forgets one, without refitting.
+"""`toylm fit RUN --add story.txt` and `--remove story.txt`: a model that learns a document, or forgets one, without refitting.
 
-The run is one that `toylm fit ... --part head --with ridge --by-document --out RUN` saved: the moments G = X'X and S = Y'X of all
-its training documents lie beside the checkpoint. A story's rows are added to them or taken from them, and the head is solved
-for again: the result is that of a fit on what remains, to rounding.
+The run is one of counts, or one that `toylm fit ... --part head --with ridge --by-document --out RUN` saved: there the moments
+G = X'X and S = Y'X of all training documents lie beside the checkpoint. A document is added to the counts or moments, or taken
+from them: the result is that of a fit on what remains.
 """
 
-from pathlib import Path
+import json
+import time
 
+from ..console import duration
+from ..data import load_corpus
 from ..errors import UsageError
-from ..fitters.documents import CHANGES, change_documents, print_changes
 
 FITTERS = {}  # it has no name of its own: the run says what it was fitted with
 
 
 def add_arguments(parser):
-    """--add and --remove are those of the counts."""
+    """--add and --remove."""
+    group = parser.add_argument_group("documents into and out of a fitted model")
+    group.add_argument("--add", metavar="FILE", action="append", default=[],
+                       help="learn this document too; RUN is of counts, or has a ridge head saved with --by-document")  # fmt: skip
+    group.add_argument("--remove", metavar="FILE", action="append", default=[],
+                       help="take this document out of the counts, or of the ridge head")  # fmt: skip
 
 
 def takes(args):
-    """Whether stories go into or out of a run that keeps the moments of its head."""
-    if args.fitter is not None or not (args.add or args.remove):
-        return False
-    from ..fitters.heads import GRAM
-    from ..formats.checkpoint import find_checkpoint
-
-    return (find_checkpoint(args.source) / GRAM).is_file()
+    """Whether documents go into or out of a run."""
+    return args.fitter in (None, "counts") and bool(args.add or args.remove)
 
 
 def reads(args):
-    """See command.FAMILIES."""
-    return CHANGES
+    """See fit.FAMILIES."""
+    return "--add and --remove", ("add", "remove", "fitter", "separator", "out", "overwrite", "json", "threads")
 
 
 def run(args):
-    """Add and remove, solve, save in place or in --out; returns the exit status."""
-    from ..formats.checkpoint import load_checkpoint
-    from .fit_part import check_out, save_checkpoint_run
+    """Add and remove, save in place or in --out; returns the exit status."""
+    from ..counts.language_model import CountsLM, load_kernels
+    from ..fitters.gram_head import GramHead
+    from ..fitters.output_heads import GRAM
+    from ..formats.checkpoint import load_checkpoint, save_checkpoint
+    from ..train.run_folder import check_free
+    from .fitted_runs import save_checkpoint_run
 
     if args.out:
-        check_out(args.out, args.overwrite)
+        check_free(args.out, args.overwrite)
     checkpoint = load_checkpoint(args.source, threads=args.threads)
-    if checkpoint.tokenizer is None:
-        raise UsageError(f"{checkpoint.path} has no tokenizer.json: stories cannot be read")
-    head = GramHead.open(checkpoint)
-    end_id = checkpoint.tokenizer.end_id
-    head.features([end_id], end_id)  # the first pass allocates and loads kernels, the first solve loads scipy
-    head.gram.solve(head.lambda_reg)
-    done = change_documents(args, head, checkpoint.tokenizer)
-    path = save_checkpoint_run(args.out, checkpoint, head.beside(), args.overwrite) if args.out else head.save_in_place(checkpoint)
-    print_changes(args, path, done, head.gram.count, f"moments      of {head.gram.count:,} tokens")
+    model, tokenizer, path = checkpoint.model, checkpoint.tokenizer, checkpoint.path
+    counted = isinstance(model, CountsLM)
+    if not counted and (args.fitter == "counts" or not (path / GRAM).is_file()):
+        raise UsageError(
+            f"{path} keeps neither counts nor moments: documents are added to and removed from what --with counts has fitted, or "
+            f"--part head --with ridge --by-document"
+        )
+    if tokenizer is None:
+        raise UsageError(f"{path} has no tokenizer.json: documents can be added from Python with token ids, not from text")
+    if counted:
+        load_kernels()
+    else:
+        head = GramHead.open(checkpoint)
+        head.load_kernels(tokenizer.end_id)
+    done = change_documents(args, model if counted else head, tokenizer)
+    beside = {} if counted else head.beside()
+    if args.out:
+        path = save_checkpoint_run(args.out, checkpoint, beside, args.overwrite)
+    else:
+        path = save_checkpoint(path, model, tokenizer, beside=beside)
+    if counted:
+        print_changes(args, path, done, model.n_tokens, f"counts       {model.n_tokens:,} tokens, {model.n_parameters:,} n-grams")
+    else:
+        print_changes(args, path, done, head.gram.count, f"moments      of {head.gram.count:,} tokens")
     return 0
 
 
-class GramHead:
-    """A model whose output matrix is the ridge solution of `gram` times beta: `add(ids)` and `remove(ids)` change both.
+def change_documents(args, learner, tokenizer):
+    """`--remove FILE ...`, then `--add FILE ...`: `learner.remove(ids)` and `learner.add(ids)` of every document in the files.
 
-    context_length: of the windows that the moments are of. A document is ids closed by the end token.
+    Returns a row a document: action, file, tokens, seconds. Raises UsageError for a file without text and for what the learner
+    refuses; what the learner holds is then of no use.
     """
+    done = []
+    for action, files in (("remove", args.remove), ("add", args.add)):
+        for file in files:
+            documents = [document for document in load_corpus(file, args.separator) if document.strip()]
+            if not documents:
+                raise UsageError(f"{file} holds no text, only white space or empty documents")
+            for document in documents:
+                ids = [*tokenizer.encode(document), tokenizer.end_id]
+                began = time.perf_counter()
+                try:
+                    getattr(learner, action)(ids)
+                except ValueError as error:
+                    raise UsageError(f"{file}: {error}") from None
+                done.append({"action": action, "file": file, "tokens": len(ids), "seconds": time.perf_counter() - began})
+    return done
 
-    def __init__(self, model, gram, beta, lambda_reg, context_length):
-        self.model, self.gram, self.beta, self.lambda_reg = model, gram, beta, lambda_reg
-        self.context_length = context_length
 
-    @classmethod
-    def open(cls, checkpoint):
-        """Of a Checkpoint with moments beside it. Raises CheckpointError where the two do not belong together."""
-        from ..errors import CheckpointError
-        from ..fitters.heads import GRAM
-        from ..fitters.token_gram import TokenGram
-
-        gram, metadata = TokenGram.load(Path(checkpoint.path) / GRAM)
-        config = checkpoint.model.config
-        if gram.S.shape != (config.vocab_size, config.d_model + config.output_bias) or config.tied:
-            raise CheckpointError(f"{checkpoint.path}: the moments in {GRAM} are of another head than the model's")
-        numbers = (float(metadata[name]) for name in ("beta", "lambda_reg"))
-        return cls(checkpoint.model, gram, *numbers, int(metadata["context_length"]))
-
-    def features(self, ids, end_id):
-        """(X, targets) of one document; it is read by itself, after an end token."""
-        import numpy as np
-
-        from ..fitters.activations import head_features
-        from ..fitters.data import DocumentWindows
-
-        ids = np.asarray(ids, np.int64)
-        windows = DocumentWindows([ids], self.context_length, 16, int(end_id))
-        return head_features(self.model, windows)
-
-    def add(self, ids):
-        """Learn one document; returns self."""
-        self.gram.add(*self.features(ids, ids[-1]))
-        self.gram.documents.add(ids)
-        return self._solve()
-
-    def remove(self, ids):
-        """Forget one document that was learned; returns self. Raises ValueError where it was not."""
-        learned = self.gram.documents.as_learned(ids)
-        self.gram.remove(*self.features(learned, ids[-1]))
-        self.gram.documents.remove(learned)
-        return self._solve()
-
-    def _solve(self):
-        from ..fitters.heads import write_head
-
-        W, self.solver, self.rcond = self.gram.solve(self.lambda_reg)
-        write_head(self.model, self.beta * W)
-        return self
-
-    def beside(self):
-        """See Fitter.beside."""
-        from ..fitters.heads import moments_beside
-
-        return moments_beside(self.gram, self.beta, self.lambda_reg, self.context_length)
-
-    def save_in_place(self, checkpoint):
-        """Replace the checkpoint that it came from; returns its path."""
-        from ..formats.checkpoint import save_checkpoint
-
-        return save_checkpoint(checkpoint.path, self.model, checkpoint.tokenizer, beside=self.beside())
+def print_changes(args, path, done, tokens, total):
+    """What `change_documents` did and where it was saved; tokens: all that are learned now; total: the same as a line."""
+    if args.json:
+        print(json.dumps({"checkpoint": str(path), "documents": done, "tokens": tokens}, ensure_ascii=False))
+        return
+    for row in done:
+        word = "added" if row["action"] == "add" else "removed"
+        spent = f"{row['seconds'] * 1000:.0f} ms" if row["seconds"] < 1 else duration(row["seconds"])
+        print(f"{word:<13}{row['file']}: {row['tokens']:,} tokens in {spent}")
+    print(total)
+    print(f"saved        {path}")

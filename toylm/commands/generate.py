@@ -11,7 +11,10 @@ stdout, the figures to stderr. Without a prompt a new document begins.
 import sys
 import time
 
+from ..console import use_utf8_output
+from ..data.separator import unescape
 from ..errors import UsageError
+from ..train.run_folder import open_checkpoint
 
 
 def build_parser(parser):
@@ -30,7 +33,8 @@ def build_parser(parser):
     sampling.add_argument("--seed", metavar="N", type=int, default=0, help="of the random choices; sample i uses seed + i")
     sampling.add_argument("--num-samples", metavar="N", type=int, default=1, help="texts to write")
     ending = parser.add_argument_group("ending")
-    ending.add_argument("--stop", metavar="TEXT", action="append", default=[], help="end at this text (may be repeated)")
+    ending.add_argument("--stop", metavar="TEXT", action="append", default=[], type=unescape,
+                        help=r"end at this text (may be repeated); \n and \t are understood")  # fmt: skip
     ending.add_argument("--ignore-end", action="store_true", help="go on past <|endoftext|>, into the next document")
     other = parser.add_argument_group("other")
     other.add_argument("--raw", action="store_true", help="do not begin with the token that opens a document, <|endoftext|>")
@@ -120,12 +124,10 @@ def run(args):
     prompt = read_prompt(args)
     if prompt == "":
         raise UsageError("the prompt is empty: it has no tokens; give some text, or leave it out to begin a new document")
-    from ..console import use_utf8_output
-    from ..formats.checkpoint import load_checkpoint
     from ..kernels.jit import compile_seconds
 
     use_utf8_output()
-    model, tokenizer, _, path = load_checkpoint(args.run, threads=args.threads)
+    model, tokenizer, _, path = open_checkpoint(args.run, threads=args.threads)
     if tokenizer is None:
         raise UsageError(f"{path} has no tokenizer.json: the model can be used from Python with token ids, not with text")
     ids = tokenizer.encode(prompt) if prompt else []

@@ -8,6 +8,12 @@ import json
 import math
 from pathlib import Path
 
+from ..console import duration, size, use_utf8_output
+from ..formats.checkpoint import find_checkpoint, list_checkpoints, read_json, read_pointer, read_training
+from ..formats.families import open_weights, stock_class
+from ..train import metrics
+from ..train.run_folder import METRICS
+
 
 def build_parser(parser):
     """Add the arguments of `toylm info`."""
@@ -17,8 +23,6 @@ def build_parser(parser):
 
 def run(args):
     """Run `toylm info`; returns the exit status."""
-    from ..console import use_utf8_output
-
     use_utf8_output()
     about = describe(args.run)
     if args.json:
@@ -33,14 +37,9 @@ def describe(path):
 
     Raises FileNotFoundError or CheckpointError where there is no checkpoint.
     """
-    from ..formats.checkpoint import find_checkpoint, list_checkpoints, read_config, read_json, read_pointer, read_training
-    from ..formats.huggingface import stock_class
-    from ..train import metrics
-    from ..train.run_folder import METRICS
-
     checkpoint = find_checkpoint(path)
-    config = read_config(checkpoint)
-    about = {"checkpoint": str(checkpoint), "config": config.to_dict(), **_tensor_tables(checkpoint, config)}
+    config, tables = _tensor_tables(checkpoint)
+    about = {"checkpoint": str(checkpoint), "config": config.to_dict(), **tables}
     about["opens_as"] = stock_class(config)
     about["parameter_count"] = sum(math.prod(row["shape"]) for row in about["parameters"])
     training = read_training(checkpoint)
@@ -74,25 +73,16 @@ def describe(path):
     return about
 
 
-def _tensor_tables(checkpoint, config):
-    """Name, shape and dtype of each tensor, from the files' headers alone: {"parameters": those that are parameters, "others":
-    what the files hold beside (buffers, a copy of a tied matrix, zeros in place of biases)}.
+def _tensor_tables(checkpoint):
+    """The configuration, and name, shape and dtype of each tensor, from the files' headers alone: {"parameters": those that are
+    parameters, "others": what the files hold beside (buffers, a copy of a tied matrix, zeros in place of biases)}.
     """
-    from ..config import ModelConfig
-    from ..formats.checkpoint import open_weights
-    from ..formats.safetensors_files import WeightFiles
-
-    if isinstance(config, ModelConfig):
-        files, entries = open_weights(checkpoint, config)
-        ours = {name for name, entry in entries.items() if entry.parameter is not None}
-    else:  # counts
-        files = WeightFiles(checkpoint)
-        ours = set(files.names)
+    config, files, ours = open_weights(checkpoint)
     tables = {"parameters": [], "others": []}
     for name in sorted(files.names, key=_order):
         shape, dtype = files.header(name)
         tables["parameters" if name in ours else "others"].append({"name": name, "shape": shape, "dtype": dtype})
-    return tables
+    return config, tables
 
 
 def _order(name):
@@ -102,8 +92,6 @@ def _order(name):
 
 
 def _print(about):
-    from ..console import duration, size
-
     config = about["config"]
     print(f"checkpoint   {about['checkpoint']}")
     print(f"model        {about['parameter_count']:,} parameters; " + ", ".join(f"{k} {v}" for k, v in config.items()))
@@ -140,8 +128,6 @@ def _print(about):
 
 
 def _print_run(record):
-    from ..console import size
-
     host = record.get("host", {})
     memory = f", {size(host['memory_bytes'])} of memory" if host.get("memory_bytes") else ""
     data = record.get("data") or {}

@@ -25,7 +25,7 @@ def run(args):
     import numpy as np
 
     from .. import __version__
-    from ..closed_form.estimator import check_count
+    from ..checks import check_count
     from ..closed_form.identities import run_battery
     from ..closed_form.timing import format_timing, timing_table
     from ..console import use_utf8_output

@@ -9,14 +9,17 @@ and a rest predicted from it; perplexity on documents that calibration never saw
 random basis and intervals over documents say what would have happened anyway. Results: report.html, residual.json, pictures.
 """
 
+from ..console import use_utf8_output
+from ..data.separator import add_separator
+from ..dissect.blocks_of_text import DOCUMENTS_AT_LEAST
+from ..dissect.decomposition import BASES, DEFINITIONS
+from ..dissect.html_page import HtmlPage, number, ranged, write_results
+from ..errors import UsageError
+from .dissect_source import add_source_arguments, out_folder
 
 
 def build_parser(parser):
     """Add the arguments of `toylm residual`."""
-    from ..data.separator import add_separator
-    from ..dissect.decomposition import BASES, DEFINITIONS
-    from .dissect_source import add_source_arguments
-
     add_source_arguments(parser, "residual")
     parser.add_argument(
         "text", metavar="TEXT", nargs="*", help="UTF-8 file or corpus name (default: the run's held-out text)"
@@ -42,13 +45,9 @@ def build_parser(parser):
 
 def run(args):
     """Run `toylm residual`; returns the exit status."""
-    from ..console import use_utf8_output
-    from ..dissect.decomposition import BASES, DEFINITIONS
-    from ..dissect.report import write_results
     from ..dissect.residual_analysis import residual
     from ..dissect.residual_pictures import draw_residual
-    from ..errors import UsageError
-    from .dissect_source import need_tokenizer, open_model, out_folder, own_held_out
+    from .dissected import need_tokenizer, open_model, own_held_out
     from .evaluate import read_text
 
     use_utf8_output()
@@ -77,9 +76,6 @@ def run(args):
 
 def summary(figures):
     """The lines that the command prints, from the dictionary of a result."""
-    from ..dissect.blocks_of_text import DOCUMENTS_AT_LEAST
-    from ..dissect.report import ranged
-
     s, rows = figures["settings"], figures["trained"]["replacements"]
     chosen = [row for row in rows if row["scope"] == "chosen"]
     layers = ", ".join(map(str, s["layers"]))
@@ -142,10 +138,8 @@ def say_verdict(verdict):
 
 def write_report(path, figures, pictures):
     """The HTML page of a result."""
-    from ..dissect.report import Report, number, ranged
-
     s = figures["settings"]
-    page = Report(f"Residual attention of {figures['model_path']}")
+    page = HtmlPage(f"Residual attention of {figures['model_path']}")
     page.text(
         *(" ".join(line.split()) for line in summary(figures) if not line.startswith("  ") and "by rank" not in line)
     )

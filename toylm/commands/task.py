@@ -43,7 +43,7 @@ def run(args):
     for option, users in USERS.items():
         if getattr(args, option) is not None and not set(users) & set(names):
             raise UsageError(f"--{option} {getattr(args, option)}: {args.task} has no use for it, only {', '.join(users)}")
-    from ..closed_form.estimator import check_count
+    from ..checks import check_count
     from ..closed_form.task_models import position_wise_head, solve_task
 
     if args.seed is not None:

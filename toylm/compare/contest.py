@@ -5,83 +5,18 @@ Time is the seconds of fitting alone, without evaluation, and without compiling 
 """
 
 import math
-from dataclasses import asdict, dataclass, field
 
-from ..config import ModelConfig
+from ..counts.language_model import CountsLM, fold_starts
+from ..counts.views import word_symbols
 from ..errors import DivergedError, UsageError
-from ..evaluation import perplexity
-from ..fitters.fitter import make_fitter
+from ..fitters.counts_offset import attach_counts, validation_fold
+from ..fitters.fitter import Clock
+from ..fitters.registry import make_fitter
+from ..fitters.start import start_from_counts
+from ..model.transformer import TransformerLM
+from .row import Row
 
 FEATURE_HEADS = ("ridge", "kernel-ridge", "elm", "deep-elm", "cross-entropy")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the contestants have in common. minutes: of each long run; rates: the learning rates tried, per method."""
-
-    minutes: float = 7.0
-    context_length: int = 256
-    d_model: int = 128
-    n_layers: int = 4
-    n_heads: int = 4
-    batch_size: int = 16
-    dropout: float = 0.1
-    weight_decay: float = 0.1
-    order: int = 6
-    folds: int = 8
-    counts_share: float = 0.25  # of the windows that the combination is trained with counts on
-    seed: int = 0
-    sweep: float = 0.1  # share of `minutes` that each learning rate is tried for
-    adam_rates: tuple = (1e-3, 3e-3, 1e-2)
-    sgd_rates: tuple = (0.03, 0.1, 0.3)
-    evaluate_every: float = 2.0
-
-    def __post_init__(self):
-        self.model_config(vocab_size=1)  # raises where there is no such shape
-        bounds = {"batch_size": (1, math.inf), "order": (1, math.inf), "folds": (2, math.inf), "seed": (0, math.inf),
-                  "counts_share": (0, 1), "dropout": (0, 1), "weight_decay": (0, math.inf)}  # fmt: skip
-        for name, (least, most) in bounds.items():
-            value = getattr(self, name)
-            if not least <= value <= most:
-                limit = f"at least {least}" if most == math.inf else f"from {least} to {most}"
-                raise UsageError(f"{name} is {value:g}; it must be {limit}")
-
-    def model_config(self, vocab_size, **changes):
-        """The ModelConfig of the transformers, with `changes`."""
-        return ModelConfig(
-            vocab_size=vocab_size, d_model=self.d_model, n_layers=self.n_layers, n_heads=self.n_heads,
-            context_length=self.context_length, **changes,
-        )  # fmt: skip
-
-
-@dataclass
-class Row:
-    """One contestant's result. seconds: of fitting; curve: (seconds, held-out nats/token) points, the last its result."""
-
-    name: str
-    kind: str  # "one-shot", "gradient descent" or "both"
-    seconds: float
-    parameters: int
-    n_bytes: int
-    loss: float  # held-out nats per token
-    bits_per_byte: float | None
-    curve: list = field(default_factory=list)
-    details: dict = field(default_factory=dict)
-    sample: str = ""
-
-    @property
-    def perplexity(self):
-        """exp(loss)."""
-        return perplexity(self.loss)
-
-    def to_dict(self):
-        """All of it, JSON-able."""
-        return {**asdict(self), "perplexity": self.perplexity}
-
-    @classmethod
-    def from_dict(cls, fields):
-        """The inverse of `to_dict`."""
-        return cls(**{name: fields[name] for name in cls.__dataclass_fields__})
 
 
 class Contest:
@@ -99,9 +34,6 @@ class Contest:
 
     def check(self, names):
         """Raise UsageError, before any of them runs, where one of these contestants (methods, by name) could not."""
-        from ..counts.language_model import fold_starts
-        from ..fitters.counts_offset import validation_fold
-
         train = self.data.train
         if "combination" in names:
             validation_fold(fold_starts(train.tokens, train.end_id, self.settings.folds), self.data)
@@ -110,10 +42,13 @@ class Contest:
 
     # -- contestants -----------------------------------------------------------------------------------------------------
 
+    def warm_up(self):
+        """Two steps of a gradient run and a little counting, so that no contestant's clock holds the loading of kernels."""
+        self.count(self.data.train.tokens[:2000])
+        make_fitter("all", "adam", steps=2, dropout=self.settings.dropout).fit(self._model(), self.data)
+
     def counts(self):
         """Kneser-Ney counts with the induction head: no gradient, no transformer."""
-        from ..fitters.fitter import Clock
-
         clock = Clock()
         counts = self.count(self.data.train.tokens)
         details = {"order": self.settings.order}
@@ -121,9 +56,6 @@ class Contest:
 
     def count(self, tokens):
         """A CountsLM of `tokens`."""
-        from ..counts import CountsLM
-        from ..counts.views import word_symbols
-
         s, train, tokenizer = self.settings, self.data.train, self.data.tokenizer
         words = None if tokenizer is None else word_symbols(tokenizer)
         return CountsLM.fit(
@@ -132,9 +64,6 @@ class Contest:
 
     def bigram_start(self):
         """A transformer whose embeddings are the singular vectors of the log-PMI matrix, before any step."""
-        from ..fitters.fitter import Clock
-        from ..fitters.start import start_from_counts
-
         model = self._model(tied=False, output_bias=True)
         clock = Clock()
         start_from_counts(model, self.data.train.tokens, "bigram")
@@ -164,10 +93,6 @@ class Contest:
 
     def combination(self):
         """Counts combined with a transformer whose embeddings start from log-PMI, then Adam on all of it."""
-        from ..fitters.counts_offset import attach_counts
-        from ..fitters.fitter import Clock
-        from ..fitters.start import start_from_counts
-
         counts = self._row("counts")
 
         def start():
@@ -190,8 +115,6 @@ class Contest:
     # -- how -------------------------------------------------------------------------------------------------------------
 
     def _model(self, **changes):
-        from ..model.transformer import TransformerLM
-
         return TransformerLM(self.settings.model_config(self.data.train.vocab_size, **changes), seed=self.settings.seed)
 
     def _gradient_fitter(self, method, rate, seconds, **more):

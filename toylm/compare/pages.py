@@ -3,8 +3,9 @@
 import json
 import math
 
+from ..console import size
 from ..files import atomic_writer, write_json, write_text
-from .contest import Row
+from .row import Row
 
 _SAME = ("text", "train", "held_out", "vocab_size", "minutes", "shape")  # what rows of one table have in common
 COLUMNS = ("", "fit", "values", "bytes", "nats/token", "perplexity", "bits/byte")
@@ -12,8 +13,6 @@ COLUMNS = ("", "fit", "values", "bytes", "nats/token", "perplexity", "bits/byte"
 
 def table(rows):
     """The rows as a Markdown table, the best loss last."""
-    from ..console import size
-
     lines = ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
     for row in sorted(rows, key=lambda row: -row.loss):
         bits = "" if row.bits_per_byte is None else f"{row.bits_per_byte:.4f}"

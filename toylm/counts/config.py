@@ -2,6 +2,8 @@
 
 from dataclasses import asdict, dataclass
 
+from ..errors import InputTypeError, UsageError
+
 
 @dataclass(frozen=True)
 class CountsConfig:
@@ -19,12 +21,12 @@ class CountsConfig:
         for name, least in (("vocab_size", 1), ("order", 1), ("end_id", 0), ("context_length", 1), ("near", 0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not hasattr(value, "__index__"):
-                raise TypeError(f"{name} must be a whole number, not {value!r}")
+                raise InputTypeError(f"{name} must be a whole number, not {value!r}")
             if value < least:
-                raise ValueError(f"{name} is {value}; it must be at least {least}")
+                raise UsageError(f"{name} is {value}; it must be at least {least}")
             object.__setattr__(self, name, int(value))
         if self.end_id >= self.vocab_size:
-            raise ValueError(f"end_id is {self.end_id}; a vocabulary of {self.vocab_size} has the ids 0 to {self.vocab_size - 1}")
+            raise UsageError(f"end_id is {self.end_id}; a vocabulary of {self.vocab_size} has the ids 0 to {self.vocab_size - 1}")
 
     def to_dict(self):
         """All fields as a JSON-able dictionary."""

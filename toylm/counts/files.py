@@ -1,4 +1,4 @@
-"""A CountsLM as tensors and a JSON-able dictionary: what its checkpoint holds, or any other file it is kept in.
+"""A CountsLM as tensors: what its checkpoint holds, or any other file it is kept in.
 
     VIEW.ngrams (n, m + 1)     a view's distinct n-grams: context symbols, nearest first, and the token; uint16 where that suffices
     VIEW.counts (n,)           how often each occurs
@@ -7,13 +7,13 @@
     documents, document_counts fingerprints of the documents, so that only what was counted can be removed
 """
 
-import json
-
 import numpy as np
 
 from ..errors import CheckpointError
-from ..fitters.documents import Documents
-from .config import CountsConfig
+from .documents import Documents
+from .kneser_ney import NgramCounts
+from .language_model import CountsLM
+from .views import view_lengths
 
 VIEWS = ("history", "words")
 NAMES = ("words", "weights", "length_weights", "documents", "document_counts")
@@ -28,18 +28,11 @@ def to_tensors(model):
     return tensors | {"words": model.words, "weights": model.weights, "length_weights": model.length_weights}
 
 
-def to_fields(model):
-    """The configuration and what was measured while fitting, JSON-able."""
-    return {**model.config.to_dict(), "fitting": model.fitting}
+def from_tensors(config, tensors, fitting=None, where="the checkpoint"):
+    """The CountsLM of a CountsConfig and the arrays of `to_tensors`; fitting: what was measured while fitting.
 
-
-def from_tensors(fields, tensors, where="the checkpoint"):
-    """The CountsLM of `to_fields` and `to_tensors`. Raises CheckpointError where they do not belong together."""
-    from .kneser_ney import NgramCounts
-    from .language_model import CountsLM
-    from .views import view_lengths
-
-    config = config_of(fields)
+    Raises CheckpointError where they do not belong together.
+    """
     views = [view for view in VIEWS if f"{view}.ngrams" in tensors]
     missing = [name for name in (*NAMES, *(f"{view}.counts" for view in views)) if name not in tensors]
     if missing or not views:
@@ -56,40 +49,4 @@ def from_tensors(fields, tensors, where="the checkpoint"):
         fits = fits and (view.counts > 0).all() and view.rows[:, -1].max() < config.vocab_size
     if not fits:
         raise CheckpointError(f"{where} is damaged: its n-grams, counts and weights do not fit its configuration")
-    documents = Documents.from_tensors(tensors)
-    return CountsLM(config, ngrams, weights, length_weights, documents, words, fields.get("fitting"))
-
-
-def config_of(fields):
-    """The CountsConfig in a dictionary that may hold more."""
-    return CountsConfig(**{name: fields[name] for name in CountsConfig.__dataclass_fields__})
-
-
-# -- beside a transformer that they are part of ------------------------------------------------------------------------------
-
-TENSORS, FIELDS = "counts.safetensors", "counts.json"
-
-
-def save_beside(directory, model):
-    """Write the counts of a transformer into its checkpoint directory."""
-    from ..files import write_json
-    from ..formats.safetensors_files import save_tensors
-
-    save_tensors(directory / TENSORS, to_tensors(model))
-    write_json(directory / FIELDS, to_fields(model))
-
-
-def load_beside(directory):
-    """The counts of the transformer in a checkpoint directory. Raises FileNotFoundError or CheckpointError."""
-    from ..formats.safetensors_files import SafetensorsFile
-
-    for name in (TENSORS, FIELDS):
-        if not (directory / name).is_file():
-            raise FileNotFoundError(f"{directory} has no {name}: not a whole checkpoint")
-    try:
-        fields = json.loads((directory / FIELDS).read_text(encoding="utf-8"))
-        config_of(fields)
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{directory / FIELDS} is damaged: {error}") from None
-    opened = SafetensorsFile(directory / TENSORS)
-    return from_tensors(fields, {name: opened.read(name) for name in opened.names}, directory / TENSORS)
+    return CountsLM(config, ngrams, weights, length_weights, Documents.from_tensors(tensors), words, fitting)

@@ -6,10 +6,12 @@ l(s, t) is the length of the common suffix of x_..s and x_..t, at most `cap`; u 
 r distances. It is kernel regression on strings, or attention whose scores are log u: what an induction head computes.
 """
 
-from ..kernels.jit import inner
+import numpy as np
+
+from ..kernels.jit import device_function
 
 
-@inner
+@device_function
 def extend_matches(tokens, t, window, cap, matches):
     """matches[d] = l(t - d, t) for d = 1..min(t, window), from those of t - 1. tokens: (T,) int32; matches: int32."""
     last, token = min(t, window), tokens[t]
@@ -18,7 +20,7 @@ def extend_matches(tokens, t, window, cap, matches):
         matches[d] = longer if tokens[t - d] == token else 0
 
 
-@inner
+@device_function
 def collect_sources(t, window, matches, length_weights, distance_weights, sources, source_weights):
     """The places with a match: sources[i] = s + 1, where the token to copy stands, and its weight u · r.
 
@@ -39,8 +41,6 @@ def collect_sources(t, window, matches, length_weights, distance_weights, source
 
 def induction_reference(tokens, t, window, length_weights, distance_weights, vocab_size):
     """I_t as a dense (V,) float64 array, by comparing suffixes outright; zeros where nothing matches."""
-    import numpy as np
-
     p, cap = np.zeros(vocab_size), len(length_weights) - 1
     for s in range(max(0, t - window), t):
         length = 0

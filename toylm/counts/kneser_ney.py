@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..errors import UsageError
 from . import ngram
 
 FALLBACK_DISCOUNTS = (0.0, 0.5, 1.0, 1.5)
@@ -51,7 +52,7 @@ class NgramCounts:
         counts = np.empty(len(rows), np.int64)
         n = ngram.merge_rows(self.rows, self.counts, other.rows, other.counts, sign, rows, counts)
         if n < 0:
-            raise ValueError("the counts do not contain this text: it cannot be removed from them")
+            raise UsageError("the counts do not contain this text: it cannot be removed from them")
         return NgramCounts(rows[:n].copy(), counts[:n].copy())
 
 
@@ -123,7 +124,7 @@ def build_tables(sets, vocab_size):
             parts.append((symbols, below + child_starts, entries + entry_starts[:-1], scales, gammas, tokens, counts))
             contexts, entries = below, entries + len(tokens)
     if max(contexts, entries) + 2 >= 2**31:
-        raise ValueError(f"{entries:,} counted n-grams are more than the tables can number (2^31): choose a lower order")
+        raise UsageError(f"{entries:,} counted n-grams are more than the tables can number (2^31): choose a lower order")
     columns = [np.concatenate(column) for column in zip(*parts)]
     symbols, child_starts, entry_starts, scales, gammas, tokens, counts = columns
     return BackoffTables(
@@ -139,7 +140,7 @@ def _build(ngrams, vocab_size):
     """(levels from short to long, discounts (m + 1, 4), shortest distribution (V,)) of one NgramCounts."""
     rows, m = ngrams.rows, ngrams.order - 1
     if not len(rows):
-        raise ValueError("there are no tokens to count; give more text")
+        raise UsageError("there are no tokens to count; give more text")
     shared = np.empty(len(rows), np.int64)
     ngram.common_columns(rows, shared)
     tally, levels, discounts = np.zeros(vocab_size, np.int64), [], np.empty((m + 1, 4))

@@ -5,9 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from ..closed_form.estimator import check_count
-from ..fitters.documents import Documents
+from ..checks import check_count
+from ..errors import InputTypeError, UsageError
+from ..model.generation import check_sampling, sample_logits_row
 from .config import CountsConfig
+from .documents import Documents
 from .kneser_ney import SortedRows, build_tables
 from .mixture import fit_nested_weights, fit_weights
 from .mixture_kernels import component_probabilities, mixture_log_probabilities
@@ -28,12 +30,15 @@ class CountsLM:
     toylm.counts.views; `weights` (buckets, components), of the mixture; `fitting`, what was measured while fitting.
     """
 
+    tokenizer = None  # that of the folder which the model was loaded from
+
     def __init__(self, config, ngrams, weights, length_weights, documents, words=None, fitting=None):
         self.config, self.ngrams, self.weights = config, ngrams, weights
         self.length_weights, self.documents, self.fitting = length_weights, documents, fitting or {}
         self.words = np.zeros(0, np.int64) if words is None else words
         self.fold_starts, self._fold_ngrams = np.zeros(0, np.int64), []  # of each fold, every view's
         self._tables = None
+        self.valid_ids = config.vocab_size  # ids from here on have no token: they are never generated
 
     # -- fitting -------------------------------------------------------------------------------------------------------
 
@@ -49,7 +54,7 @@ class CountsLM:
         """
         tokens = _checked_ids(tokens, vocab_size)
         if not tokens.size:
-            raise ValueError("the text has no tokens to count; give more text")
+            raise UsageError("the text has no tokens to count; give more text")
         small = vocab_size < 300  # characters or bytes
         order, near = (7 if small else 6) if order is None else order, (3 if small else 2) if near is None else near
         config = CountsConfig(vocab_size, order, end_id, context_length, near)
@@ -146,7 +151,7 @@ class CountsLM:
         """Take a document out of the counts, which are then those of never having met it. Raises ValueError if it is not in."""
         ids = self.documents.as_learned(self._closed(document))
         if len(ids) == self.n_tokens:
-            raise ValueError("this is the only document in the counts: without it there would be nothing to predict from")
+            raise UsageError("this is the only document in the counts: without it there would be nothing to predict from")
         ngrams = [mine.minus(its) for mine, its in zip(self.ngrams, self._count(ids))]
         self.documents.remove(ids)
         self._replace(ngrams)
@@ -158,9 +163,9 @@ class CountsLM:
         if not ids.size or ids[-1] != c.end_id:
             ids = np.append(ids, c.end_id)
         if (ids[:-1] == c.end_id).any():
-            raise ValueError(f"the document holds the end-of-text token {c.end_id} inside: give one document at a time")
+            raise UsageError(f"the document holds the end-of-text token {c.end_id} inside: give one document at a time")
         if len(ids) == 1:
-            raise ValueError("the document is empty; give one with at least one token")
+            raise UsageError("the document is empty; give one with at least one token")
         return ids
 
     def _count(self, ids):
@@ -192,7 +197,7 @@ class CountsLM:
         if folds is not None:
             folds = np.asarray(folds, np.int64)
             if folds.shape != (len(tokens),) or (folds < -1).any() or (folds >= len(self._fold_ngrams)).any():
-                raise ValueError(f"folds are one a row, from -1 to {len(self._fold_ngrams) - 1}, not {folds.tolist()[:8]}")
+                raise UsageError(f"folds are one a row, from -1 to {len(self._fold_ngrams) - 1}, not {folds.tolist()[:8]}")
             parts = (folds + 1) * len(self.ngrams)
         return self._mixture(tokens, parts, out)
 
@@ -207,7 +212,7 @@ class CountsLM:
         if out is None:
             out = np.empty(shape, dtype)
         elif out.shape != shape or out.dtype != np.float32:
-            raise ValueError(f"out must be float32 of shape {shape}, not {out.dtype} {out.shape}")
+            raise UsageError(f"out must be float32 of shape {shape}, not {out.dtype} {out.shape}")
         mixture_log_probabilities(
             self.tables, tokens.astype(np.int32), contexts_of(tokens, self.config, self.words), parts, first,
             T if window is None else window, self.weights, self.length_weights, np.ones(T + 1), out,
@@ -227,9 +232,9 @@ class CountsLM:
         """Nats of every target, in the targets' shape, float64; targets below zero are not counted (0)."""
         batch, wanted = self._tokens(tokens), np.atleast_2d(np.asarray(targets, np.int64))
         if wanted.shape != batch.shape:
-            raise ValueError(f"targets have shape {np.shape(targets)}, tokens {batch.shape}: one target a token")
+            raise UsageError(f"targets have shape {np.shape(targets)}, tokens {batch.shape}: one target a token")
         if wanted.max() >= self.config.vocab_size:
-            raise ValueError(f"target id {wanted.max()} is out of range; ids go to {self.config.vocab_size - 1}")
+            raise UsageError(f"target id {wanted.max()} is out of range; ids go to {self.config.vocab_size - 1}")
         found, buckets = self._components(batch, wanted)
         losses = np.zeros(wanted.shape)
         losses[wanted >= 0] = -np.log((found * self.weights[buckets]).sum(axis=1))
@@ -257,22 +262,18 @@ class CountsLM:
 
     def stream(self, prompt_ids, max_tokens, temperature=1.0, top_k=None, top_p=None, seed=0, stop_ids=()):
         """Yield at most max_tokens new ids one by one; see `TransformerLM.stream`."""
-        from ..model.generation import check_sampling
-
         check_sampling(temperature, top_k, top_p, max_tokens)
         prompt = _checked_ids(prompt_ids, self.config.vocab_size)
         if not prompt.size:
-            raise ValueError("the prompt has no tokens; give at least one (the end-of-text token starts a new document)")
+            raise UsageError("the prompt has no tokens; give at least one (the end-of-text token starts a new document)")
         return self._stream(prompt, max_tokens, temperature, top_k, top_p, seed, frozenset(stop_ids))
 
     def _stream(self, prompt, max_tokens, temperature, top_k, top_p, seed, stop_ids):
-        from ..model.generation import sample_logits_row
-
         rng, ids = np.random.default_rng(seed), prompt.tolist()
         for _ in range(max_tokens):
             window = np.array([ids[-self.config.context_length :]], np.int64)
             logits = self.next_log_probabilities(window)[0]
-            token = sample_logits_row(logits, temperature, top_k, top_p, rng)
+            token = sample_logits_row(logits[: self.valid_ids], temperature, top_k, top_p, rng)
             if token in stop_ids:
                 return
             yield token
@@ -309,15 +310,15 @@ class CountsLM:
         return tables.nbytes + self.weights.nbytes + self.words.nbytes
 
     def save(self, directory, tokenizer=None):
-        """Write a checkpoint directory (toylm.formats.checkpoint.save_checkpoint); folds are not kept."""
-        from ..formats.checkpoint import save_checkpoint
+        """Write a checkpoint directory (toylm.save); folds are not kept."""
+        from ..formats.checkpoint import save
 
-        return save_checkpoint(directory, self, tokenizer)
+        return save(self, directory, tokenizer)
 
     def _tokens(self, tokens):
         array = np.asarray(tokens)
         if array.ndim not in (1, 2) or array.size == 0:
-            raise ValueError(f"tokens have shape (B, T) or (T,), not empty; these have {array.shape}")
+            raise UsageError(f"tokens have shape (B, T) or (T,), not empty; these have {array.shape}")
         return _checked_ids(array.reshape(-1), self.config.vocab_size).reshape(np.atleast_2d(array).shape)
 
     def __repr__(self):
@@ -343,18 +344,18 @@ def _checked_ids(tokens, vocab_size):
     if array.size == 0:
         return np.zeros(0, np.int64)
     if array.dtype.kind not in "iu" or array.ndim != 1:
-        raise TypeError(f"tokens must be a row of integers, not {array.dtype} of shape {array.shape}")
+        raise InputTypeError(f"tokens must be a row of integers, not {array.dtype} of shape {array.shape}")
     low, high = int(array.min()), int(array.max())
     if low < 0 or high >= vocab_size:
         bad = low if low < 0 else high
-        raise ValueError(f"token id {bad} is out of range; a vocabulary of {vocab_size} has the ids 0 to {vocab_size - 1}")
+        raise UsageError(f"token id {bad} is out of range; a vocabulary of {vocab_size} has the ids 0 to {vocab_size - 1}")
     return np.ascontiguousarray(array, np.int64)
 
 
 def _checked_words(words, vocab_size):
     words = np.zeros(0, np.int64) if words is None else np.asarray(words, np.int64)
     if words.size and words.shape != (vocab_size,):
-        raise ValueError(f"words has shape {words.shape}; it is one number a token, ({vocab_size},)")
+        raise UsageError(f"words has shape {words.shape}; it is one number a token, ({vocab_size},)")
     return words if words.any() else np.zeros(0, np.int64)
 
 
@@ -408,6 +409,6 @@ def _at_document_end(tokens, end_id, position):
 def fold_starts(tokens, end_id, folds):
     """Where each of `folds` nearly equal parts begins, at a document's start wherever one is near."""
     if folds < 2 or folds > len(tokens):
-        raise ValueError(f"folds is {folds}; there can be 2 to {len(tokens)} of them")
+        raise UsageError(f"folds is {folds}; there can be 2 to {len(tokens)} of them")
     starts = [0, *(_at_document_end(tokens, end_id, len(tokens) * f // folds) for f in range(1, folds))]
     return np.unique(starts)

@@ -9,17 +9,15 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from ..kernels.fastmath import log
-from ..kernels.jit import inner
-from ..kernels.parallel import parallel
-from ..kernels.rows import rows_of
+from ..kernels.jit import device_function, parallel, rows_of
+from ..kernels.vectors import log
 from .backoff import add_distribution, find_chain, token_probability
 from .induction import collect_sources, extend_matches
 
 SMALLEST = 1e-37  # still a normal float32
 
 
-@inner
+@device_function
 def find_chains(tables, part, contexts, longest, chains, depths):
     """The chain of contexts of every view, from the sets of counts `part`, `part` + 1 ...; returns the bucket.
 
@@ -32,7 +30,7 @@ def find_chains(tables, part, contexts, longest, chains, depths):
     return bucket
 
 
-@inner
+@device_function
 def _mixed(tables, part, contexts, weights, chains, depths, tokens, t, window, matches, length_weights, distance_weights,
            sources, source_weights, p):  # fmt: skip
     """p (V,) = the mixture at position t of a row; `part`: the first of the sets of counts, one a view."""

@@ -7,7 +7,7 @@ context, however short, side by side: the rows that share f_1..f_k are one slice
 
 import numpy as np
 
-from ..kernels.jit import inner, jit
+from ..kernels.jit import device_function, jit
 
 NOTHING = 0  # the symbol where a context has ended
 _DIGIT = 11  # bits a counting pass sorts by
@@ -32,7 +32,7 @@ def history_contexts(tokens, end_id, contexts):
                     cut = token == end_id
 
 
-@inner
+@device_function
 def _mixed(a, b):
     """A 64-bit number made from two (the finaliser of splitmix64 over a · odd + b)."""
     x = np.uint64(a) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(b) + np.uint64(1)
@@ -41,7 +41,7 @@ def _mixed(a, b):
     return x ^ (x >> np.uint64(31))
 
 
-@inner
+@device_function
 def _symbol(mixed):
     return np.uint32(mixed >> np.uint64(32)) | np.uint32(1)  # never NOTHING
 

@@ -1,1 +1,1 @@
-"""Other programs' formats: what a toylm model is called there, and back."""
+"""Checkpoints and other programs' files: what a toylm model is called there, and back."""

@@ -10,16 +10,18 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import tokenizers
 
 from ..config import ModelConfig
+from ..data.tokenizer import Tokenizer
 from ..errors import CheckpointError, UsageError
-from . import llama
+from .family import new_model
+from .llama import LLAMA, check_expressible
 from .safetensors_files import to_bfloat16
 from .sentencepiece import FIRST_PIECE, in_sentencepiece_order, make_backend, pieces_of, unused_tokens
 from .tensors import expected, fill, tensor
 
 MAGIC = b"GGUF"
-DTYPES = ("float32", "float16", "bfloat16")
 _TOP = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
 _BLOCK = {
     "input_layernorm": "attn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
@@ -41,7 +43,7 @@ def _library():
 
 def _entries(config):
     found = []
-    for entry in llama.entries(config):
+    for entry in LLAMA.entries(config):
         name = entry.name.removesuffix(".weight")
         if name in _TOP:
             found.append(entry._replace(name=f"{_TOP[name]}.weight"))
@@ -61,8 +63,9 @@ def write_model(path, model, tokenizer=None, dtype="float32"):
     Returns whether the tokenizer could be written: byte-level BPE as GPT-2's and SentencePiece's manner can. Raises CheckpointError
     for a model that is not a Llama model, UsageError where the package is missing.
     """
-    gguf, c, path = _library(), model.config, Path(path)
-    llama.check_expressible(c, "GGUF")
+    c, path = model.config, Path(path)
+    check_expressible(c, "GGUF")
+    gguf = _library()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.tmp-{os.getpid()}")
     writer = gguf.GGUFWriter(partial, "llama")
@@ -146,6 +149,13 @@ def _vocabulary(tokenizer):
     return "gpt2", tokens, [CONTROL if vocab[t] in tokenizer.special_ids else NORMAL for t in tokens], None, merges
 
 
+def export(checkpoint, out, dtype):
+    """Write a Checkpoint as a .gguf; see toylm.formats.foreign."""
+    whole = write_model(out, checkpoint.model, checkpoint.tokenizer, dtype)
+    note = f"{out.name} holds no tokenizer: GGUF has no word for this model's (byte-level BPE as GPT-2's would do)"
+    return [("written", out)], None if whole else note
+
+
 # -- reading ---------------------------------------------------------------------------------------------------------------
 
 
@@ -160,8 +170,6 @@ def read_model(path, precision="float32"):
         reader = gguf.GGUFReader(path)
     except (ValueError, IndexError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{path} is truncated or no GGUF file of version 2 or 3 ({error})") from None
-    from ..model.transformer import TransformerLM
-
     def value(key, default=None):
         field = reader.get_field(key)
         try:
@@ -173,7 +181,7 @@ def read_model(path, precision="float32"):
     config = _read_config(path, value, shapes)
     entries = expected(_entries, config, shapes, path, "its header")
     tokenizer = _read_tokenizer(path, value, config.vocab_size)
-    model = TransformerLM(config, precision=precision)
+    model = new_model(config, precision)
     for stored in reader.tensors:
         try:
             array = gguf.quants.dequantize(stored.data, stored.tensor_type).reshape(shapes[stored.name])
@@ -222,8 +230,6 @@ def _short(x):
 
 def _read_tokenizer(path, value, vocab_size):
     """The Tokenizer of the file, or None where it has none; None and a warning where it is of a kind that cannot be rebuilt."""
-    from ..data import Tokenizer
-
     kind, tokens = value("tokenizer.ggml.model"), value("tokenizer.ggml.tokens")
     if tokens is None or kind not in ("llama", "gpt2"):
         return None
@@ -235,7 +241,7 @@ def _read_tokenizer(path, value, vocab_size):
         return None
     try:
         if len(set(tokens)) < len(tokens):
-            raise ValueError("two tokens are the same")
+            raise UsageError("two tokens are the same")
         start, end = (_token(tokens, value, *of) for of in (("bos_token_id", 1), ("eos_token_id", 2)))
         build = _sentencepiece_backend if kind == "llama" else _byte_level_backend
         return Tokenizer(build(tokens, value), end, start)
@@ -256,25 +262,23 @@ def _what_is_foreign(kind, tokens, value):
 def _token(tokens, value, key, default):
     i = value(f"tokenizer.ggml.{key}", default)
     if not (isinstance(i, int) and 0 <= i < len(tokens)):
-        raise ValueError(f"{key} is {i}, and the ids go to {len(tokens) - 1}")
+        raise UsageError(f"{key} is {i}, and the ids go to {len(tokens) - 1}")
     return tokens[i]
 
 
 def _sentencepiece_backend(tokens, value):
     scores = value("tokenizer.ggml.scores", [])
     if len(scores) != len(tokens):
-        raise ValueError(f"{len(scores)} scores for {len(tokens)} tokens")
+        raise UsageError(f"{len(scores)} scores for {len(tokens)} tokens")
     return make_backend(tokens, scores)
 
 
 def _byte_level_backend(tokens, value):
-    import tokenizers
-
     vocab = {token: i for i, token in enumerate(tokens)}
     pairs = [tuple(merge.split(" ")) for merge in value("tokenizer.ggml.merges", [])]
     for pair in pairs:
         if len(pair) != 2 or not {*pair, "".join(pair)} <= vocab.keys():
-            raise ValueError(f"the merge {' '.join(pair)!r} is not of two tokens into one")
+            raise UsageError(f"the merge {' '.join(pair)!r} is not of two tokens into one")
     backend = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocab, merges=pairs))
     backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = tokenizers.decoders.ByteLevel()

@@ -14,7 +14,9 @@ import numpy as np
 from ..config import ModelConfig
 from ..errors import CheckpointError
 from ..files import atomic_writer
-from . import llama
+from . import sentencepiece
+from .family import new_model
+from .llama import LLAMA, check_expressible
 from .tensors import deinterleave, tensor
 
 HEADER = struct.Struct("<7i")
@@ -26,7 +28,7 @@ _KINDS = ("input_layernorm", "self_attn.q_proj", "self_attn.k_proj", "self_attn.
 
 def _entries(config):
     """The tensors in the order of the file; None stands for the tables of rotary angles."""
-    by_name = {entry.name: entry for entry in llama.entries(config)}
+    by_name = {entry.name: entry for entry in LLAMA.entries(config)}
     found = [by_name["model.embed_tokens.weight"]]
     for kind in _KINDS:
         heads = {"self_attn.q_proj": config.n_heads, "self_attn.k_proj": config.n_kv_heads}.get(kind, 0)
@@ -50,15 +52,13 @@ def is_llama2c(path):
 
 def read_model(path, precision="float32"):
     """The TransformerLM of a version 0 file. Raises CheckpointError where it is another, truncated or too long."""
-    from ..model.transformer import TransformerLM
-
     path = Path(path)
     config = _read_config(path)
     expected, size = _file_size(config), path.stat().st_size
     if size != expected:
         what = "truncated" if size < expected else "not a llama2.c version 0 file"
         raise CheckpointError(f"{path} is {what}: {size:,} bytes, but its header asks for {expected:,}")
-    model = TransformerLM(config, precision=precision)
+    model = new_model(config, precision)
     values, at = np.memmap(path, "<f4", "r", offset=HEADER.size), 0
     for entry in _entries(config):
         count = _count(entry, config)
@@ -99,7 +99,7 @@ def _read_config(path):
 
 def check_model(config):
     """Raise CheckpointError, saying why, where run.c cannot express a model."""
-    llama.check_expressible(config, "llama2.c")
+    check_expressible(config, "llama2.c")
     for name, value in BUILT_IN.items():
         if getattr(config, name) != value:
             raise CheckpointError(f"this model has {name} {getattr(config, name):g}; run.c of llama2.c has {value:g} built in")
@@ -126,3 +126,15 @@ def _angle_tables(config):
     frequency = np.float32(1) / BUILT_IN["rope_theta"] ** (np.arange(0, config.d_head, 2, dtype=np.float32) / config.d_head)
     angle = np.outer(np.arange(config.context_length, dtype=np.float32), frequency.astype(np.float32))
     return np.cos(angle), np.sin(angle)
+
+
+def export(checkpoint, out, dtype):
+    """Write a Checkpoint as a .bin, and its tokenizer beside it; see toylm.formats.foreign."""
+    model, tokenizer = checkpoint.model, checkpoint.tokenizer
+    write_model(out, model)
+    if tokenizer is None or sentencepiece.pieces_of(tokenizer) is None:
+        note = f"{out.name} has no tokenizer beside it: llama2.c knows only those in SentencePiece's manner, with <s> as id 1"
+        return [("written", out)], note
+    beside = out.with_name(f"{out.stem}-tokenizer.bin")
+    sentencepiece.write_tokenizer(beside, tokenizer, model.config.vocab_size)
+    return [("written", out), ("tokenizer", beside)], None

@@ -3,19 +3,17 @@
 NumPy has no bfloat16: such a number is the upper half of a float32, and that is how it is read and written here.
 """
 
-import errno
 import json
-import os
-import re
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
-from ..errors import CheckpointError
-from ..files import current_umask
+from ..errors import CheckpointError, MissingFileError
+from ..schema import mapping, read_json, text
 
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-DTYPES = ("float32", "float16", "bfloat16", "float64")
+CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"  # of a model directory
+_KINDS = {"f": "F", "i": "I", "u": "U"}  # NumPy's kinds of numbers -> their names in a header
 PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -36,21 +34,17 @@ class WeightFiles:
             self._open_shards(directory)
         else:
             refuse_pickle(directory)
-            raise FileNotFoundError(f"{directory} has no {WEIGHTS}: not a whole checkpoint")
+            raise MissingFileError(f"{directory} has no {WEIGHTS}: not a whole checkpoint")
         self.names = list(self._where)
 
     def _open_shards(self, directory):
-        try:
-            weight_map = dict(json.loads(self.path.read_text(encoding="utf-8"))["weight_map"])
-            names = sorted({os.fspath(shard) for shard in weight_map.values()})
-        except (ValueError, KeyError, TypeError, RecursionError):
-            raise CheckpointError(f"{self.path} is damaged: not an index of shards") from None
+        weight_map = read_json(self.path, {"weight_map": mapping(text())})["weight_map"]
         shards = {}
-        for shard in names:
+        for shard in sorted(set(weight_map.values())):
             if Path(shard).name != shard:
                 raise CheckpointError(f"{self.path} names the shard {shard!r}, which is not a file beside it")
             if not (directory / shard).is_file():
-                raise FileNotFoundError(f"{directory} has no {shard}, which {INDEX} names: not a whole checkpoint")
+                raise MissingFileError(f"{directory} has no {shard}, which {INDEX} names: not a whole checkpoint")
             shards[shard] = SafetensorsFile(directory / shard)
         for name, shard in weight_map.items():
             if name not in shards[shard].names:
@@ -70,8 +64,6 @@ class SafetensorsFile:
     """One safetensors file. The library checks header and length; arrays are copies, so that the file can be replaced."""
 
     def __init__(self, path):
-        from safetensors import SafetensorError, safe_open
-
         self.path = path
         try:
             with safe_open(path, framework="numpy") as file:
@@ -88,8 +80,6 @@ class SafetensorsFile:
 
     def read(self, name):
         """One tensor as an array."""
-        from safetensors import SafetensorError, safe_open
-
         kind = self._headers[name][1]
         try:
             if kind == "BF16":
@@ -119,41 +109,28 @@ def to_bfloat16(array):
 
 
 def save_tensors(path, tensors, dtype=None, **metadata):
-    """Write a dictionary of float arrays; dtype: one of DTYPES, or None to keep each as it is. metadata: text.
+    """Write a dictionary of arrays as safetensors. The same tensors make the same bytes.
 
-    The file gets the permissions that the umask gives any new file. Raises OSError for a full disk and the like.
+    dtype: "float32", "float16", "bfloat16", "float64", or None to keep each as it is; metadata: text.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
-
-    metadata = {"format": "pt", **metadata}
-    if dtype == "bfloat16":
-        return _save_bfloat16(path, tensors, metadata)
-    # The library writes the buffer as it lies in memory: what is not C-ordered would come back scrambled.
-    tensors = {name: np.ascontiguousarray(array, dtype) for name, array in tensors.items()}
-    try:
-        save_file(tensors, path, metadata=metadata)
-    except SafetensorError as error:
-        # The library wraps the system's error in text; its number decides what the user is told.
-        code = re.search(r"os error (\d+)", str(error))
-        number = int(code.group(1)) if code else errno.EIO
-        raise OSError(number, os.strerror(number), str(path)) from error
-    os.chmod(path, 0o666 & ~current_umask())  # the library leaves 0600
-
-
-def _save_bfloat16(path, tensors, metadata):
-    """The format by hand: header size, JSON header, and the values one tensor behind the other."""
-    header, start = {"__metadata__": metadata}, 0
-    for name, array in tensors.items():
-        header[name] = {"dtype": "BF16", "shape": list(array.shape), "data_offsets": [start, start + 2 * array.size]}
-        start += 2 * array.size
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)  # so that the values start at a multiple of 8
+    # By hand: the library has no bfloat16 for NumPy, scrambles what is not C-ordered, and orders its metadata by chance.
+    convert = to_bfloat16 if dtype == "bfloat16" else lambda array: np.ascontiguousarray(array, dtype)
+    stored = {name: convert(array) for name, array in tensors.items()}
+    header, start = {"__metadata__": {"format": "pt", **metadata}}, 0
+    # Wide numbers first: each then lies at a multiple of its size.
+    names = sorted(stored, key=lambda name: (-stored[name].itemsize, name))
+    for name in names:
+        array = stored[name]
+        kind = "BF16" if dtype == "bfloat16" else _KINDS[array.dtype.kind] + str(8 * array.itemsize)
+        header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [start, start + array.nbytes]}
+        start += array.nbytes
+    encoded = json.dumps(header).encode()
+    encoded += b" " * (-len(encoded) % 8)
     with open(path, "wb") as file:
-        file.write(len(text).to_bytes(8, "little"))
-        file.write(text)
-        for array in tensors.values():
-            file.write(to_bfloat16(array).astype("<u2").tobytes())
+        file.write(len(encoded).to_bytes(8, "little"))
+        file.write(encoded)
+        for name in names:
+            file.write(stored[name].astype(stored[name].dtype.newbyteorder("<"), copy=False).tobytes())
 
 
 def refuse_pickle(directory):

@@ -10,6 +10,10 @@ import json
 import struct
 from pathlib import Path
 
+import tokenizers
+from tokenizers import decoders, normalizers
+
+from ..data.tokenizer import Tokenizer
 from ..errors import CheckpointError
 from ..files import atomic_writer
 
@@ -24,8 +28,6 @@ def read_tokenizer(path, vocab_size):
 
     Raises CheckpointError where the file is truncated or holds another number of pieces.
     """
-    from ..data import Tokenizer
-
     pieces, scores = _read_pieces(Path(path), vocab_size)
     # the specials are spelt "\n<s>\n" there
     tokens = [*SPECIAL, *(piece.replace(" ", SPACE) for piece in pieces[3:])]
@@ -67,9 +69,6 @@ def unused_tokens(start, stop):
 
 def make_backend(tokens, scores):
     """The `tokenizers.Tokenizer` of pieces in the order of their ids, joined best score first."""
-    import tokenizers
-    from tokenizers import decoders, normalizers
-
     ids = {token: i for i, token in enumerate(tokens)}
     merges = []
     for token, i in ids.items():

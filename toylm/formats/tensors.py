@@ -20,10 +20,19 @@ class Entry(NamedTuple):
     transposed: bool = False  # (outputs, inputs) in the file, (inputs, outputs) here
     interleaved: int = 0  # number of heads whose rows go (x0, y0, x1, y1, ...) in the file and (x0, x1, ..., y0, y1, ...) here
 
+    @property
+    def outputs(self):
+        """Columns of the parameter that this tensor fills."""
+        return self.shape[0] if self.transposed else self.shape[-1]
+
+    @property
+    def inputs(self):
+        """Rows of a matrix."""
+        return self.shape[1] if self.transposed else self.shape[0]
+
     def array(self, parameters):
         """The view of the parameter that this tensor fills, in the file's orientation."""
-        outputs = self.shape[0] if self.transposed else self.shape[-1]
-        view = parameters[self.parameter].array[:, self.start : self.start + outputs]
+        view = parameters[self.parameter].array[:, self.start : self.start + self.outputs]
         return view[0] if len(self.shape) == 1 else view.T if self.transposed else view
 
 

@@ -1,4 +1,4 @@
-"""Make the golden numbers of tests/interop/test_golden_huggingface.py with transformers: python tests/interop/golden/make_golden.py
+"""Make the golden numbers of tests/formats/test_golden_huggingface.py with transformers: python tests/formats/golden/make_golden.py
 
 A file for each class: config.json and the tensors as transformers saves them, a batch with targets that are not counted, and in
 float64 the logits, the loss, every gradient, and the greedy continuation of a prompt.
