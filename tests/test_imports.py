@@ -11,7 +11,7 @@ import toylm
 
 ROOT = Path(toylm.__file__).parent
 FLOORS = (
-    "mat parameters kinds config errors files resources lazy invocation console host help",  # ground
+    "mat parameters kinds config errors files resources lazy invocation console host help schema",  # ground
     "reference",
     "kernels threads",
     "optimizers",
