@@ -86,8 +86,8 @@ def test_newton_map_is_not_the_closed_form_in_disguise():
     A = np.array([[2.0, 1.0], [1.0, 3.0]])
     f = NewtonMap(A, np.array([[1.0], [2.0]]))
     theta = np.array([[10.0], [-7.0]])
-    assert gap(theta + f(theta), [[0.2], [0.6]]) < 1e-13  # by hand: A^-1 (1, 2)' = (1, 3)' / 5
-    assert gap(f(theta), np.array([[-9.8], [7.6]])) < 1e-13
+    assert gap(theta + f(theta), [[0.2], [0.6]]) < 1e-14  # by hand: A^-1 (1, 2)' = (1, 3)' / 5
+    assert gap(f(theta), np.array([[-9.8], [7.6]])) < 1e-15
 
 
 def test_wrong_optimum_is_not_proved():

@@ -55,8 +55,8 @@ def test_attention_by_hand():
     X = np.array([[1.0, 0.0], [0.0, 1.0]])
     Q, K, V, A, Z = compute_qkv_attn(X, np.eye(2), np.eye(2), np.array([[1.0], [3.0]]))
     e = np.exp(1 / np.sqrt(2))
-    assert gap(A, [[e / (e + 1), 1 / (e + 1)], [1 / (e + 1), e / (e + 1)]]) < 1e-14
-    assert gap(Z, [[(e + 3) / (e + 1)], [(1 + 3 * e) / (e + 1)]]) < 1e-14
+    assert gap(A, [[e / (e + 1), 1 / (e + 1)], [1 / (e + 1), e / (e + 1)]]) < 1e-15
+    assert gap(Z, [[(e + 3) / (e + 1)], [(1 + 3 * e) / (e + 1)]]) < 1e-15
 
 
 def test_attention_masks():
@@ -66,7 +66,7 @@ def test_attention_masks():
     assert np.array_equal(causal, compute_qkv_attn(X, *weights, mask=keep)[3])
     added = compute_qkv_attn(X, *weights, mask=np.where(keep, 0.0, -np.inf))[3]
     assert np.array_equal(causal, added) and not causal[~keep].any()
-    np.testing.assert_allclose(causal.sum(axis=1), 1.0, rtol=1e-13)
+    np.testing.assert_allclose(causal.sum(axis=1), 1.0, rtol=1e-14)
     batched = compute_qkv_attn(np.stack([X, X[::-1]]), *weights, mask="causal")[4]
     np.testing.assert_allclose(batched[0], compute_qkv_attn(X, *weights, mask="causal")[4], rtol=1e-12)
     huge = compute_qkv_attn(1e4 * X, *weights)[3]

@@ -63,7 +63,7 @@ def test_equals_hand_counted_fractions(order, documents, vocab_size):
         expected = [by_hand.p(w, context) for w in range(vocab_size)]
         assert sum(expected) == 1
         found = distribution(tables, context, vocab_size, order)
-        assert np.abs(found - np.array([float(p) for p in expected])).max() < 1e-13
+        assert np.abs(found - np.array([float(p) for p in expected])).max() < 1e-14
         assert abs(found.sum() - 1) < 1e-12
 
 
@@ -77,9 +77,9 @@ def test_a_corpus_counted_on_paper():
     shortest = {w: p + taken / 4 for w, p in shortest.items()}
     assert sum(shortest.values()) == 1
     after_1 = {w: Fraction(1, 2) * shortest[w] + (Fraction(1, 4) if w in (2, 3) else 0) for w in range(4)}
-    assert np.allclose(distribution(tables, (1,), 4, 2), [float(after_1[w]) for w in range(4)], rtol=1e-13)
+    assert np.allclose(distribution(tables, (1,), 4, 2), [float(after_1[w]) for w in range(4)], rtol=1e-14)
     after_start = {w: Fraction(1, 2) * shortest[w] + (Fraction(1, 2) if w == 1 else 0) for w in range(4)}
-    assert np.allclose(distribution(tables, (END,), 4, 2), [float(after_start[w]) for w in range(4)], rtol=1e-13)
+    assert np.allclose(distribution(tables, (END,), 4, 2), [float(after_start[w]) for w in range(4)], rtol=1e-14)
 
 
 def test_discounts():

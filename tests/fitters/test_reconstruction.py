@@ -96,7 +96,7 @@ def test_the_tail_loss_and_its_gradient_are_the_models(data, shape):
         whole += share * model.loss_and_gradients(x, y, scale=share)
     assert loss == pytest.approx(whole, rel=1e-12)
     for name in names:
-        np.testing.assert_allclose(gradients[name], model.gradients[name].array, rtol=1e-9, atol=1e-14)
+        np.testing.assert_allclose(gradients[name], model.gradients[name].array, rtol=1e-9, atol=1e-15)
 
 
 @pytest.mark.parametrize("part,settings", [("block:1", {}), ("feed-forward:1", {"matrices": "all"})])
