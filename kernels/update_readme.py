@@ -1,7 +1,7 @@
 """Measure again and put the figures into README.md here, with the two pictures: on a quiet machine, about five minutes.
 
   python kernels/update_readme.py                 everything
-  python kernels/update_readme.py fusions startup only these
+  python kernels/update_readme.py scaling startup only these
 """
 
 import subprocess
@@ -11,8 +11,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 # block in README.md -> arguments of `toylm bench`
 COMMANDS = {
-    "kernels": ["kernels", "--quiet", "30", "--picture", str(HERE / "roofline.png")],
-    "fusions": ["fusions"],
+    "kernels": ["kernels", "--picture", str(HERE / "roofline.png")],
+    "ablate": ["ablate", "--cold-rounds", "0"],
     "scaling": ["scaling", "--picture", str(HERE / "scaling.png")],
     "startup": ["startup"],
 }

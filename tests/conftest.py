@@ -5,14 +5,15 @@ import os
 from pathlib import Path
 
 import pytest
+from fixtures import small_run, stories, text_file, train, trained_run  # noqa: F401 - fixtures of several folders
 
-from toylm.kernels.jit import CACHE_DIRECTORY
+from toylm.kernels.jit import kernel_folder
 from toylm.threads import get_threads, set_threads
 
 # Where the CPU has no bf16 products the tests emulate them, so that every machine can check that arithmetic.
 os.environ.setdefault("TOYLM_BF16", "emulate")
 # Tests prepare texts in temporary folders (TOYLM_CACHE); the processes that they start find the compiled kernels all the same.
-os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(CACHE_DIRECTORY).parent))
+os.environ.setdefault("NUMBA_CACHE_DIR", str(kernel_folder().parent))
 
 THREADS = get_threads()  # what a test finds
 ORACLES = ("torch", "transformers", "sklearn")
@@ -45,7 +46,7 @@ def shared_data():
 def pytest_collection_modifyitems(items):
     """Parity tests need an oracle that toylm itself never needs. Compiling kernels that emulate bf16 takes a minute: on such a
     CPU their tests are run with the parity tests."""
-    from toylm.kernels.simd import HOST_BF16
+    from toylm.kernels.tile import HOST_BF16
 
     missing = [name for name in ORACLES if importlib.util.find_spec(name) is None]
     for item in items:

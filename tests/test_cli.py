@@ -1,13 +1,17 @@
 import argparse
 import importlib.util
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from toylm.cli import VERBS, HelpFormatter, main
+from toylm.cli import VERBS, main, parser_of
+from toylm.errors import UsageError
+from toylm.help import HelpFormatter
 
 
 def test_overview_names_every_verb_and_loads_nothing_heavy(capsys):
@@ -28,7 +32,7 @@ def test_a_typo_is_answered_with_the_nearest_verb(capsys):
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_a_parser_and_help(verb, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "300")
-    module = importlib.import_module(VERBS[verb][0])
+    module = importlib.import_module(f"toylm.commands.{VERBS[verb][0]}")
     assert callable(module.run)
     with pytest.raises(SystemExit) as stopped:
         main([verb, "-h"])
@@ -36,7 +40,52 @@ def test_every_verb_has_a_parser_and_help(verb, monkeypatch, capsys):
     page = capsys.readouterr().out
     assert f"toylm {verb}" in page
     assert not re.findall(r"\(default: (?:\[.*|None|True|False|)\)|\(default.*\(default.*", page)
-    assert importlib.util.find_spec("toylm." + verb.replace("-", "_"))
+
+
+@pytest.mark.parametrize("verb", ["train", "generate", "evaluate", "data", "bench"])
+def test_the_verbs_that_are_modules_too(verb):
+    assert importlib.util.find_spec(f"toylm.{verb}")
+
+
+def test_help_and_version_however_they_are_asked_for(capsys):
+    pages = []
+    for words in (["help", "info"], ["info", "-h"]):
+        with pytest.raises(SystemExit) as stopped:
+            main(words)
+        assert stopped.value.code == 0
+        pages.append(capsys.readouterr().out)
+    assert pages[0] == pages[1] and "toylm info" in pages[0]
+    for words in (["info", "-V"], ["train", "--version"]):
+        with pytest.raises(SystemExit):
+            main(words)
+        assert capsys.readouterr().out.startswith("toylm 0.")
+    assert main(["-V"]) == 0 and capsys.readouterr().out.startswith("toylm 0.")
+    assert main(["help", "trian"]) == 2 and "did you mean 'train'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words, hint",
+    [
+        (["train", "--lerning-rate", "1"], "did you mean '--learning-rate'?"),
+        (["train", "--batchsize=3"], "did you mean '--batch-size'?"),
+        (["generate", "x", "--temprature", "1"], "did you mean '--temperature'?"),
+        (["info", "x", "--qqqqq"], "(-h lists what there is)"),
+    ],
+)
+def test_a_misspelt_flag(capsys, words, hint):
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == 2 and hint in capsys.readouterr().err
+
+
+def test_flags_and_values_as_people_write_them():
+    parser = parser_of("train")[1]
+    words = ["--learning_rate", "0.1", "--batch_size=3", "--sample-prompt", "-cat", "--lr", "1e-3", "--weight-decay", "-1"]
+    args = parser.parse_intermixed_args([*words, "--data", "a", "b"])
+    assert (args.learning_rate, args.batch_size, args.sample_prompt, args.weight_decay) == ("1e-3", "3", "-cat", "-1")
+    assert args.data == ["a", "b"]
+    with pytest.raises(SystemExit):  # a flag is not the value of the one before
+        parser.parse_intermixed_args(["--sample-prompt", "--quiet"])
 
 
 def test_help_shows_the_defaults_there_are(capsys):
@@ -74,3 +123,53 @@ def test_a_mistake_is_one_line_and_status_2(capsys, tmp_path):
     assert error.count("\n") == 1 and str(tmp_path) in error
     with pytest.raises(FileNotFoundError):
         main(["generate", str(tmp_path / "nothing"), "--debug"])
+
+
+def fails_with(monkeypatch, error):
+    """`toylm info` raises this error."""
+
+    def run(args):
+        raise error
+
+    monkeypatch.setattr(importlib.import_module("toylm.commands.info"), "run", run)
+
+
+@pytest.mark.parametrize("error", [ValueError, TypeError, KeyError, ZeroDivisionError, FloatingPointError])
+def test_a_fault_of_toylms_own_shows_where_it_is(monkeypatch, capsys, error):
+    """It looked like the user's mistake: one line, without a place."""
+    fails_with(monkeypatch, error("bad"))
+    assert main(["info", "x"]) == 1
+    said = capsys.readouterr().err
+    assert "Traceback" in said and "test_cli.py" in said and "this is a fault of toylm" in said
+
+
+@pytest.mark.parametrize(
+    "error, line",
+    [
+        (UsageError("one\nline"), "toylm info: one line\n"),
+        (PermissionError(13, "Permission denied", "a/b.txt"), "toylm info: a/b.txt: Permission denied\n"),
+        (FileNotFoundError(2, "No such file or directory"), "toylm info: the current folder: No such file or directory\n"),
+        (OSError(28, "No space left on device"), "toylm info: a file: No space left on device\n"),
+        (MemoryError(), "toylm info: out of memory: a smaller model, batch or context takes less\n"),
+        (KeyboardInterrupt(), "\ntoylm info: interrupted\n"),
+    ],
+)
+def test_what_is_not_toylms_fault_is_one_line(monkeypatch, capsys, error, line):
+    fails_with(monkeypatch, error)
+    assert main(["info", "x"]) == (130 if isinstance(error, KeyboardInterrupt) else 2)
+    assert capsys.readouterr().err == line
+
+
+@pytest.mark.skipif(os.name != "posix", reason="os.kill delivers signals on POSIX only")
+def test_sigterm_ends_with_143_and_a_word(monkeypatch, capsys):
+    monkeypatch.setattr(importlib.import_module("toylm.commands.info"), "run", lambda args: os.kill(os.getpid(), signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(["info", "x"]) == 143
+    assert capsys.readouterr().err == "\ntoylm info: ended by SIGTERM\n" and signal.getsignal(signal.SIGTERM) is before
+
+
+def test_more_threads_than_cores():
+    """Numba must know of them before it is imported."""
+    code = "from toylm.cli import _allow_threads\n_allow_threads('7')\nfrom toylm.threads import set_threads\nprint(set_threads(7))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "7\n"

@@ -5,7 +5,6 @@ import stat
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -55,44 +54,79 @@ def test_resources_of_a_source_tree_and_of_a_wheel(tmp_path, monkeypatch):
     assert resources.cache_directory() == tmp_path / "cache"
 
 
-def test_texts_and_kernels_lie_in_one_cache_folder(tmp_path, monkeypatch):
+@pytest.fixture
+def folder_again():
     from toylm.kernels import jit
 
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "users"))
-    monkeypatch.delenv("TOYLM_CACHE", raising=False)
+    jit.kernel_folder.cache_clear()
+    yield jit.kernel_folder
+    jit.kernel_folder.cache_clear()
+
+
+def test_texts_and_kernels_lie_in_one_cache_folder(tmp_path, monkeypatch, folder_again):
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
-    assert Path(jit._cache_directory()).parent == resources.cache_directory() == tmp_path / "users" / "toylm"
     monkeypatch.setenv("TOYLM_CACHE", str(tmp_path / "mine"))
-    assert Path(jit._cache_directory()).parent == resources.cache_directory() == tmp_path / "mine"
-    code = "from toylm.kernels.jit import CACHE_DIRECTORY; print(CACHE_DIRECTORY)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == jit._cache_directory()
+    assert folder_again().parent == resources.cache_directory() == tmp_path / "mine"
+    folder_again.cache_clear()
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kernels"))
-    assert Path(jit._cache_directory()).parent == tmp_path / "kernels"
+    assert folder_again().parent == tmp_path / "kernels"
 
 
-def test_kernels_of_versions_that_nobody_uses_are_removed(tmp_path):
+def test_kernels_of_versions_that_nobody_uses_are_removed(tmp_path, monkeypatch, folder_again):
     from toylm.kernels import jit
 
-    new, used, unused = (f"kernels-{digit * 16}" for digit in "abc")
+    used, unused = (f"kernels-{digit * 16}" for digit in "bc")
     for name in (used, unused, "kernels-of-mine", "texts"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_text("", encoding="utf-8")
         age = 0 if name == used else (jit.UNUSED_DAYS + 1) * 86400
         os.utime(tmp_path / name, times=(time.time() - age,) * 2)
-    assert jit._prepare(str(tmp_path / new))
-    assert sorted(path.name for path in tmp_path.iterdir()) == [new, used, "kernels-of-mine", "texts"]
-    (tmp_path / "file").write_text("", encoding="utf-8")
-    assert not jit._prepare(str(tmp_path / "file" / new))
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    new = folder_again().name
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([new, used, "kernels-of-mine", "texts"])
 
 
-def test_without_a_folder_for_them_kernels_are_compiled_anew(tmp_path):
-    (tmp_path / "file").write_text("", encoding="utf-8")
+KERNEL = """
+import numpy as np
+from toylm.kernels import jit
+from toylm.kernels.norm import add_shares
+total, shares = np.zeros(2), np.ones((3, 2))
+add_shares(shares.ctypes.data, 3, 2, total)
+print(total, jit.compile_seconds() == 0)
+"""
+
+
+def run_kernel(folder):
+    variables = {**os.environ, "NUMBA_CACHE_DIR": str(folder)}
+    done = subprocess.run([sys.executable, "-c", KERNEL], capture_output=True, text=True, check=True, env=variables)
+    return done.stdout.strip(), done.stderr
+
+
+def test_importing_kernels_makes_and_changes_nothing(tmp_path):
     code = (
-        "import numpy as np; from toylm.kernels.rmsnorm import add_parts\n"
-        "total = np.zeros(2); add_parts(np.ones((3, 2)), total)\n"
-        "print(total, sum(add_parts.stats.cache_hits.values()), type(add_parts._cache).__name__)"
+        "import os; before = dict(os.environ)\n"
+        "import toylm.kernels.attention, toylm.kernels.decode, toylm.model.transformer\n"
+        "print({**os.environ} == before)"
     )
-    variables = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "file" / "kernels")}
+    variables = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache"), "TOYLM_CACHE": str(tmp_path / "cache")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=variables)
-    assert done.stdout.strip() == "[3. 3.] 0 NullCache"
+    assert done.stdout.strip() == "True" and not (tmp_path / "cache").exists()
+
+
+def test_a_damaged_cache_file_is_compiled_again(tmp_path):
+    assert run_kernel(tmp_path) == ("[3. 3.] False", "")
+    assert run_kernel(tmp_path) == ("[3. 3.] True", "")
+    files = sorted(tmp_path.rglob("*.kernel"))
+    assert files
+    for damage in (lambda content: content[:1000], lambda content: b"", lambda content: content[:-1] + bytes([content[-1] ^ 1])):
+        for path in files:
+            path.write_bytes(damage(path.read_bytes()))
+        assert run_kernel(tmp_path) == ("[3. 3.] False", "")
+        assert run_kernel(tmp_path) == ("[3. 3.] True", "")
+
+
+def test_without_a_folder_for_them_kernels_are_compiled_anew_and_a_note_says_what_helps(tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    found, note = run_kernel(tmp_path / "file" / "kernels")
+    assert found == "[3. 3.] False"
+    assert "compiled kernels cannot be kept" in note and "set TOYLM_CACHE" in note and len(note.splitlines()) == 1

@@ -43,11 +43,11 @@ def test_an_installed_program_is_named_as_it_was_typed(script, tmp_path):
 
 @posix
 def test_a_module_is_run_by_the_same_interpreter(tmp_path):
-    expected = [sys.executable, "-m", "toylm.train", "--data", "more stories.txt"]
+    expected = [sys.executable, "-m", "toylm", "train", "--data", "more stories.txt"]
     assert next_command(tmp_path, sys.executable, "-m", "toylm", "data") == expected
     assert next_command(tmp_path, sys.executable, "-m", "toylm.data") == expected
 
 
 def test_elsewhere_it_is_a_module(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["notebook.py"])
-    assert command_line("generate", Path("runs")) == "python -m toylm.generate runs"
+    assert command_line("generate", Path("runs")) == "python -m toylm generate runs"

@@ -19,9 +19,13 @@ _HOMES = {
     "Parameters": "parameters",
     "ModelConfig": "config",
     "TransformerLM": "model.transformer",
+    "check_gradients": "model.check",
     "SGD": "optimizers",
     "Adam": "optimizers",
     "AdamW": "optimizers",
+    "Muon": "optimizers",
+    "save": "formats.checkpoint",
+    "load": "formats.checkpoint",
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -1,27 +1,34 @@
-"""Errors whose message is written for the person who ran the command.
+"""toylm's own exceptions: each carries one sentence for the person who made the mistake, with value, limit and remedy.
 
-Library functions raise ValueError, TypeError or FileNotFoundError with one sentence that names the value, the limit and the
-remedy. `UsageError` is such a sentence raised by the command line itself; `toylm.cli` prints any of them in one line and
-exits with status 2 (a traceback with --debug).
+All are ToylmError and besides the built-in exception that a caller of the library would expect. The command line prints them in one
+line and ends with status 2. Any other exception is a fault of toylm's own: it keeps its traceback (see toylm/cli.py).
 """
 
 import difflib
 
 
-class UsageError(ValueError):
-    """A mistake in a command, a settings file or an input: printed as one line, exit status 2."""
+class ToylmError(Exception):
+    """What all of toylm's own exceptions are."""
 
 
-class DivergedError(ArithmeticError):
-    """A loss or gradient is not finite: training stopped; the message names the step and the last good checkpoint."""
+class UsageError(ToylmError, ValueError):
+    """A value that cannot be used: an argument, a setting, a file's content."""
 
 
-class CheckpointError(ValueError):
+class InputTypeError(ToylmError, TypeError):
+    """A value of the wrong type."""
+
+
+class MissingFileError(ToylmError, FileNotFoundError):
+    """A file or folder that is not there."""
+
+
+class CheckpointError(ToylmError, ValueError):
     """A checkpoint is missing a file, truncated, corrupt or of another architecture."""
 
 
-# What the command line reports in one line instead of with a traceback.
-USER_ERRORS = (UsageError, CheckpointError, DivergedError, FileNotFoundError, ValueError, TypeError, OSError, MemoryError)
+class DivergedError(ToylmError, FloatingPointError):
+    """A loss, gradient or weight is not finite; the message names the step or the checkpoint."""
 
 
 def nearest(name, valid):

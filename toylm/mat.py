@@ -11,6 +11,8 @@ The products run on the project's own Numba kernels (TOYLM_MATMUL chooses, see t
 
 import numpy as np
 
+from .errors import InputTypeError, UsageError
+
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -26,14 +28,14 @@ class Mat:
 
     def __init__(self, nrows, ncols, dtype=np.float32, flat=None):
         if nrows < 0 or ncols < 0:
-            raise ValueError(f"a Mat cannot be {nrows} x {ncols}")
+            raise UsageError(f"a Mat cannot be {nrows} x {ncols}")
         if flat is None:
             flat = np.zeros(nrows * ncols, _checked(dtype))
         _checked(flat.dtype)
         if flat.ndim != 1 or flat.size != nrows * ncols:
-            raise ValueError(f"a Mat of {nrows} x {ncols} needs a flat buffer of {nrows * ncols} values, not {flat.shape}")
+            raise UsageError(f"a Mat of {nrows} x {ncols} needs a flat buffer of {nrows * ncols} values, not {flat.shape}")
         if not flat.flags.c_contiguous:
-            raise ValueError("the values of a Mat's buffer lie side by side, those of this one do not; use np.ascontiguousarray")
+            raise UsageError("the values of a Mat's buffer lie side by side, those of this one do not; use np.ascontiguousarray")
         self.array = flat.reshape(nrows, ncols)
 
     @classmethod
@@ -43,10 +45,10 @@ class Mat:
         Raises ValueError for other dimensions or rows that are not contiguous, TypeError for a dtype that no Mat has.
         """
         if array.ndim != 2:
-            raise ValueError(f"a Mat has two dimensions; the array has shape {array.shape}")
+            raise UsageError(f"a Mat has two dimensions; the array has shape {array.shape}")
         _checked(array.dtype)
         if array.size and array.shape[1] > 1 and array.strides[1] != array.itemsize:
-            raise ValueError(f"the rows of a Mat are contiguous, those of this {array.shape} array are not; use Mat.from_array")
+            raise UsageError(f"the rows of a Mat are contiguous, those of this {array.shape} array are not; use Mat.from_array")
         mat = cls.__new__(cls)
         mat.array = array
         return mat
@@ -69,7 +71,7 @@ class Mat:
     def flat(self):
         """The values as a 1-D view, row by row. Raises ValueError for a view on columns of a wider Mat (use `copy()`)."""
         if not self.array.flags.c_contiguous:
-            raise ValueError(f"this {self._size()} Mat is a view on columns of a wider one: it has no flat buffer; use .array")
+            raise UsageError(f"this {self._size()} Mat is a view on columns of a wider one: it has no flat buffer; use .array")
         return self.array.reshape(-1)
 
     def row(self, i):
@@ -81,7 +83,7 @@ class Mat:
     def columns(self, start, stop):
         """Columns start to stop - 1 as a Mat that looks at the same memory."""
         if not 0 <= start <= stop <= self.ncols:
-            raise ValueError(f"columns {start} to {stop} of a {self._size()} Mat")
+            raise UsageError(f"columns {start} to {stop} of a {self._size()} Mat")
         return Mat.view(self.array[:, start:stop])
 
     def copy(self):
@@ -112,19 +114,19 @@ class Mat:
         from .kernels.matmul import matmul
 
         if not isinstance(other, Mat):
-            raise TypeError(f"a Mat is multiplied by a Mat, not by {type(other).__name__}; Mat.from_array makes one")
+            raise InputTypeError(f"a Mat is multiplied by a Mat, not by {type(other).__name__}; Mat.from_array makes one")
         m, k = self.shape[::-1] if transpose_a else self.shape
         k_other, n = other.shape[::-1] if transpose_b else other.shape
         if k != k_other:
             a, b = self._size() + "ᵀ" * transpose_a, other._size() + "ᵀ" * transpose_b
-            raise ValueError(f"cannot multiply {a} by {b}: inner sizes {k} and {k_other} differ")
+            raise UsageError(f"cannot multiply {a} by {b}: inner sizes {k} and {k_other} differ")
         self._same_dtype(other)
         if out is None:
             out = Mat(m, n, self.dtype)
         elif out.shape != (m, n):
-            raise ValueError(f"the product of {self._size()} and {other._size()} is {m} x {n}, but out is {out._size()}")
+            raise UsageError(f"the product of {self._size()} and {other._size()} is {m} x {n}, but out is {out._size()}")
         elif np.shares_memory(out.array, self.array) or np.shares_memory(out.array, other.array):
-            raise ValueError(f"out ({out._size()}) overlaps an operand, which is read while out is written; give another Mat")
+            raise UsageError(f"out ({out._size()}) overlaps an operand, which is read while out is written; give another Mat")
         matmul(self.array, other.array, out.array, transpose_a, transpose_b)
         return out
 
@@ -165,19 +167,19 @@ class Mat:
         elif distribution == "normal":
             self.array[:] = rng.standard_normal(self.shape) * scale
         else:
-            raise ValueError(f"distribution is {distribution!r}; valid: 'uniform', 'normal'")
+            raise UsageError(f"distribution is {distribution!r}; valid: 'uniform', 'normal'")
         return self
 
     def _same_shape(self, other, verb):
         if not isinstance(other, Mat):
-            raise TypeError(f"cannot {verb} {type(other).__name__} to a Mat; Mat.from_array makes one")
+            raise InputTypeError(f"cannot {verb} {type(other).__name__} to a Mat; Mat.from_array makes one")
         if self.shape != other.shape:
-            raise ValueError(f"cannot {verb} {other._size()} to {self._size()}: the shapes differ")
+            raise UsageError(f"cannot {verb} {other._size()} to {self._size()}: the shapes differ")
         self._same_dtype(other)
 
     def _same_dtype(self, other):
         if self.dtype != other.dtype:
-            raise TypeError(f"one Mat is {self.dtype}, the other {other.dtype}; Mat.from_array(x.array, dtype) converts")
+            raise InputTypeError(f"one Mat is {self.dtype}, the other {other.dtype}; Mat.from_array(x.array, dtype) converts")
 
     def _size(self):
         return f"{self.nrows} x {self.ncols}"
@@ -192,5 +194,5 @@ class Mat:
 def _checked(dtype):
     dtype = np.dtype(dtype)
     if dtype not in DTYPES:
-        raise TypeError(f"a Mat holds float32 or float64, not {dtype}")
+        raise InputTypeError(f"a Mat holds float32 or float64, not {dtype}")
     return dtype

@@ -5,7 +5,7 @@ So an optimizer step is one kernel over flat arrays, clipping is one norm, a fin
 
 import numpy as np
 
-from .errors import nearest
+from .errors import UsageError, nearest
 from .mat import Mat
 
 
@@ -24,9 +24,18 @@ class Parameters:
         start = 0
         for name, rows, columns in self.layout:
             if name in self._mats:
-                raise ValueError(f"two parameters are called {name!r}")
+                raise UsageError(f"two parameters are called {name!r}")
             self._mats[name] = Mat(rows, columns, flat=self.flat[start : start + rows * columns])
             start += rows * columns
+
+    def __getstate__(self):
+        return self.layout, self.flat
+
+    def __setstate__(self, state):
+        """A copy (copy.deepcopy, pickle): its Mats are views of its own buffer."""
+        layout, flat = state
+        self.__init__(layout, flat.dtype)
+        self.flat[:] = flat
 
     names = property(lambda self: list(self._mats), doc="Names in buffer order.")
     size = property(lambda self: self.flat.size, doc="Number of values.")
@@ -63,7 +72,7 @@ class Parameters:
     def copy_from(self, other):
         """Take the values of Parameters of the same layout (dtypes may differ); returns self. Raises ValueError else."""
         if self.layout != other.layout:
-            raise ValueError(f"the layouts differ: {self.size} values in {len(self)} Mats, {other.size} in {len(other)}")
+            raise UsageError(f"the layouts differ: {self.size} values in {len(self)} Mats, {other.size} in {len(other)}")
         self.flat[:] = other.flat
         return self
 

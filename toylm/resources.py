@@ -8,6 +8,8 @@ import os
 import sys
 from pathlib import Path
 
+from .errors import MissingFileError
+
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -21,7 +23,7 @@ def resource_path(*parts):
         path = root.joinpath(*parts)
         if path.exists():
             return path
-    raise FileNotFoundError(f"{'/'.join(parts)} does not come with this installation of toylm; install it again")
+    raise MissingFileError(f"{'/'.join(parts)} does not come with this installation of toylm; install it again")
 
 
 def cache_directory():

@@ -1,6 +1,8 @@
 """Peers and their processes: which are measured at what, and a worker that fails."""
 
 import importlib.util
+import subprocess
+import sys
 import types
 
 import pytest
@@ -41,9 +43,10 @@ def test_generate_runs_the_peers_that_generate(monkeypatch, capsys):
         return types.SimpleNamespace(ready={"first_step_seconds": 0.0}, close=lambda: None)
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
-    monkeypatch.setattr("toylm.bench.command.Side", side)
+    monkeypatch.setattr("toylm.bench.engines.Side", side)
+    peers = "jax,torch-compile-bf16,torch-eager"
     with pytest.raises(Started):
-        main(["bench", "generate", "--preset", "nano", "--threads", "1", "--peers", "jax,torch-compile-bf16,torch-eager"])
+        main(["bench", "generate", "--debug", "--preset", "nano", "--threads", "1", "--peers", peers])
     assert started == ["toylm", "torch-eager"]
     said = capsys.readouterr().out
     assert "skipped jax: measures training only\nskipped torch-compile-bf16: measures training only\n" in said
@@ -89,3 +92,9 @@ def test_help_names_every_peer_and_says_each_default_once(monkeypatch, capsys):
         assert f": {names} (default: torch-eager)\n" in said
         assert "None" not in said and "(default: physical cores)\n" in said
         assert "recipes of the same names have other shapes (default: tiny)\n" in said
+
+
+def test_a_peer_s_process_loads_no_kernels():
+    """Its threads, and how they wait, are its own."""
+    code = "import sys, toylm.bench.sides, toylm.bench.worker_gallery; sys.exit('toylm.kernels.jit' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], env=sides.environment(), check=False).returncode == 0

@@ -24,9 +24,9 @@ def test_a_block_is_replaced_and_nothing_else(update):
 
 
 def test_the_readme_has_every_block_and_every_command_exists(update):
-    from toylm.bench.command import MODULES
+    from toylm.commands.bench import KINDS
 
     readme = (KERNELS / "README.md").read_text(encoding="utf-8")
     for name, arguments in update.COMMANDS.items():
         assert update.replaced(readme, name, "x") != readme
-        assert arguments[0] in MODULES
+        assert arguments[0] in KINDS

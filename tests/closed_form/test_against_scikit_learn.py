@@ -50,6 +50,7 @@ def test_kernels(golden):
     np.testing.assert_allclose(np.diag(cf.kernel_matrix(X, kernel="matern", nu=0.8)), 1.0)
 
 
+@pytest.mark.filterwarnings("ignore::toylm.closed_form.PathEdgeWarning")
 def test_leave_one_out_path(golden):
     X, Y, _ = problem()
     model = cf.RidgePath(np.logspace(-4, 3, 8)).fit(X, Y)

@@ -10,7 +10,7 @@ from closed_form_problems import gap, noisy
 from toylm.closed_form import ArraySource, LinearRegression, RankWarning, Ridge, StreamSource, least_squares
 from toylm.closed_form.bench import exact_least_squares, ill_conditioned
 from toylm.closed_form.gram import GramAccumulator
-from toylm.closed_form.passes import centred_rows, moments, sketch
+from toylm.closed_form.row_sources import centred_rows, moments, sketch
 from toylm.closed_form.solvers import precondition, tsqr
 
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from toylm.cli import main
-from toylm.data.command import human_bytes
+from toylm.commands.data import human_bytes
 
 
 @pytest.fixture

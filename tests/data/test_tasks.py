@@ -48,9 +48,12 @@ def test_bracket_depth():
             depth += {1: 1, 2: -1}.get(token, 0)
             assert depth == target and 0 <= depth <= 4
             seen.add(token)
+        assert depth == 0  # every bracket is closed
     assert seen == {1, 2, 3, 4, 5}
     X, Y = generate_long_bracket_depth_dataset(5, 40, 60, max_depth=1, num_distractors=0)
     assert set(X[X > 0].tolist()) == {1, 2} and Y.max() == 1
+    for x, y in rows(*generate_long_bracket_depth_dataset(50, 40, 61, max_depth=3, num_distractors=0)):
+        assert set(x) == {1, 2} and y[-1] == len(x) % 2
     assert generate_long_bracket_depth_dataset()[1].max() == 16  # the depth asked for is reached
 
 
@@ -65,9 +68,9 @@ def test_running_sum():
         for x, y in zip(X, Y):
             total = 0
             for token, target in zip(x[x > 0], y):
-                total += token
+                total += token - 1  # the digit v is the token v + 1
                 assert target == (total if modulo is None else total % modulo)
-        assert set(np.unique(X)) == set(range(10))
+        assert set(np.unique(X)) == set(range(11))  # digits 0 to 9, and 0 for the padding
 
 
 def test_task_dataset_masks_what_is_not_asked_for():
@@ -92,6 +95,14 @@ def test_sequence_layout_can_be_learned_by_a_causal_model():
         assert y[n : 2 * n].tolist() == a[:n].tolist()  # asked for from the separator on
         assert x[n + 1 : 2 * n].tolist() == a[: n - 1].tolist()  # the answers so far are seen
         assert (y[:n] == -1).all() and (y[2 * n :] == -1).all() and not x[2 * n :].any()
+
+
+def test_the_generators_are_exported():
+    import toylm.data
+
+    for name in ("long_copy", "long_bracket_depth", "long_reverse", "running_sum"):
+        assert callable(getattr(toylm.data, f"generate_{name}_dataset"))
+    assert toylm.data.TASKS is TASKS and toylm.data.task_dataset is task_dataset
 
 
 def test_errors():

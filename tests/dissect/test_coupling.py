@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from small_models import ARCHITECTURES, small_model
 
+from toylm.commands.coupling import say_level
 from toylm.dissect import (
     PARTS,
     VARIANTS,
@@ -22,10 +23,9 @@ from toylm.dissect import (
     null_level,
     token_pairs,
 )
+from toylm.dissect.attention_heads import run_blocks
 from toylm.dissect.coupling_analysis import linearise, rotated_levels, same_token_jacobians, spread
-from toylm.dissect.coupling_command import say_level
 from toylm.dissect.coupling_metric import choose_ks, in_threads
-from toylm.dissect.heads import run_blocks
 from toylm.threads import get_threads, set_threads
 
 RNG = np.random.default_rng(6)
@@ -43,7 +43,8 @@ def test_vjp_is_the_engines_backward_pass(name):
     block = LinearisedBlock(model, 1)
     cotangents = RNG.standard_normal((11, 24))
     expected = cotangents.copy()
-    model.blocks[1].backward(model.parameters, model.gradients, model.workspace, a.blocks[1], expected)
+    a = model.workspace.activations(*a.tokens.shape, training=True)  # the same memory, with that of the backward pass
+    model.blocks[1].backward(model.parameters, model.gradients, a.blocks[1], expected)
     every = np.arange(11)
     found = cotangents + sum(block.vjp(cotangents[t : t + 1], t, every)[0] for t in every)
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10 * np.abs(expected).max())
@@ -225,8 +226,26 @@ def test_the_level_of_random_directions_hardly_depends_on_the_seed():
 
 def test_the_verdict_counts_the_uncertainty_of_its_levels():
     row = {"absolute": 0.94, "absolute_random": 0.96, "absolute_random_std": 0.01, "absolute_rotated": 0.97, "pairs": 20}
+    row["absolute_error"] = 0.001
     assert say_level(row | {"absolute_rotated_error": 0.001}).endswith("coupled, 2.1 % of the way from chance to identical blocks")
     assert "no coupling" in say_level(row | {"absolute_rotated_error": 0.02})
+
+
+def test_the_verdict_counts_how_much_prompts_differ():
+    row = {"absolute": 0.94, "absolute_random": 0.96, "absolute_random_std": 0.01, "absolute_rotated": 0.97, "pairs": 20,
+           "absolute_rotated_error": 0.001}  # fmt: skip
+    assert "no coupling that can be told from chance" in say_level(row | {"absolute_error": 0.02})
+    assert "less alike" not in say_level(row | {"absolute": 1.0, "absolute_error": 0.05})
+    assert "of one prompt: how much prompts differ is not known" in say_level(row | {"absolute_error": None})
+
+
+def test_the_error_over_prompts_is_that_of_their_mean():
+    model, prompts = small_model("float32"), [np.arange(i, i + 8) % 50 for i in range(3)]
+    result = coupling(model, prompts, ks=(4,), tokens=2, untrained=False, resamples=20)
+    values = result.trained.off_diagonal()[:, 0]
+    assert result.summary()[0]["absolute_error"] == pytest.approx(np.std(values, ddof=1) / 3**0.5)
+    one = coupling(model, prompts[:1], ks=(4,), tokens=2, untrained=False, resamples=20)
+    assert one.summary()[0]["absolute_error"] is None
 
 
 def test_work_is_spread_over_as_many_threads_as_were_asked_for():

@@ -18,7 +18,7 @@ from toylm.dissect import (
     epsilon,
     split,
 )
-from toylm.dissect.heads import head_output_matrix, join_heads, run_blocks
+from toylm.dissect.attention_heads import head_output_matrix, join_heads, run_blocks
 from toylm.dissect.replacements import fit_predictor
 
 RNG = np.random.default_rng(3)

@@ -6,8 +6,8 @@ import pytest
 import toylm
 import toylm.dissect
 from toylm.dissect import DEFINITIONS, Basis, Full, LowRank, Moments, Reading, Runner, TopK, coupling_matrix, epsilon
+from toylm.dissect.attention_heads import head_output_matrix, run_blocks
 from toylm.dissect.coupling_analysis import linearise
-from toylm.dissect.heads import head_output_matrix, run_blocks
 
 pytestmark = pytest.mark.parity
 TOKENS = np.random.default_rng(0).integers(0, 61, (2, 13))

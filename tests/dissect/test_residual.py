@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from small_models import small_model, token_text
 
+from toylm.counts.language_model import CountsLM
 from toylm.dissect import Reading, intrinsic, residual, two_nn
+from toylm.dissect.attention_heads import run_blocks
 from toylm.dissect.blocks_of_text import cut_blocks
 from toylm.dissect.bootstrap import interval, resampled_means, unit_sums
-from toylm.dissect.heads import run_blocks
 from toylm.dissect.measures import attention_measures, pairwise_overlap, random_overlap, second_ratio, without_norm
 from toylm.dissect.residual_pictures import draw_residual
-from toylm.fitters.counts.language_model import CountsLM
 
 RNG = np.random.default_rng(4)
 
@@ -117,6 +117,22 @@ def test_random_basis_alone_is_not_called_low_rank(result):
         assert {v["answer"] for v in result.verdicts() if v["rank"] != 0} == {"point estimate only"}
     finally:
         side.sums[:] = saved
+
+
+def test_the_random_control_runs_whatever_bases_are_asked_for():
+    found = residual(small_model("float32"), token_text(), end_id=0, length=16, calibration_blocks=10, evaluation_blocks=10,
+                     resamples=50, bases=("uncentred",), untrained=False)  # fmt: skip
+    side = found.trained
+    for definition in found.definitions:
+        side.find(kind="low-rank", scope="chosen", definition=definition, basis="random", rank=1)
+    # A basis that recovers everything where the random one recovers nothing can be told so.
+    top1, original = side.find(kind="top-k", k=1, scope="chosen"), side.sums[0]
+    side.sums[top1] = 1.2 * original
+    for i, row in enumerate(side.rows):
+        if row.kind == "low-rank" and row.scope == "chosen":
+            side.sums[i] = side.sums[top1] if row.basis == "random" else original
+    assert {verdict["answer"] for verdict in found.verdicts()} == {"yes"}
+    assert {verdict["basis"] for verdict in found.verdicts()} == {"uncentred"} and found.bases == ("uncentred",)
 
 
 def test_bad_arguments(result):

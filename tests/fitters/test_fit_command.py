@@ -1,18 +1,16 @@
 """`toylm fit RUN ...`: reports, saved runs that the other verbs open, mistakes in one line."""
 
 import json
-import re
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from toylm.checkpoint import load_checkpoint
-from toylm.cli import main, run_verb
-from toylm.fitters import make_fitter
-from toylm.fitters.fitter import REGISTRY, settings_of
-from toylm.fitters.model_command import SETTINGS
+from toylm.cli import main, parser_of, run_verb
+from toylm.commands.fit_part import settings_of_all
+from toylm.formats.checkpoint import load_checkpoint
 from toylm.train.run_folder import OWN_FOLDERS
 
 
@@ -82,8 +80,8 @@ def test_an_adapter_beside_the_weights(small_run, tmp_path, capsys):
     base = load_checkpoint(small_run).model
     a, b = load_checkpoint(merged).model, load_checkpoint(beside)
     np.testing.assert_array_equal(a.parameters.flat, b.model.parameters.flat)
-    assert (b.path / "adapter.safetensors").is_file()
-    (b.path / "adapter.safetensors").unlink()
+    assert sorted(path.name for path in (b.path / "adapter").iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
+    shutil.rmtree(b.path / "adapter")
     np.testing.assert_array_equal(load_checkpoint(beside).model.parameters.flat, base.parameters.flat)
 
 
@@ -163,27 +161,15 @@ def test_help_lists_what_exists_and_loads_nothing_heavy(capsys):
     assert subprocess.run([sys.executable, "-c", check], capture_output=True).returncode == 0
 
 
-def test_help_says_the_defaults_of_the_fitters():
-    told = {name: " ".join(re.findall(r"\(default: (.*?)\)", text)) for name, (_, text) in SETTINGS.items()}
-    teacher = {"teacher": "runs/teacher"}
-    for name, (classes, _) in REGISTRY.items():
-        for kinds, _, _ in classes:
-            for settings in ({}, {"reset": True}) if name == "ridge" and "block" in kinds else ({},):
-                part = kinds[0] if kinds[0] == "head" else f"{kinds[0]}:0"
-                fitter = make_fitter(part, name, **(teacher if name in ("lora-svd", "lora-activation") else settings))
-                for setting in SETTINGS.keys() & settings_of(type(fitter)).keys() - {"teacher", "targets"}:
-                    value = getattr(fitter, setting)
-                    if SETTINGS[setting][0] is bool or value is None or (name, setting) == ("elm", "depth"):
-                        continue
-                    if isinstance(value, bool):
-                        value = "yes" if value else "no"
-                    words = re.findall(r"[\w.+-]+", told[setting])
-                    assert value in map(_number, words), (name, setting, value)
-    assert all(told[name] or kind is bool for name, (kind, _) in SETTINGS.items() if name not in ("teacher", "steps"))
-
-
-def _number(word):
-    try:
-        return float(word)
-    except ValueError:
-        return word
+def test_help_says_whose_each_setting_is_and_its_defaults():
+    told = {action.dest: action.help for action in parser_of("fit")[1]._actions}
+    uses = settings_of_all()
+    assert {"lambda_reg", "max_rows", "targets", "depth", "rank", "learning_rate"} <= uses.keys()
+    for name, found in uses.items():
+        for label, field in found:
+            assert label in told[name], (name, label)
+            default = field.metadata["default_text"] or field.default
+            if field.metadata["yes_no"]:
+                default = "yes" if field.default else "no"
+            if not isinstance(default, bool) and default is not None:
+                assert str(default) in told[name].partition("(default: ")[2], (name, label)

@@ -1,6 +1,7 @@
 """The interface of fitters: parts, names, data, reports, gradient descent as a fitter."""
 
 import json
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -8,9 +9,10 @@ from small_fits import VOCABULARY, small_data, small_model
 
 from toylm.data.token_file import TokenFile
 from toylm.errors import DivergedError, UsageError
+from toylm.evaluation import evaluate
 from toylm.fitters import FitData, FitReport, Part, fitter_names, make_fitter
-from toylm.fitters.fitter import REGISTRY, fitter_class, kinds_of, settings_of
-from toylm.train.evaluation import evaluate
+from toylm.fitters.fitter import Fitter
+from toylm.fitters.registry import REGISTRY, kinds_of, settings_of
 
 
 @pytest.mark.parametrize("text,numbers,written", [
@@ -34,9 +36,11 @@ def test_parts_that_are_none_are_refused(text, words):
 def test_every_fitter_of_the_list_exists_and_takes_its_settings():
     for name in REGISTRY:
         for kind in kinds_of(name):
-            part = kind if kind in ("head", "all") else f"{kind}:0"
-            cls = fitter_class(part, name)
-            assert kind in cls.kinds and settings_of(cls), (name, kind)
+            part = kind if kind in ("head", "all") else "blocks:0,2" if kind == "blocks" else f"{kind}:0"
+            given = {"teacher": "runs/teacher"} if name in ("lora-svd", "lora-activation") else {}
+            fitter = make_fitter(part, name, **given)
+            assert isinstance(fitter, Fitter) and fitter.name == name and str(fitter.part) == part
+            assert type(fitter.settings) is settings_of(part, name) and fields(fitter.settings), (name, kind)
     assert {"cross-entropy", "ridge", "adam"} <= set(fitter_names("head"))
 
 

@@ -7,16 +7,16 @@ import pytest
 from safetensors.numpy import save_file
 from small_fits import VOCABULARY, small_data, small_model
 
-from toylm.checkpoint import load_checkpoint
 from toylm.cli import run_verb
+from toylm.counts.documents import Documents
 from toylm.errors import CheckpointError
 from toylm.fitters import make_fitter
 from toylm.fitters.activations import head_features
 from toylm.fitters.data import documents_of
-from toylm.fitters.documents import Documents
-from toylm.fitters.gram_command import GramHead
-from toylm.fitters.heads import GRAM, write_head
+from toylm.fitters.gram_head import GramHead
+from toylm.fitters.output_heads import GRAM, write_head
 from toylm.fitters.token_gram import TokenGram
+from toylm.formats.checkpoint import load_checkpoint
 
 
 def moments(model, data, documents):
@@ -39,6 +39,18 @@ def test_rows_may_lie_in_memory_in_any_order():
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((50, 4)), rng.integers(0, 6, 50)
     np.testing.assert_allclose(TokenGram(4, 6).add(np.asfortranarray(X), y).S, np.eye(6)[y].T @ X, rtol=1e-12)
+
+
+def test_moments_that_rounding_has_eaten_say_so_and_speak_of_no_kernel():
+    rng = np.random.default_rng(0)
+    gram = TokenGram(4, 6).add(rng.standard_normal((50, 4)), rng.integers(0, 6, 50))
+    gram.G -= 2 * np.eye(4) * gram.G.max()
+    with pytest.raises(ValueError, match="moments are no longer those of any rows") as failure:
+        gram.solve(1e-6)
+    assert "kernel" not in str(failure.value)
+    gram.G[0, 0] = np.inf
+    with pytest.raises(ValueError, match="moments contain NaN or infinity"):
+        gram.solve(1e-6)
 
 
 def test_targets_beyond_the_vocabulary_are_refused():

@@ -104,10 +104,9 @@ def test_heads_that_are_no_matrix_leave_the_model_alone(data, model, name, setti
 
 def test_nystroem_with_every_row_a_landmark_is_kernel_ridge(data, model):
     from toylm.closed_form import KernelRidge
-    from toylm.fitters.feature_heads import KernelRidgeHead
 
     X, y = head_features(model, data.batches(160))
-    head = KernelRidgeHead(landmarks=1000, length_scale=4.0)
+    head = make_fitter("head", "kernel-ridge", landmarks=1000, length_scale=4.0)
     phi, details, _ = head._features(X, data)
     assert details["exact"]
     W, _, _ = TokenGram(len(X), VOCABULARY).add(phi(X), y).solve(1e-3)
@@ -117,7 +116,7 @@ def test_nystroem_with_every_row_a_landmark_is_kernel_ridge(data, model):
 
 
 def test_settings_that_do_not_fit_together(data, model):
-    with pytest.raises(UsageError, match="deep-elm takes --depth"):
+    with pytest.raises(UsageError, match="elm has no setting depth"):
         make_fitter("head", "elm", depth=3)
     with pytest.raises(UsageError, match="start is 'here'"):
         make_fitter("head", "cross-entropy", start="here")

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from toylm.checkpoint import load_checkpoint
 from toylm.cli import run_verb
+from toylm.formats.checkpoint import load_checkpoint
 
 SMALL = ["--vocab-size", "300", "--held-out", "0.2", "--d-model", "16", "--n-heads", "2", "--n-layers", "2",
          "--context-length", "16", "--batch-size", "8", "--learning-rate", "0.01", "--log-every", "4", "--eval-every", "8",

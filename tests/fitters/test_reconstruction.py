@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from small_fits import SHAPES, VOCABULARY, small_data, small_model, trained_model
 
-from toylm.closed_form import solve_output_projection_from_attn
+from toylm.closed_form import GramAccumulator, solve_output_projection_from_attn
 from toylm.errors import UsageError
 from toylm.fitters import make_fitter
-from toylm.fitters.lora import Adapter, eckart_young
+from toylm.fitters.lora import eckart_young
 from toylm.fitters.own_gradient import TailLoss
 from toylm.fitters.streams import Stream, batches_of
 from toylm.fitters.surgery import copy_of, drop_blocks, untie
+from toylm.formats.adapters import Adapter
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +138,6 @@ def test_a_block_that_is_the_identity_goes_without_a_trace(data, shape, way, par
 
 def test_a_linear_block_folds_into_the_embedding_exactly(data):
     """Block 0 given as x -> x T by the teacher's stream: the linear replacement finds T, whatever T is."""
-    from toylm.fitters.collapse import CollapseFitter
 
     model = small_model()
     T = np.random.default_rng(0).standard_normal((16, 16))
@@ -146,7 +146,7 @@ def test_a_linear_block_folds_into_the_embedding_exactly(data):
     mapped = [rows @ T for rows in teaching.rows]
     teaching.out = lambda b: mapped[b]
     E = model.parameters["token_embed"].array.copy()
-    CollapseFitter("block:0", "linear", lambda_reg=1e-14)._fold_into_embedding(model, student, teaching, {})
+    make_fitter("block:0", "collapse", replacement="linear", lambda_reg=1e-14)._fold_into_embedding(model, student, teaching, {})
     np.testing.assert_allclose(model.parameters["token_embed"].array, E @ T, atol=1e-6)
 
 
@@ -177,6 +177,23 @@ def test_deep_linear_factors_are_balanced_and_full_rank_is_the_linear_map(data, 
     assert max(full.details["imbalance"], low.details["imbalance"]) < 1e-10
     assert full.details["excess_squared_error_a_row"] == 0 < low.details["excess_squared_error_a_row"]
     assert low.details["factor_parameters"] == 16 * 4 + 4 * 4 + 4 * 16
+
+
+def test_a_low_rank_map_with_a_bias_is_the_best_about_the_mean(data):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 6)) @ rng.standard_normal((6, 6)) + 30 * rng.standard_normal(6)
+    Y = X @ rng.standard_normal((6, 6)) + rng.standard_normal((400, 6)) + 5
+    gram, fitter = GramAccumulator().add(X, Y), make_fitter("block:1", "deep-linear", rank=2, lambda_reg=0.0)
+    T, details = fitter._factor(gram.solve(0.0), gram, True)
+
+    def error(T):
+        return float((((X - X.mean(axis=0)) @ T - (Y - Y.mean(axis=0))) ** 2).sum())
+
+    full = gram.solve(0.0).coef
+    s = np.linalg.svd((X - X.mean(axis=0)) @ full, compute_uv=False)
+    assert np.linalg.matrix_rank(T) == 2
+    assert error(T) - error(full) == pytest.approx((s[2:] ** 2).sum(), rel=1e-8)  # reduced-rank regression, no less
+    assert details["excess_squared_error_a_row"] == pytest.approx((s[2:] ** 2).sum() / 400, rel=1e-8)
 
 
 # -- low-rank corrections ----------------------------------------------------------------------------------------------------
@@ -234,8 +251,8 @@ def test_one_gradient_lowers_the_validation_loss(data):
 def test_adapters_are_merged_and_taken_out_again(tmp_path, model):
     rng = np.random.default_rng(0)
     adapter = Adapter({"blocks.1.w_o": (rng.standard_normal((16, 2)), rng.standard_normal((2, 16)))})
-    adapter.save(tmp_path / "adapter.safetensors")
-    other, fitted = Adapter.load(tmp_path / "adapter.safetensors"), copy_of(model)
+    adapter.save(tmp_path / "adapter", model.config)
+    other, fitted = Adapter.load(tmp_path / "adapter", model.config), copy_of(model)
     other.merge(fitted)
     assert np.abs(fitted.parameters["blocks.1.w_o"].array - model.parameters["blocks.1.w_o"].array).max() > 0.1
     other.merge(fitted, -1)

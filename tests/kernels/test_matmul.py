@@ -9,12 +9,22 @@ import numba
 import numpy as np
 import pytest
 
-from toylm.kernels.matmul import matmul, matmul_mode, matmul_reference
+from toylm.kernels import arithmetic
+from toylm.kernels.matmul import matmul, matmul_bf16, matmul_mode
 from toylm.kernels.memory import scratch
 
 # (m, k, n): ones, primes, exact tiles, one beyond a tile, deeper than a panel, wide and narrow
 SHAPES = [(1, 1, 1), (3, 5, 7), (12, 32, 32), (13, 33, 31), (97, 259, 65), (50, 17, 200), (1, 300, 64), (301, 513, 1)]
 SHAPES += [(40, 2305, 17), (770, 600, 33)]  # many panels deep, and more rows than one block of A
+
+
+BF16_SHAPES = [(1, 1, 1), (3, 5, 7), (12, 32, 32), (13, 33, 31), (97, 259, 65), (1, 700, 64), (100, 1100, 70)]
+
+
+def exact(a, b, out, transpose_a, transpose_b, accumulate):
+    """The product in float64."""
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    return (a.T if transpose_a else a) @ (b.T if transpose_b else b) + (out if accumulate else 0)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -27,7 +37,7 @@ def test_three_orientations_equal_numpy_over_odd_sizes(m, k, n, dtype):
         # Cells around `out` show a write outside it.
         frame = rng.standard_normal((m + 2, n + 40)).astype(dtype)
         before, out = frame.copy(), frame[1:-1, 20:-20]
-        expected = matmul_reference(a, b, out.copy(), transpose_a, transpose_b, accumulate)
+        expected = exact(a, b, out.copy(), transpose_a, transpose_b, accumulate)
         matmul(a, b, out, transpose_a, transpose_b, accumulate)
         np.testing.assert_allclose(out, expected, rtol=0, atol=30 * np.finfo(dtype).eps * max(1, np.abs(expected).max()))
         frame[1:-1, 20:-20] = before[1:-1, 20:-20]
@@ -110,12 +120,12 @@ host = llvm.get_host_cpu_features()
 host.update(avx512f=True, avx512bf16=True)
 llvm.get_host_cpu_features = lambda: host
 import numpy as np
-from toylm.kernels import simd
+from toylm.kernels import tile
 from toylm.kernels.matmul import matmul
 
 a, b = (np.random.default_rng(i).standard_normal((40, 40)).astype(np.float32) for i in range(2))
 error = float(np.abs(matmul(a, b, np.empty_like(a)) - a @ b).max())
-print(json.dumps([simd.VECTOR_BYTES, simd.HOST_BF16, error]))
+print(json.dumps([tile.VECTOR_BYTES, tile.HOST_BF16, error]))
 """
 
 
@@ -164,3 +174,50 @@ def test_memory_that_is_read_only_is_not_written(mode, monkeypatch, read_mode_ag
     b = np.ones((3, 2), np.float32)
     b.flags.writeable = False  # an operand may be
     assert (matmul(a, b, np.empty((2, 2), np.float32)) == 3).all()
+
+
+# -- bf16 ------------------------------------------------------------------------------------------------------------------
+
+
+def round_to_bf16(x):
+    """float32 values that bf16 can hold, to nearest, ties to even."""
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    rounded = bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
+    return (rounded & np.uint32(0xFFFF0000)).view(np.float32)
+
+
+@pytest.mark.bf16
+@pytest.mark.parametrize("m, k, n", BF16_SHAPES)
+def test_bf16_equals_the_product_of_rounded_operands(m, k, n):
+    rng = np.random.default_rng(m + k + n)
+    for transpose_a, transpose_b, accumulate in itertools.product((False, True), repeat=3):
+        a = rng.standard_normal((k, m) if transpose_a else (m, k)).astype(np.float32)
+        b = rng.standard_normal((n, k) if transpose_b else (k, n)).astype(np.float32)
+        frame = rng.standard_normal((m + 2, n + 40)).astype(np.float32)
+        before, out = frame.copy(), frame[1:-1, 20:-20]
+        expected = exact(round_to_bf16(a), round_to_bf16(b), out.copy(), transpose_a, transpose_b, accumulate)
+        matmul_bf16(a, b, out, transpose_a, transpose_b, accumulate)
+        np.testing.assert_allclose(out, expected, rtol=0, atol=4e-6 * max(1, np.abs(expected).max()))
+        frame[1:-1, 20:-20] = before[1:-1, 20:-20]
+        np.testing.assert_array_equal(frame, before)
+
+
+def test_bf16_is_refused_with_a_clear_line_where_the_cpu_cannot(monkeypatch):
+    monkeypatch.delenv("TOYLM_BF16", raising=False)
+    monkeypatch.setattr(arithmetic, "HOST_BF16", False)
+    a = np.ones((2, 2), np.float32)
+    with pytest.raises(ValueError, match="no bf16 products"):
+        matmul_bf16(a, a, a.copy())
+    with pytest.raises(TypeError, match="float64"):
+        matmul_bf16(a.astype(float), a.astype(float), a.astype(float))
+
+
+@pytest.mark.parametrize("host, mode, support", [(True, "", "native"), (True, "emulate", "native"), (False, "emulate", "emulated"),
+                                                 (False, "", None)])  # fmt: skip
+def test_one_place_decides_how_bf16_is_multiplied(host, mode, support, monkeypatch):
+    monkeypatch.setattr(arithmetic, "HOST_BF16", host)
+    monkeypatch.setenv("TOYLM_BF16", mode)
+    assert arithmetic.bf16_support() == support
+    monkeypatch.setenv("TOYLM_BF16", "tile")
+    with pytest.raises(ValueError, match="TOYLM_BF16 is 'tile'; valid: avx512, emulate, tiles, or unset"):
+        arithmetic.bf16_support()

@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from toylm.kernels import exponentials as e
-from toylm.kernels import fastmath, vectors
+from toylm.kernels import vectors
 from toylm.kernels.jit import jit
 from toylm.kernels.memory import address
-from toylm.kernels.simd import NR_F32
+from toylm.kernels.tile import NR_F32
 
 DTYPES = [np.float32, np.float64]
 LENGTHS = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 100]
@@ -30,28 +29,28 @@ def _scale(zero, x, n, factor):
 
 @jit
 def _exponentials(zero, x, y, n, scale, peak):
-    return e.exponentials(zero, x, y, n, scale, peak)
+    return vectors.exponentials(zero, x, y, n, scale, peak)
 
 
 @jit
 def _sum(zero, x, n, scale, peak):
-    return e.sum_of_exponentials(zero, x, n, scale, peak)
+    return vectors.sum_of_exponentials(zero, x, n, scale, peak)
 
 
 @jit
 def _columns(zero, x, stride, diagonal, stop, scale, peaks, totals):
-    e.softmax_columns(zero, x, stride, diagonal, stop, scale, peaks, totals)
+    vectors.softmax_columns(zero, x, stride, diagonal, stop, scale, peaks, totals)
 
 
 @jit
 def _gradient_columns(zero, x, dy, stride, diagonal, stop, scale, shifts, inners, factor):
-    e.softmax_gradient_columns(zero, x, dy, stride, diagonal, stop, scale, shifts, inners, factor)
+    vectors.softmax_gradient_columns(zero, x, dy, stride, diagonal, stop, scale, shifts, inners, factor)
 
 
 @jit
 def _exp2_all(x, y):
     for i in range(x.shape[0]):
-        y[i] = fastmath.exp2(x[i])
+        y[i] = vectors.exp2(x[i])
 
 
 def row(n, dtype, seed=0):

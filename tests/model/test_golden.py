@@ -1,27 +1,23 @@
-"""Loss, logits, gradients and three optimizer steps equal PyTorch's; the numbers were made by golden/make_golden.py."""
-
-from pathlib import Path
+"""Loss, logits, gradients and three optimizer steps of the engine equal PyTorch's; golden/make_golden.py made the numbers."""
 
 import numpy as np
 import pytest
+from model_golden import NAMES, open_golden
 
 import toylm
 
-GOLDEN = Path(__file__).parent / "golden"
 
-
-def load(positions, precision):
-    numbers = np.load(GOLDEN / f"{positions}.npz", allow_pickle=False)
-    config = toylm.ModelConfig(17, d_model=12, d_ff=20, n_heads=2, n_layers=2, context_length=9, positions=positions)
+def load(name, precision):
+    config, numbers = open_golden(name)
     model = toylm.TransformerLM(config, precision=precision)
     model.parameters.flat[:] = numbers["parameters"]
     return model, numbers
 
 
 @pytest.mark.parametrize("precision, tolerance", [("float64", 1e-12), ("float32", 2e-6)])
-@pytest.mark.parametrize("positions", ["learned", "rope"])
-def test_logits_loss_and_gradients(positions, precision, tolerance):
-    model, golden = load(positions, precision)
+@pytest.mark.parametrize("name", NAMES)
+def test_logits_loss_and_gradients(name, precision, tolerance):
+    model, golden = load(name, precision)
     np.testing.assert_allclose(model.forward(golden["tokens"]), golden["logits"], atol=4 * tolerance)
     loss = model.loss_and_gradients(golden["tokens"], golden["targets"])
     assert loss == pytest.approx(float(golden["loss"]), rel=tolerance)
@@ -32,9 +28,9 @@ def test_logits_loss_and_gradients(positions, precision, tolerance):
 
 @pytest.mark.parametrize("precision, tolerance", [("float64", 1e-11), ("float32", 2e-5)])
 @pytest.mark.parametrize("kind", ["sgd", "adamw"])
-@pytest.mark.parametrize("positions", ["learned", "rope"])
-def test_three_clipped_steps(positions, kind, precision, tolerance):
-    model, golden = load(positions, precision)
+@pytest.mark.parametrize("name", NAMES)
+def test_three_clipped_steps(name, kind, precision, tolerance):
+    model, golden = load(name, precision)
     if kind == "sgd":
         optimizer = toylm.SGD(model.parameters, learning_rate=0.1, momentum=0.9)
     else:
@@ -45,4 +41,13 @@ def test_three_clipped_steps(positions, kind, precision, tolerance):
         optimizer.step(model.gradients, max_norm=0.5)
         model.gradients.zero_()
     np.testing.assert_allclose(losses, golden[f"{kind}_losses"], rtol=tolerance)
-    np.testing.assert_allclose(model.parameters.flat, golden[f"{kind}_parameters"], atol=tolerance * 10)
+    expected = model.parameters.like()
+    expected.flat[:] = golden[f"{kind}_parameters"]
+    c = model.config
+    for name_of, mat in expected.items():
+        columns = np.ones(mat.ncols, bool)
+        if name_of.endswith("b_qkv") and c.positions == "learned":
+            # softmax does not see a shift of all keys: the gradient of their bias is 0, and AdamW divides rounding by rounding
+            columns[c.d_q : c.d_q + c.d_kv] = False
+        found = model.parameters[name_of].array
+        np.testing.assert_allclose(found[:, columns], mat.array[:, columns], atol=tolerance * 10, err_msg=name_of)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import toylm
-from toylm.kernels import logit_offset
 
 
 class RandomCounts:
@@ -34,19 +33,6 @@ def offset_model(precision="float64", **changes):
     model = toylm.TransformerLM(toylm.ModelConfig(**{**fields, **changes}), seed=1, precision=precision)
     model.counts = RandomCounts(7)
     return model
-
-
-@pytest.mark.parametrize("n, columns", [(1, 1), (3, 7), (40, 131)])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_kernel_against_its_twin(n, columns, dtype):
-    rng = np.random.default_rng(0)
-    logits, offset, dlogits = (rng.standard_normal((n, columns)).astype(dtype) for _ in range(3))
-    expected = logit_offset.logit_offset_reference(logits, offset, 0.7)
-    logit_offset.logit_offset_forward(logits, offset, 0.7)
-    np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-6)
-    found, reference = (f(dlogits, offset) for f in (
-        logit_offset.logit_offset_backward, logit_offset.logit_offset_backward_reference))  # fmt: skip
-    assert found == pytest.approx(reference, rel=1e-4, abs=1e-4)
 
 
 @pytest.mark.parametrize("tied", [True, False])

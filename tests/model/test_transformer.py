@@ -1,10 +1,15 @@
+import copy
 import math
+import pickle
 import tracemalloc
+from functools import partial
 
 import numpy as np
 import pytest
 
 import toylm
+from toylm import reference
+from toylm.model.generation import KeyValueCache
 
 
 def tiny(positions="rope", precision="float64", **changes):
@@ -35,20 +40,8 @@ def test_gradient_of_every_parameter_against_central_differences(kind):
     model.parameters.flat[:] += 0.3 * np.random.default_rng(0).standard_normal(model.parameters.size)
     tokens, targets = batch(model)
     targets[0, 3:], targets[2, :2] = -1, -1  # unequal counted targets
-    model.loss_and_gradients(tokens, targets)
-    h = 1e-3
-    for name, mat in model.parameters.items():
-        numeric = np.empty(mat.flat.size)
-        for i in range(mat.flat.size):
-            original, values = mat.flat[i], []
-            for offset in (-2, -1, 1, 2):
-                mat.flat[i] = original + offset * h
-                values.append(model.loss(tokens, targets))
-            mat.flat[i] = original
-            # fourth-order central difference: its error is O(h^4), far below the bound
-            numeric[i] = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * h)
-        gradient = model.gradients[name].flat
-        assert np.linalg.norm(gradient - numeric) <= 1e-6 * np.linalg.norm(numeric), name
+    check = toylm.check_gradients(model, tokens, targets, values=None)
+    assert check, check
 
 
 def test_gradient_under_dropout_against_central_differences():
@@ -56,21 +49,11 @@ def test_gradient_under_dropout_against_central_differences():
     model.parameters.flat[:] += 0.3 * np.random.default_rng(0).standard_normal(model.parameters.size)
     tokens, targets = batch(model)
 
-    def loss():
-        return model.loss_and_gradients(tokens, targets, dropout=0.3, dropout_seed=[4, 2])
-
-    dropped = loss()
-    gradients = model.gradients.flat.copy()
-    assert dropped == loss() != model.loss(tokens, targets)
-    h, numeric = 1e-5, np.empty_like(gradients)
-    for i in range(gradients.size):
-        original, values = model.parameters.flat[i], []
-        for offset in (-h, h):
-            model.parameters.flat[i] = original + offset
-            values.append(loss())
-        model.parameters.flat[i] = original
-        numeric[i] = (values[1] - values[0]) / (2 * h)
-    assert np.linalg.norm(gradients - numeric) <= 1e-6 * np.linalg.norm(numeric)
+    plain = model.loss(tokens, targets)
+    model.loss = model.loss_and_gradients = partial(model.loss_and_gradients, dropout=0.3, dropout_seed=[4, 2])
+    assert model.loss(tokens, targets) == model.loss(tokens, targets) != plain
+    check = toylm.check_gradients(model, tokens, targets)
+    assert check, check
 
 
 def test_dropout_draws_its_masks_from_the_seed_and_keeps_the_mean():
@@ -114,10 +97,9 @@ def test_backward_from_logits_equals_the_fused_loss():
     fused = model.gradients.flat.copy()
     model.gradients.zero_()
     logits = model.forward(tokens)
-    loss, dlogits = toylm.model.cross_entropy_grad(logits, targets)
+    dlogits = reference.cross_entropy_backward(logits.reshape(21, 11), targets.reshape(-1))
     model.backward(dlogits)
     np.testing.assert_allclose(model.gradients.flat, fused, rtol=1e-9, atol=1e-14)
-    assert loss == pytest.approx(model.loss(tokens, targets), rel=1e-12)
 
 
 def test_seed_case_learns_three_sequences():
@@ -330,10 +312,10 @@ def test_importing_toylm_is_light():
 
 
 def test_bf16_is_refused_where_the_cpu_lacks_it(monkeypatch):
-    from toylm.kernels import bf16_choice
+    from toylm.kernels import arithmetic
 
     monkeypatch.delenv("TOYLM_BF16", raising=False)
-    monkeypatch.setattr(bf16_choice, "HOST_BF16", False)
+    monkeypatch.setattr(arithmetic, "HOST_BF16", False)
     config = toylm.ModelConfig(64, d_model=32, n_heads=2, n_layers=2, context_length=16)
     with pytest.raises(ValueError, match="bf16 needs a CPU"):
         toylm.TransformerLM(config, precision="bf16")
@@ -353,3 +335,56 @@ def test_bf16_trains_like_float32():
             model.apply_gradients_adam(3e-3)
     assert losses["bf16"] == pytest.approx(losses["float32"], rel=0.02)
     assert losses["bf16"] != losses["float32"]
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["deepcopy", "pickle"])
+def test_a_copy_trains_like_the_original(copied):
+    model = tiny(precision="float32")
+    tokens, targets = batch(model)
+    optimizer = toylm.AdamW(model, 1e-2)
+    model.loss_and_gradients(tokens, targets)
+    other, other_optimizer = copied((model, optimizer))
+    assert other_optimizer.parameters is other.parameters and other.parameters is not model.parameters
+    np.testing.assert_array_equal(other.gradients.flat, model.gradients.flat)
+    runs = []
+    for m, o in ((model, optimizer), (other, other_optimizer)):
+        o.step(m.gradients)
+        m.gradients.zero_()
+        runs.append([])
+        for _ in range(5):
+            runs[-1].append(m.loss_and_gradients(tokens, targets))
+            o.step(m.gradients)
+            m.gradients.zero_()
+    assert runs[0] == runs[1] and runs[0][-1] < runs[0][0]
+    assert np.shares_memory(other.parameters["token_embed"].array, other.parameters.flat)
+    alone = copied(model.parameters)
+    alone["token_embed"].array[:] = 7
+    assert (alone.flat == 7).any() and not (model.parameters.flat == 7).any()
+
+
+def test_an_optimizer_takes_a_model_and_refuses_what_is_none():
+    model = tiny()
+    assert toylm.AdamW(model).parameters is model.parameters
+    with pytest.raises(TypeError, match="takes a model or its parameters, not ndarray"):
+        toylm.SGD(model.parameters.flat)
+
+
+def test_ids_without_a_token_are_never_generated():
+    model = tiny(vocab_size=40)
+    model.valid_ids = 7
+    model.parameters["token_embed"].array[7:] *= 30  # likelier than all others
+    assert max(model.generate([1], 30)) < 7
+    assert max(model.generate([1], 30, temperature=1.0)) < 7
+    assert max(max(ids) for ids in model.generate_batch([[1], [2]], 30, temperature=5.0)) < 7
+
+
+def test_the_decoders_cache_grows_with_the_text():
+    model = tiny(context_length=5000)
+    cache = KeyValueCache(model)
+    cache.extend([1, 2, 3])
+    assert cache.decoder.keys.shape[4] < 500
+    tokens = np.random.default_rng(0).integers(0, 11, 300)
+    cache.extend(tokens[:250])
+    for token in tokens[250:]:
+        logits = cache.append(token)
+    np.testing.assert_allclose(logits, model.forward(np.array([1, 2, 3, *tokens]))[-1], atol=1e-12)

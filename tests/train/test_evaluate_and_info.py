@@ -7,11 +7,11 @@ import shutil
 import numpy as np
 import pytest
 
-from toylm.checkpoint import load_checkpoint
 from toylm.cli import run_verb
 from toylm.data import corpora, train_tokenizer
+from toylm.evaluation import Evaluation
+from toylm.formats.checkpoint import load_checkpoint
 from toylm.train import metrics
-from toylm.train.evaluation import Evaluation
 
 TEXT = "The cat saw the dog.\n<|endoftext|>\nA bird found the boat number 7, naïve café 🙂.\n<|endoftext|>\n"
 

@@ -1,6 +1,7 @@
 """toylm generate: streaming, stop strings, the same text as the library, prompts from everywhere, mistakes."""
 
 import io
+import shutil
 import sys
 
 import numpy as np
@@ -8,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toylm.checkpoint import load_checkpoint
-from toylm.cli import run_verb
-from toylm.generate import StopStrings, stream_text
+from toylm.cli import parser_of, run_verb
+from toylm.commands.generate import StopStrings, stream_text
+from toylm.formats.checkpoint import load_checkpoint
 
 
 @given(st.text("ab<|>", max_size=30), st.lists(st.text("ab<|>", min_size=1, max_size=4), max_size=3), st.data())
@@ -144,3 +145,50 @@ def test_a_model_without_a_tokenizer(tmp_path, capsys):
         assert run_verb(verb, [str(tmp_path / "m"), *(["x.txt"] if verb == "evaluate" else [])]) == 2
         assert "has no tokenizer.json" in capsys.readouterr().err
     assert np.isfinite(toylm.TransformerLM.load(tmp_path / "m").parameters.flat).all()
+
+
+def test_texts_that_look_like_options_or_escapes(trained_run, capsys):
+    common = [str(trained_run), "--max-tokens", "20", "--temperature", "0", "--quiet"]
+    assert run_verb("generate", [*common, "--prompt", "-cat", "--stop", "---", "--stop", "--quite"]) == 0
+    assert capsys.readouterr().out.startswith("-cat")
+    args = parser_of("generate")[1].parse_intermixed_args(["run", "--stop", r"\n", "--stop", r"a\\n"])
+    assert args.stop == ["\n", "a\\n"]
+
+
+def test_a_temperature_next_to_zero(trained_run, capsys):
+    """The same as 0, without a warning."""
+    texts = []
+    for temperature in ("0", "1e-320"):
+        assert run_verb("generate", [str(trained_run), "--max-tokens", "12", "--quiet", "--temperature", temperature]) == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("verb", ["generate", "evaluate"])
+def test_weights_that_are_not_finite(trained_run, tmp_path, capsys, verb):
+    checkpoint = load_checkpoint(trained_run)
+    checkpoint.model.parameters["blocks.0.w_o"].flat[3] = np.nan
+    checkpoint.model.save(tmp_path / "m", checkpoint.tokenizer)
+    (tmp_path / "text.txt").write_text("some text", encoding="utf-8")
+    assert run_verb(verb, [str(tmp_path / "m"), *([str(tmp_path / "text.txt")] if verb == "evaluate" else [])]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.count("\n") == 1 and "not finite (blocks.0.w_o)" in captured.err
+
+
+@pytest.mark.parametrize("verb", ["generate", "evaluate"])
+def test_a_checkpoint_that_is_pruned_while_it_is_read(trained_run, tmp_path, capsys, monkeypatch, verb):
+    from toylm.train import run_folder
+
+    run = shutil.copytree(trained_run, tmp_path / "run")
+    load, seen = run_folder.load_checkpoint, []
+
+    def pruned(path, **options):
+        seen.append(path.name)
+        if len(seen) == 1:
+            shutil.rmtree(path)
+            (run / "best").write_text("step-000010\n", encoding="utf-8")
+        return load(path, **options)
+
+    monkeypatch.setattr(run_folder, "load_checkpoint", pruned)
+    assert run_verb(verb, [str(run)]) == 0
+    assert seen == ["step-000020", "step-000010"]

@@ -6,8 +6,8 @@ import os
 import pytest
 
 import toylm
-from toylm.checkpoint import TrainingState, read_pointer
 from toylm.errors import UsageError
+from toylm.formats.checkpoint import TrainingState, read_pointer
 from toylm.train import metrics
 from toylm.train.run_folder import OWN_FOLDERS, RunFolder, default_path, newest_run
 
@@ -201,7 +201,7 @@ def test_logs_are_cut_back_and_torn_lines_skipped(tmp_path):
         with open(path, "a", encoding="utf-8") as file:
             file.write('{"step": 3, "lo')
         assert [r["step"] for r in metrics.read(path)] == [1, 2]
-        run.truncate_logs(sizes)
+        run.rewind(sizes)
         assert metrics.read(path) == [{"step": 1, "loss": 2.0, "gradient_norm": None}]
-        run.truncate_logs({})
+        run.rewind({})
         assert path.stat().st_size == 0

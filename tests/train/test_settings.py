@@ -1,14 +1,17 @@
 """Settings: defaults, recipes, TOML and flags; every mistake named with its limit or the nearest valid name."""
 
+import dataclasses
 import re
 
 import pytest
 
 from toylm.cli import run_verb
+from toylm.config import ModelConfig
 from toylm.data import CORPORA
 from toylm.data.tasks import TASKS
 from toylm.errors import UsageError
-from toylm.train.settings import FIELDS, TrainSettings, find_config, parse_value, read_toml, recipes
+from toylm.fields import parse
+from toylm.train.settings import ALL_FIELDS, FIELDS, TrainSettings, find_config, read_toml, recipes
 
 
 def test_the_default_recipe_is_the_defaults():
@@ -27,8 +30,8 @@ def test_every_recipe_is_valid_and_described():
 
 def test_toml_and_json_round_trips(tmp_path):
     settings = TrainSettings(
-        data=("a b.txt", 'quo"te\\.txt'), separator="\n\n---\t\n", clip=None, d_ff=48, steps=7, minutes=None, eps=1e-9
-    )
+        data=("a b.txt", 'quo"te\\.txt'), separator="\n\n---\t\n", clip=None, steps=7, minutes=None, eps=1e-9
+    ).updated({"d_ff": 48, "biases": True})
     path = tmp_path / "mine.toml"
     path.write_text(settings.to_toml(), encoding="utf-8")
     assert TrainSettings().updated(read_toml(path)) == settings
@@ -42,7 +45,7 @@ def test_flags_override_the_file_and_a_length_replaces_another(tmp_path, capsys)
     shown = tmp_path / "shown.toml"
     shown.write_text(capsys.readouterr().out, encoding="utf-8")
     settings = TrainSettings().updated(read_toml(shown))
-    assert (settings.d_model, settings.learning_rate, settings.tokens) == (32, 0.5, 2_000_000)
+    assert (settings.model.d_model, settings.learning_rate, settings.tokens) == (32, 0.5, 2_000_000)
     assert settings.minutes is None and settings.steps is None and settings.horizon == "tokens"
 
 
@@ -84,14 +87,41 @@ def test_a_file_that_is_not_there_or_not_utf8(tmp_path):
 
 
 def test_numbers_in_words():
-    assert parse_value("tokens", "500k") == 500_000
-    assert parse_value("tokens", "1e9") == 10**9
-    assert parse_value("seed", str(2**63 - 25)) == 2**63 - 25  # exact beyond what a float holds
-    assert parse_value("clip", "none") is None
-    assert parse_value("data", "a.txt") == ("a.txt",)
-    for wrong in ("1.5", "k", "x", "inf", ""):
+    assert parse(FIELDS["tokens"], "500k") == 500_000
+    assert parse(FIELDS["tokens"], "1e9") == 10**9
+    assert parse(FIELDS["seed"], str(2**63 - 25)) == 2**63 - 25  # exact beyond what a float holds
+    assert parse(FIELDS["clip"], "none") is None
+    assert parse(FIELDS["data"], "a.txt") == ("a.txt",)
+    for wrong in ("1.5", "k", "x", "inf", "", "1" * 5000):
         with pytest.raises(UsageError, match="must be a whole number"):
-            parse_value("tokens", wrong)
+            parse(FIELDS["tokens"], wrong)
+
+
+@pytest.mark.parametrize("name", ["d_model", "vocab_size", "seed"])
+def test_numbers_beyond_64_bits(name):
+    with pytest.raises(UsageError, match=f"{name} is too large"):
+        TrainSettings().updated({name: 2**63})
+
+
+def test_every_switch_of_a_model_is_a_setting():
+    """There is no second list: what ModelConfig has, a recipe and the command line have, with the same rules."""
+    config = {field.name: field for field in dataclasses.fields(ModelConfig)}
+    assert set(config) - set(ALL_FIELDS) == set()
+    settings = TrainSettings().updated({"norm_eps": 1e-6, "init": "uniform", "output_bias": True, "rope_theta": 500.0})
+    model = settings.model_config(vocab_size=300)
+    assert (model.norm_eps, model.init, model.output_bias, model.rope_theta) == (1e-6, "uniform", True, 500.0)
+    assert not TrainSettings().model_config(300).output_bias and TrainSettings(start="unigram").model_config(300).output_bias
+    with pytest.raises(UsageError, match="norm_eps is 0; it must be above 0"):
+        TrainSettings().updated({"norm_eps": 0})
+    # Sizes that were left out go on following the others.
+    assert TrainSettings().updated({"d_model": 64}).model_config(300).d_ff == 256
+
+
+def test_the_settings_of_earlier_runs_are_read():
+    """run.json of the first version: flat, and without what has been added since."""
+    old = {"data": ["stories"], "d_model": 64, "n_heads": 4, "steps": 10, "minutes": None, "counts": None, "start": "random"}
+    settings = TrainSettings.from_dict(old)
+    assert (settings.model.d_model, settings.steps, settings.model.rope_theta) == (64, 10, 10000.0)
 
 
 def test_help_names_every_setting(monkeypatch, capsys):
@@ -100,7 +130,7 @@ def test_help_names_every_setting(monkeypatch, capsys):
         run_verb("train", ["-h"])
     assert ended.value.code == 0
     page = capsys.readouterr().out
-    for name, field in FIELDS.items():
+    for name, field in ALL_FIELDS.items():
         assert f"--{name.replace('_', '-')}" in page
         assert len(field.metadata["help"]) > 3
     assert re.search(r"--biases {true,false}\s+a bias[^\n]* \(default: false\)\n", page)

@@ -7,14 +7,17 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 from small_run import SMALL
 
-from toylm.checkpoint import list_checkpoints, load_checkpoint
+from toylm.console import size
+from toylm.formats.checkpoint import list_checkpoints, load_checkpoint
 from toylm.train import loop as loop_module
 from toylm.train import metrics
+from toylm.train.run_folder import RunFolder
 
 posix = pytest.mark.skipif(os.name != "posix", reason="os.kill delivers signals on POSIX only")
 
@@ -83,7 +86,7 @@ def test_the_report_before_and_after(train, capsys, monkeypatch, tmp_path):
     printed = capsys.readouterr().out
     for words in ("machine ", "text         animals: ", "held out", "parameters 3", "gradients", "moments", "activations",
                   "a step       64 tokens (4 sequences x 16)", "an epoch", "expected: ", "tokens/s", "nats/token", "bits/byte",
-                  "done after 14 steps", "at the peak", "python -m toylm.generate runs/animals"):  # fmt: skip
+                  "done after 14 steps", "at the peak", "python -m toylm generate runs/animals"):  # fmt: skip
         assert words in printed, words
     assert "step 00007/00014 (50.00%) | loss " in printed and "| eta: " in printed
     # A second run gets a folder of its own.
@@ -93,15 +96,17 @@ def test_the_report_before_and_after(train, capsys, monkeypatch, tmp_path):
 
 
 def test_precision_auto_is_decided_and_told_at_the_start(train, capsys, monkeypatch):
-    from toylm.kernels import bf16_choice
+    from toylm.kernels import arithmetic
 
     monkeypatch.delenv("TOYLM_BF16", raising=False)
     flags = ("--steps", "5", "--dry-run", "--precision")
+    monkeypatch.setattr(arithmetic, "HOST_AMX", False)
+    monkeypatch.setattr(arithmetic.llvm, "get_host_cpu_name", lambda: "znver4")
     for native, told in [(False, "float32"), (True, "bf16")]:  # as on a CPU of either kind, whatever this one is
-        monkeypatch.setattr(bf16_choice, "HOST_BF16", native)
+        monkeypatch.setattr(arithmetic, "HOST_BF16", native)
         assert train(*flags, "auto") == 0
         assert f"positions rope, {told}" in capsys.readouterr().out
-    monkeypatch.setattr(bf16_choice, "HOST_BF16", False)
+    monkeypatch.setattr(arithmetic, "HOST_BF16", False)
     assert train(*flags, "bf16") == 2
     assert "precision bf16 needs a CPU with AVX512_BF16" in capsys.readouterr().err
     monkeypatch.setenv("TOYLM_BF16", "emulate")  # allows bf16, and is no reason to choose it: float32 is faster
@@ -110,12 +115,35 @@ def test_precision_auto_is_decided_and_told_at_the_start(train, capsys, monkeypa
 
 
 def test_the_first_lines_tell_what_multiplies_bf16(train, capsys, monkeypatch):
-    from toylm.kernels import bf16_choice
+    from toylm.kernels import arithmetic
 
     monkeypatch.setenv("TOYLM_BF16", "emulate")
-    monkeypatch.setattr(bf16_choice, "bf16_way", lambda: "on AMX tiles")
-    assert train("--steps", "5", "--dry-run", "--precision", "bf16") == 0
-    assert "bf16 on AMX tiles" in capsys.readouterr().out
+    monkeypatch.setattr(arithmetic, "HOST_AMX", False)
+    for native, told in [(False, "bf16 (emulated)"), (True, "bf16 (AVX512_BF16)")]:
+        monkeypatch.setattr(arithmetic, "HOST_BF16", native)
+        assert train("--steps", "5", "--dry-run", "--precision", "bf16") == 0
+        assert told in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("flags", [[], ["--dropout", "0.1"], ["--d-model", "256", "--biases", "true"], ["--batch-size", "3"]])
+def test_the_memory_that_is_printed_is_what_training_takes(train, capsys, monkeypatch, flags):
+    trainers, step_once = [], loop_module.Trainer._step
+
+    def watched(self):
+        trainers.append(self)
+        step_once(self)
+
+    monkeypatch.setattr(loop_module.Trainer, "_step", watched)
+    assert train("--steps", "2", *flags, "--out", "run") == 0
+    printed = dict(re.findall(r"(parameters|gradients|moments|activations) ([\d.]+ [kM]?B)", capsys.readouterr().out))
+    trainer = trainers[-1]
+    taken = {
+        "parameters": trainer.model.parameters.flat.nbytes,
+        "gradients": trainer.model.gradients.flat.nbytes,
+        "moments": sum(array.nbytes for array in trainer.optimizer.state().values()),
+        "activations": trainer.model.workspace.nbytes,
+    }
+    assert printed == {kind: size(held) for kind, held in taken.items()}
 
 
 def test_dry_run_leaves_nothing(train, tmp_path, capsys):
@@ -134,13 +162,17 @@ def test_minutes_tokens_and_the_other_optimizers(train, tmp_path):
     assert parameters(tmp_path / "t").model.config.positions == "learned"
 
 
-def test_accumulated_batches_equal_one_large_batch(train, tmp_path):
-    # Adam would turn the rounding of a gradient that is nearly 0 into a step of full length.
-    flags = ("--steps", "3", "--optimizer", "sgd", "--learning-rate", "0.1", "--quiet")
-    assert train(*flags, "--batch-size", "4", "--grad-accum", "2", "--out", "a") == 0
-    assert train(*flags, "--batch-size", "8", "--out", "b") == 0
-    a, b = (parameters(tmp_path / name).model.parameters.flat for name in "ab")
-    assert np.abs(a - b).max() < 2e-6
+@pytest.mark.parametrize("data", [None, "task:bracket", "task:running-sum"])
+def test_accumulated_batches_equal_one_large_batch(train, tmp_path, text_file, data):
+    """Also where the batches have unequal numbers of counted targets: a mean of means weighs them wrongly."""
+    flags = ["--steps", "3", "--precision", "float64", "--optimizer", "sgd", "--learning-rate", "0.1", "--log-every", "1"]
+    flags += ["--context-length", "128" if data else "16", "--quiet"]
+    for out, batches in (("a", ["--batch-size", "2", "--grad-accum", "4"]), ("b", ["--batch-size", "8"])):
+        assert train(*flags, *batches, "--out", out, data=data or text_file) == 0
+    a, b = (parameters(tmp_path / name) for name in "ab")
+    np.testing.assert_allclose(a.model.parameters.flat, b.model.parameters.flat, rtol=0, atol=1e-9)
+    losses = [[r["loss"] for r in log(tmp_path / name) if "loss" in r] for name in "ab"]
+    np.testing.assert_allclose(*losses, rtol=1e-9)
 
 
 def test_patience(train, tmp_path, capsys):
@@ -184,13 +216,15 @@ run_verb("train", sys.argv[1:])
 
 
 @posix
-def test_ten_steps_kill_9_and_ten_more_are_twenty(text_file, tmp_path):
+@pytest.mark.parametrize("threads", [1, 2])
+def test_ten_steps_kill_9_and_ten_more_are_twenty(text_file, tmp_path, threads):
     def python(*arguments):
-        done = subprocess.run([sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True)
+        environment = {**os.environ, "NUMBA_NUM_THREADS": "2"}  # also where there is one core
+        done = subprocess.run([sys.executable, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True)
         return done.returncode, done.stderr
 
     # Processes of their own throughout: one that compiled kernels itself (as this one may have) rounds differently.
-    arguments = ["--data", str(text_file), *SMALL, *RESUMABLE, "--quiet"]
+    arguments = ["--data", str(text_file), *SMALL, *RESUMABLE, "--threads", str(threads), "--quiet"]
     assert python("-m", "toylm.train", *arguments, "--out", "whole") == (0, "")
     assert python("-c", _KILLED, *arguments, "--out", "killed") == (-signal.SIGKILL, "")
     killed, whole = tmp_path / "killed", tmp_path / "whole"
@@ -208,9 +242,9 @@ def test_an_interrupt_saves_and_says_how_to_resume(train, whole_run, tmp_path, c
     before = signal.getsignal(number)
     with monkeypatch.context() as patch:
         stop_at(patch, 13, lambda: os.kill(os.getpid(), number))
-        assert train(*RESUMABLE, "--out", "run") == 0
+        assert train(*RESUMABLE, "--out", "run") == 128 + number  # so that `toylm train && next` stops as well
     captured = capsys.readouterr()
-    assert "resume with: python -m toylm.train --resume run\n" in captured.out
+    assert "go on with: python -m toylm train --resume run\n" in captured.out
     assert "interrupted after 13 steps" in captured.out
     assert (tmp_path / "run" / "latest").read_text(encoding="utf-8") == "step-000013\n"
     assert signal.getsignal(number) is before
@@ -227,13 +261,14 @@ def test_a_second_interrupt_stops_at_once(train, tmp_path, capsys, monkeypatch):
 
     stop_at(monkeypatch, 13, twice)
     assert train("--steps", "20", "--out", "run", "--quiet") == 130
-    assert "stopped at once; go on from run/step-000010 with: python -m toylm.train --resume run" in capsys.readouterr().err
+    assert "stopped at once; go on from run/step-000010 with: python -m toylm train --resume run" in capsys.readouterr().err
 
 
 def test_longer(train, tmp_path, capsys):
     assert train("--steps", "10", "--out", "runs/r", "--quiet") == 0
     assert train("--resume") == 0  # the newest run
-    assert "runs/r is complete (10 steps); to train longer: --resume runs/r --steps ..." in capsys.readouterr().out
+    said = "runs/r is complete (10 steps); to train longer: python -m toylm train --resume runs/r --steps 20\n"
+    assert said in capsys.readouterr().out
     assert train("--resume", "runs/r", "--steps", "12", "--quiet") == 0
     assert [r["step"] for r in log(tmp_path / "runs/r") if "finished" in r] == [12]
     assert train("--resume", "runs/r", "--tokens", "1000", "--log-every", "1", "--quiet") == 0
@@ -280,6 +315,7 @@ def one_line(capsys, *words):
         (["--separator", ""], ["separator is empty"]),
         (["--resume", "nowhere"], ["nowhere does not exist"]),
         (["--resume", "nowhere", "--out", "x"], ["--resume keeps its run's folder and settings"]),
+        (["--d-model", str(2**63)], ["d_model is too large"]),
     ],
 )
 def test_mistakes_leave_nothing(train, tmp_path, capsys, flags, words):
@@ -308,11 +344,9 @@ def test_texts_that_cannot_be_used(train, tmp_path, capsys, content, words):
 
 
 def test_a_run_that_exists_or_is_in_use(train, tmp_path, capsys):
-    from toylm.train.run_folder import RunFolder
-
     assert train("--steps", "2", "--out", "run", "--quiet") == 0
     assert train("--steps", "2", "--out", "run", "--quiet") == 2
-    one_line(capsys, "run holds a run already, at step 2: continue it with python -m toylm.train --resume run, choose")
+    one_line(capsys, "run holds a run already, at step 2: continue it with python -m toylm train --resume run, choose")
     with RunFolder(tmp_path / "run"):
         for flags in (["--out", "run", "--overwrite"], ["--resume", "run", "--steps", "5"]):
             assert train(*flags, "--quiet") == 2
@@ -367,7 +401,7 @@ def test_diverging_in_the_last_steps_saves_nothing(train, tmp_path, capsys):
 
 def test_a_task_of_bare_ids(train, tmp_path, capsys):
     assert train("--steps", "4", "--context-length", "128", "--out", "run", data="task:copy") == 0
-    assert "next         python -m toylm.evaluate run" in capsys.readouterr().out
+    assert "next         python -m toylm evaluate run" in capsys.readouterr().out
     assert parameters(tmp_path / "run").tokenizer is None
     assert train("--resume", "run", "--steps", "6", "--quiet") == 0
 
@@ -391,7 +425,7 @@ def test_memory_stays_flat(train, tmp_path, monkeypatch):
 
 
 def test_a_full_disk(train, tmp_path, capsys, monkeypatch):
-    from toylm import checkpoint
+    from toylm.formats import checkpoint
 
     write_json = checkpoint.write_json
 
@@ -404,7 +438,7 @@ def test_a_full_disk(train, tmp_path, capsys, monkeypatch):
         patch.setattr(checkpoint, "write_json", full)
         assert train("--steps", "30", "--out", "run", "--quiet") == 2
     one_line(capsys, "cannot write run/step-000020 at step 20: No space left on device",
-             "the last good checkpoint is run/step-000010; go on with --resume run")  # fmt: skip
+             "the last good checkpoint is run/step-000010; go on with: python -m toylm train --resume run")  # fmt: skip
     assert not [p for p in (tmp_path / "run").iterdir() if ".tmp-" in p.name]
     assert train("--resume", "run", "--quiet") == 0
     assert parameters(tmp_path / "run").training.state["loop"]["step"] == 30
@@ -439,8 +473,7 @@ def test_fine_tuning_takes_shape_tokenizer_and_weights(train, trained_run, tmp_p
         assert train(*flags, *more, "--out", "refused", small=False) == 2
         error = capsys.readouterr().err
         assert re.search(sentence, error) and error.count("\n") == 1
-    bare = load_checkpoint(trained_run).model
-    bare.save(tmp_path / "bare")
+    (load_checkpoint(trained_run).model.save(tmp_path / "bare") / "tokenizer.json").unlink()
     assert train("--from", tmp_path / "bare", "--steps", "1", "--out", "refused", small=False) == 2
     assert "has no tokenizer.json" in capsys.readouterr().err
 
@@ -458,3 +491,96 @@ def test_every_architecture_trains_and_its_checkpoint_is_a_stock_folder(train, t
     config = json.loads((tmp_path / "run" / "step-000004" / "config.json").read_text(encoding="utf-8"))
     assert config["architectures"] == [name]
     assert train("--resume", "run", "--steps", "6") == 0
+
+
+# -- the end of a run, and what must not end it ------------------------------------------------------------------------------
+
+
+def test_a_run_killed_after_its_last_checkpoint_is_finished(train, whole_run, tmp_path, capsys, monkeypatch):
+    """All that was left to do is done: the picture, the last line, what was half-written, the checkpoint too many."""
+    run = tmp_path / "run"
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as patch:
+
+        def killed(*arguments, **options):
+            raise SystemExit(9)
+
+        patch.setattr(RunFolder, "prune", killed)
+        with pytest.raises(SystemExit):
+            train(*RESUMABLE, "--save-every", "20", "--eval-every", "20", "--out", "run", "--quiet")
+    (run / ".loss.png.abc.part").write_text("x", encoding="utf-8")
+    assert train("--resume", "run") == 0
+    assert "done after 20 steps" in capsys.readouterr().out
+    assert (run / "loss.png").exists() and not list(run.glob("*.part")) and not list(run.glob(".*.part"))
+    assert metrics.read(run / "metrics.jsonl")[-1]["finished"] == "steps"
+    assert train("--resume", "run") == 0
+    assert "is complete (20 steps)" in capsys.readouterr().out
+
+
+def test_a_sample_that_fails_does_not_end_a_run(train, tmp_path, capsys, monkeypatch):
+    from toylm.model.transformer import TransformerLM
+
+    def fails(self, *arguments, **options):
+        raise IndexError("an id without a token")
+
+    monkeypatch.setattr(TransformerLM, "generate", fails)
+    monkeypatch.setattr(loop_module, "draw_loss", fails)
+    assert train("--steps", "4", "--sample-every", "2", "--out", "run") == 0
+    printed = capsys.readouterr().out
+    assert "step 00002 | no sample: IndexError: an id without a token" in printed and "no picture" in printed
+    assert metrics.read(tmp_path / "run" / "metrics.jsonl")[-1]["finished"] == "steps"
+
+
+def test_another_number_of_threads_is_told(train, tmp_path, capsys):
+    assert train("--steps", "2", "--out", "run", "--quiet") == 0
+    record = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record | {"threads": 7}), encoding="utf-8")
+    assert train("--resume", "run", "--steps", "3") == 0
+    assert "1 threads instead of 7: from here on sums are rounded differently" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("damage", [{"settings": None}, {"settings": {"d_model": "x"}}, {"settings": [1]}])
+def test_a_damaged_record_is_one_line(train, tmp_path, capsys, damage):
+    assert train("--steps", "2", "--out", "run", "--quiet") == 0
+    file = tmp_path / "run" / "run.json"
+    file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | damage), encoding="utf-8")
+    assert train("--resume", "run", "--steps", "3") == 2
+    one_line(capsys, "run.json is damaged")
+
+
+@pytest.mark.parametrize("key", ["loop", "optimizer", "batches", "log_sizes"])
+def test_a_training_state_that_lacks_something_is_one_line(train, tmp_path, capsys, key):
+    assert train("--steps", "2", "--out", "run", "--quiet") == 0
+    file = tmp_path / "run" / "step-000002" / "training.json"
+    state = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({name: value for name, value in state.items() if name != key}), encoding="utf-8")
+    assert train("--resume", "run", "--steps", "3") == 2
+    one_line(capsys, "training.json", key)
+
+
+@posix
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_before_the_first_step(train, tmp_path, capsys, monkeypatch, number):
+    from toylm.train import session
+
+    def stopped(*arguments):
+        os.kill(os.getpid(), number)
+        time.sleep(10)  # the signal may reach another thread first
+
+    monkeypatch.setattr(session, "prepare_text", stopped)
+    before = signal.getsignal(number)
+    assert train("--steps", "2", "--out", "run") == 128 + number
+    assert "before the first step" in capsys.readouterr().err and list(tmp_path.iterdir()) == []
+    assert signal.getsignal(number) is before
+
+
+def test_a_folder_whose_name_looks_like_an_option(train, tmp_path, capsys):
+    assert train("--steps", "2", "--out", "-y-dash") == 0
+    assert f"generate {os.path.join('.', '-y-dash')}\n" in capsys.readouterr().out
+    assert train("--resume", "-y-dash", "--lr", "0.002", "--weight_decay", "0.2", "--steps", "3", "--quiet") == 0
+
+
+def test_a_picture_of_a_run_with_any_name(train, tmp_path):
+    for name in ("🙂 run", "a$b_c^d"):
+        assert train("--steps", "20", "--log-every", "5", "--out", name, "--quiet") == 0
+        assert (tmp_path / name / "loss.png").exists()

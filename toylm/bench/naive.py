@@ -2,10 +2,13 @@
 
 The same source is run twice: by Python itself (on a small case; the time is scaled by the operations) and by plain
 `numba.njit` on the full case: one thread, no relaxed floating-point rules, the library's exp and tanh, no blocking.
-Arrays as in toylm/kernels; outputs are passed in and, in backward passes, added to.
+Arrays as in cases.py; outputs are passed in and, in backward passes, added to.
 """
 
 import math
+from types import SimpleNamespace
+
+from .cases import BETA1, BETA2, EPS, FACTOR, LEARNING_RATE, MOMENTUM, NORM_EPS, STEP, WEIGHT_DECAY
 
 
 def product(a, b, c):
@@ -16,50 +19,6 @@ def product(a, b, c):
             for p in range(a.shape[1]):
                 total += a[i, p] * b[p, j]
             c[i, j] = total
-
-
-def product_b_transposed(a, b, c):
-    """c = a·bᵀ."""
-    for i in range(a.shape[0]):
-        for j in range(b.shape[0]):
-            total = a.dtype.type(0)
-            for p in range(a.shape[1]):
-                total += a[i, p] * b[j, p]
-            c[i, j] = total
-
-
-def product_a_transposed(a, b, c):
-    """c = aᵀ·b."""
-    for i in range(a.shape[1]):
-        for j in range(b.shape[1]):
-            total = a.dtype.type(0)
-            for p in range(a.shape[0]):
-                total += a[p, i] * b[p, j]
-            c[i, j] = total
-
-
-def softmax(x, y):
-    """y = softmax of each row of x."""
-    for i in range(x.shape[0]):
-        peak = x[i, 0]
-        for j in range(x.shape[1]):
-            peak = max(peak, x[i, j])
-        total = x.dtype.type(0)
-        for j in range(x.shape[1]):
-            y[i, j] = math.exp(x[i, j] - peak)
-            total += y[i, j]
-        for j in range(x.shape[1]):
-            y[i, j] /= total
-
-
-def softmax_backward(dy, y, dx):
-    """dx += y · (dy - sum(dy · y))."""
-    for i in range(y.shape[0]):
-        inner = y.dtype.type(0)
-        for j in range(y.shape[1]):
-            inner += dy[i, j] * y[i, j]
-        for j in range(y.shape[1]):
-            dx[i, j] += y[i, j] * (dy[i, j] - inner)
 
 
 def rmsnorm(x, gamma, eps, y):
@@ -165,27 +124,6 @@ def attention_backward(qkv, p, dz, T, H, dqkv):
                     dqkv[row + j, d + head + m] += ds * qkv[row + i, head + m]
 
 
-def attend(q, keys, values, n, H, p, z):
-    """One row of attention: z = softmax(q·keysᵀ / sqrt(h))·values over the first n rows of keys and values (T, d)."""
-    h = q.shape[0] // H
-    for head in range(H):
-        peak, total = -math.inf, 0.0
-        for j in range(n):
-            score = 0.0
-            for m in range(h):
-                score += q[head * h + m] * keys[j, head * h + m]
-            p[j] = score / math.sqrt(h)
-            peak = max(peak, p[j])
-        for j in range(n):
-            p[j] = math.exp(p[j] - peak)
-            total += p[j]
-        for m in range(h):
-            z[head * h + m] = 0
-        for j in range(n):
-            for m in range(h):
-                z[head * h + m] += p[j] / total * values[j, head * h + m]
-
-
 def embedding(tokens, table, positions, x):
     """x[b·T + t] = table[tokens[b, t]] + positions[t]."""
     T = tokens.shape[1]
@@ -231,19 +169,6 @@ def cross_entropy_gradient(logits, targets, losses):
         logits[i, targets[i]] -= scale
 
 
-def residual(x, f, y):
-    """y = x + f."""
-    for i in range(x.shape[0]):
-        y[i] = x[i] + f[i]
-
-
-def residual_backward(dy, dx, df):
-    """dx += dy; df += dy."""
-    for i in range(dy.shape[0]):
-        dx[i] += dy[i]
-        df[i] += dy[i]
-
-
 def sgd(p, g, v, learning_rate, momentum, weight_decay, factor):
     """v = momentum · v + factor · g; p = (1 - learning_rate · weight_decay) p - learning_rate · v."""
     for i in range(p.shape[0]):
@@ -268,3 +193,57 @@ def norm(g, out):
     for i in range(g.shape[0]):
         total += g[i] * g[i]
     out[0] = math.sqrt(total)
+
+
+def feed_forward(f, x):
+    """out = gelu(h·w1)·w2, by the loops `f`."""
+    f.product(x.h, x.w1, x.pre)
+    f.gelu(x.pre.reshape(-1), x.hidden.reshape(-1))
+    f.product(x.hidden, x.w2, x.out)
+
+
+def feed_forward_backward(f, x):
+    """dh = (dout·w2ᵀ · gelu'(pre))·w1ᵀ, by the loops `f`."""
+    f.product(x.dout, x.w2.T, x.dpre)
+    f.gelu_backward(x.dpre.reshape(-1), x.pre.reshape(-1))
+    f.product(x.dpre, x.w1.T, x.dh)
+
+
+LOOPS = (
+    product, rmsnorm, rmsnorm_backward, gelu, gelu_backward, rope, attention, attention_backward, embedding, embedding_backward,
+    cross_entropy, cross_entropy_gradient, sgd, adam, norm,
+)  # fmt: skip
+ADAM = (LEARNING_RATE, BETA1, BETA2, EPS, WEIGHT_DECAY, STEP, FACTOR)
+# name of the kernel -> function of the loops (by name) and of its inputs, which writes the results there
+OPERATIONS = {
+    "product A·B": lambda f, x: f.product(x.a, x.b, x.c),
+    "product A·Bᵀ": lambda f, x: f.product(x.a, x.b.T, x.c),
+    "product Aᵀ·B": lambda f, x: f.product(x.a.T, x.b, x.c),
+    "attention": lambda f, x: f.attention(x.qkv, x.s.T, x.s.H, x.p, x.z),
+    "attention backward": lambda f, x: f.attention_backward(x.qkv, x.p, x.dz, x.s.T, x.s.H, x.dqkv),
+    "feed-forward": feed_forward,
+    "feed-forward backward": feed_forward_backward,
+    "RMSNorm": lambda f, x: f.rmsnorm(x.x, x.gamma, NORM_EPS, x.y),
+    "RMSNorm backward": lambda f, x: f.rmsnorm_backward(x.dy, x.x, x.gamma, NORM_EPS, x.dx, x.dgamma),
+    "GELU": lambda f, x: f.gelu(x.x, x.y),
+    "GELU backward": lambda f, x: f.gelu_backward(x.dy, x.x),
+    "rope": lambda f, x: f.rope(x.qkv, x.cos, x.sin, x.s.T, 2 * x.s.H, x.s.d // x.s.H),
+    "embedding": lambda f, x: f.embedding(x.tokens, x.table, x.positions, x.x),
+    "embedding backward": lambda f, x: f.embedding_backward(x.tokens, x.dx, x.dtable, x.dpositions),
+    "cross-entropy": lambda f, x: f.cross_entropy(x.logits, x.targets, x.losses),
+    "cross-entropy + gradient": lambda f, x: f.cross_entropy_gradient(x.logits, x.targets, x.losses),
+    "SGD with momentum": lambda f, x: f.sgd(x.p, x.g, x.v, LEARNING_RATE, MOMENTUM, WEIGHT_DECAY, FACTOR),
+    "AdamW": lambda f, x: f.adam(x.p, x.g, x.m, x.v, *ADAM),
+    "gradient norm": lambda f, x: f.norm(x.g, x.norm),
+}
+
+
+def prepare_with(compiler):
+    """`prepare` of the loops: compiler turns each into what is called (numba.njit, or a function that returns its argument)."""
+    f = SimpleNamespace(**{loop.__name__: compiler(loop) for loop in LOOPS})
+
+    def prepare(name, x):
+        """A call of the kernel `name` on the inputs x, which hold its results afterwards."""
+        return lambda: OPERATIONS[name](f, x)
+
+    return prepare

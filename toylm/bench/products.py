@@ -1,12 +1,16 @@
-"""The Numba matrix products beside NumPy's BLAS, over the shapes that a training step of each preset multiplies."""
+"""`toylm bench matmul`: the Numba matrix products beside NumPy's BLAS, over the shapes that a training step multiplies."""
 
-import math
 import statistics
 import time
 
 import numpy as np
 
+from ..files import write_json
+from ..kernels.matmul import matmul
+from ..threads import set_threads
+from .gallery import geometric_mean
 from .presets import PRESETS
+from .sides import median_ratio
 
 
 def shapes_of(shape):
@@ -48,33 +52,28 @@ def _time(f, flops):
     return (time.perf_counter() - start) / repeat
 
 
-def run_products(args):
-    """Print a line a shape and the geometric mean a preset; the two sides take turns, medians of 9."""
-    from ..kernels.matmul import _blas, matmul
-    from ..threads import set_threads
-
+def run(args):
+    """Returns the exit status. Prints a line a shape and the geometric mean a preset; the two sides take turns, medians of 9."""
     threads = set_threads(args.threads)
     print(f"float32 products on {threads} threads, GFLOP/s: Numba, BLAS, ratio")
     rng, results = np.random.default_rng(0), []
-    for preset in ("nano", "tiny", "small", "base"):
-        for name, m, k, n, ta, tb in shapes_of(PRESETS[preset]):
+    for preset, shape in PRESETS.items():
+        for name, m, k, n, ta, tb in shapes_of(shape):
             a = rng.standard_normal((k, m) if ta else (m, k), np.float32)
             b = rng.standard_normal((n, k) if tb else (k, n), np.float32)
             out, flops = np.empty((m, n), np.float32), 2.0 * m * k * n
-            ours, theirs = [], []
+            ours, theirs, a_blas, b_blas = [], [], a.T if ta else a, b.T if tb else b
             for _ in range(9):
                 ours.append(_time(lambda: matmul(a, b, out, ta, tb), flops))  # noqa: B023
-                theirs.append(_time(lambda: _blas(a, b, out, ta, tb, None), flops))  # noqa: B023
-            ratio = statistics.median(y / x for x, y in zip(ours, theirs))
+                theirs.append(_time(lambda: np.matmul(a_blas, b_blas, out=out), flops))  # noqa: B023
+            ratio = median_ratio(theirs, ours)
             speed = [flops / statistics.median(side) / 1e9 for side in (ours, theirs)]
             results.append({"preset": preset, "product": name, "shape": [m, k, n], "gflops": speed, "ratio": ratio})
             print(f"{preset:6} {name:16} {m:5} x {k:5} x {n:5} {speed[0]:7.0f} {speed[1]:7.0f} {ratio:6.2f}", flush=True)
-        mean = math.exp(statistics.fmean(math.log(r["ratio"]) for r in results if r["preset"] == preset))
+        mean = geometric_mean([r["ratio"] for r in results if r["preset"] == preset])
         print(f"{preset:6} geometric mean of the ratios: {mean:.2f}")
-    mean = math.exp(statistics.fmean(math.log(r["ratio"]) for r in results))
+    mean = geometric_mean([r["ratio"] for r in results])
     print(f"all    geometric mean of the ratios: {mean:.2f}")
     if args.json:
-        from ..files import write_json
-
         write_json(args.json, {"threads": threads, "geometric_mean": mean, "products": results})
     return 0

@@ -1,7 +1,4 @@
-"""How the time of a training step grows with sequence length, width, vocabulary and batch, and the exponent of each.
-
-  toylm bench scaling --picture scaling.png
-  toylm bench scaling --only T,B
+"""`toylm bench scaling`: how the time of a training step grows with sequence length, width, vocabulary and batch.
 
 A curve changes one size of a model with 4 blocks, d 128, d_ff = 4 d, 2,048 tokens of vocabulary. Every point is a process of
 its own; the points of a curve take turns; medians. The exponent is the slope of a straight line through the logarithms:
@@ -14,8 +11,11 @@ import math
 import statistics
 
 from ..errors import UsageError
+from ..files import write_json
+from ..host import cpu_name
+from ..threads import physical_cores
 from .presets import PRESETS
-from .sides import Side
+from .sides import Side, parse_names, take_turns
 
 MEMORY_LIMIT = 2**30
 TINY = PRESETS["tiny"]
@@ -41,32 +41,12 @@ CURVES = {
 }  # fmt: skip
 
 
-def add_arguments(parser):
-    """The arguments of `toylm bench scaling`."""
-    parser.add_argument("--only", default=",".join(CURVES), metavar="SIZES", help="comma-separated: T, d, V, B")
-    parser.add_argument("--rounds", type=int, default=5, help="how often the points of a curve take turns (default: 5)")
-    parser.add_argument("--seconds", type=float, default=0.2, help="how long a turn lasts (default: 0.2)")
-    parser.add_argument("--threads", type=int, default=None, help="threads (default: physical cores)")
-    parser.add_argument("--precision", default="float32", help="toylm's precision (default: float32)")
-    parser.add_argument("--json", default=None, metavar="FILE", help="write every number there")
-    parser.add_argument("--picture", default=None, metavar="FILE", help="draw the curves there (PNG)")
-
-
 def exponent(sizes, seconds):
     """The b of the least-squares line log seconds = a + b log size. Raises ValueError for fewer than two sizes."""
     if len(set(sizes)) < 2:
-        raise ValueError(f"an exponent takes at least two different sizes, not {list(sizes)}")
+        raise UsageError(f"an exponent takes at least two different sizes, not {list(sizes)}")
     x, y = [math.log(s) for s in sizes], [math.log(s) for s in seconds]
     return statistics.linear_regression(x, y).slope
-
-
-def chosen_curves(names):
-    """The curves of a comma-separated list. Raises UsageError for an unknown name."""
-    chosen = [name.strip() for name in names.split(",") if name.strip()]
-    for name in chosen:
-        if name not in CURVES:
-            raise UsageError(f"no size {name!r} to grow; valid: {', '.join(CURVES)}")
-    return [CURVES[name] for name in chosen]
 
 
 def measure(curve, rounds, seconds, threads, precision):
@@ -76,12 +56,7 @@ def measure(curve, rounds, seconds, threads, precision):
     try:
         for value in curve.values:
             sides.append(Side("toylm", task | {"shape": dataclasses.asdict(curve.shape(value))}))
-        repeats = [max(1, round(seconds / side.measure(1)["seconds"])) for side in sides]
-        for side in sides:
-            side.answers.clear()
-        for _ in range(rounds):
-            for side, repeat in zip(sides, repeats):
-                side.measure(repeat)
+        take_turns(sides, rounds, seconds)
         points = [_point(value, curve.shape(value), side) for value, side in zip(curve.values, sides)]
     finally:
         for side in sides:
@@ -111,10 +86,9 @@ def _point(value, shape, side):
 
 def run(args):
     """Returns the exit status: 1 where the longest sequence does not train within the limit, as far as the system tells."""
-    from ..threads import physical_cores
-    from ..train.host import cpu_name
-
-    curves = chosen_curves(args.only)
+    if args.picture:
+        from .pictures import draw_scaling  # first of all, since it says where matplotlib is missing
+    curves = [CURVES[name] for name in parse_names(args.only, CURVES, "size to grow")]
     threads = args.threads or physical_cores()
     print(f"{cpu_name()}, {threads} threads, {args.precision}; a step of training with AdamW, medians of {args.rounds} turns")
     # Compiling takes memory of its own, which a first process spends, so that the points do not.
@@ -134,11 +108,9 @@ def run(args):
         print(f"\nT = {longest['value']} at d {TINY.d_model} trains in {verdict}")
     result = {"cpu": cpu_name(), "threads": threads, "precision": args.precision, "curves": results}
     if args.json:
-        from ..files import write_json
-
         write_json(args.json, result)
     if args.picture:
-        draw(result, args.picture)
+        draw_scaling(result, args.picture)
         print(f"picture: {args.picture}")
     return status
 
@@ -154,39 +126,3 @@ def _print(result):
 
 def _mib(point):
     return f"{point['peak_bytes'] / 2**20:.0f}" if point["peak_bytes"] else "?"
-
-
-def draw(result, path):
-    """Draw the curves of `result` (what --json holds) into the PNG `path`. Raises UsageError without matplotlib."""
-    try:
-        import matplotlib
-    except ImportError:
-        raise UsageError("--picture needs matplotlib: pip install matplotlib") from None
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
-
-    from ..files import atomic_writer
-
-    with matplotlib.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        curves = result["curves"]
-        figure = Figure(figsize=(4.2 * len(curves), 3.8), dpi=120, layout="constrained")
-        FigureCanvasAgg(figure)
-        for axes, curve in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves):
-            x, y = [p["value"] for p in curve["points"]], [p["seconds"] * 1e3 for p in curve["points"]]
-            axes.plot(x, y, "o-", color="#2b6cb0", markersize=5, label=f"measured, exponent {curve['exponent']:.2f}")
-            last = curve["points"][-1]
-            ideal = [y[-1] * p["flops"] / last["flops"] for p in curve["points"]]
-            axes.plot(x, ideal, "--", color="#999999", linewidth=1,
-                      label=f"arithmetic, exponent {curve['arithmetic_exponent']:.2f}")  # fmt: skip
-            axes.set(xscale="log", yscale="log", title=curve["title"], xlabel=curve["size"], ylabel="ms a step")
-            axes.set_xticks(x, [f"{v:,}" for v in x])
-            axes.xaxis.set_minor_locator(NullLocator())
-            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            axes.yaxis.set_minor_locator(NullLocator())
-            axes.grid(color="#e4e4e4", linewidth=0.6)
-            axes.legend(frameon=False, loc="upper left")
-        figure.suptitle(f"a training step on {result['cpu']}, {result['threads']} threads", x=0.01, ha="left")
-        with atomic_writer(path) as file:
-            figure.savefig(file, format="png")

@@ -1,101 +1,69 @@
-"""The gallery's kernels in NumPy: the twins that stand under every kernel of toylm/kernels, as the tests use them."""
+"""The gallery's kernels in NumPy: the functions of toylm/reference.py, which every kernel of toylm is tested against."""
 
-from types import SimpleNamespace
+import math
 
-import numpy as np
-
-from ..kernels import (
-    attention,
-    cross_entropy,
-    embedding,
-    feed_forward,
-    gelu,
-    optimizer,
-    residual,
-    rmsnorm,
-    rope,
-    softmax,
-)
-from .cases import BETA1, BETA2, EPS, FACTOR, LEARNING_RATE, MOMENTUM, STEP, WEIGHT_DECAY
-from .decode_parts import DecodeByParts
-from .side_toylm import NORM_EPS
+from .. import reference
+from .cases import BETA1, BETA2, EPS, FACTOR, LEARNING_RATE, MOMENTUM, NORM_EPS, STEP, THETA, WEIGHT_DECAY
 
 
-def _one(f):
-    """prepare(x) for a function of the inputs that returns one array."""
-    return lambda x: lambda: (f(x),)
+def _attention_backward(x):
+    p = x.p.reshape(-1, x.s.H, x.s.T, x.s.T)
+    return (reference.attention_backward(x.dz, x.qkv, p, x.s.T, x.s.H, x.s.H),)
 
 
-def _several(f):
-    return lambda x: lambda: tuple(f(x))
+def _rmsnorm_backward(x):
+    return reference.rmsnorm_backward(x.dy, x.x, x.gamma, x.dgamma, NORM_EPS), x.dgamma
 
 
 def _rope(x):
-    turned, s = 2 * x.s.d, x.s
-
-    def call():
-        heads = x.qkv[:, :turned].reshape(s.N // s.T, s.T, 2 * s.H, s.d // s.H)
-        x.qkv[:, :turned] = rope.rope_reference(heads).reshape(s.N, turned)
-        return (x.qkv,)
-
-    return call
+    turned = 2 * x.s.d  # the columns of q and k
+    x.qkv[:, :turned] = reference.rope_forward(x.qkv[:, :turned], x.s.T, x.s.d // x.s.H, THETA)
+    return (x.qkv,)
 
 
-def _attend(s):
-    def attend(q, keys, values, n):
-        q, k, v = q.reshape(s.H, 1, -1), *(a[:n].reshape(n, s.H, -1).transpose(1, 0, 2) for a in (keys, values))
-        p = softmax.softmax_reference(q @ k.swapaxes(1, 2) / np.sqrt(np.float32(q.shape[-1])))
-        return (p @ v).reshape(-1)
-
-    return attend
+def _embedding_backward(x):
+    reference.embedding_backward(x.dx, x.tokens, x.dtable, x.dpositions)
+    return x.dtable, x.dpositions
 
 
-def _decode(x):
-    ops = SimpleNamespace(
-        norm=rmsnorm.rmsnorm_reference, product=np.matmul, transposed=lambda v, w: w @ v, gelu=gelu.gelu_reference,
-        attend=_attend(x.s),
-    )  # fmt: skip
-    parts = DecodeByParts(x, ops)
-    return lambda: (parts.token(x.token, len(x.prompt)),)
+def _cross_entropy_gradient(x):
+    return reference.cross_entropy_forward(x.logits, x.targets), reference.cross_entropy_backward(x.logits, x.targets)
 
 
-def _feed_forward_backward(x):
-    pre = x.h @ x.w1
-    return lambda: (gelu.gelu_backward_reference(x.dout @ x.w2.T, pre) @ x.w1.T,)
+def _sgd(x):
+    reference.sgd_step(x.p, FACTOR * x.g, x.v, x.s.P, LEARNING_RATE, MOMENTUM, WEIGHT_DECAY)
+    return x.p, x.v
 
 
-def _adam(x):
-    return optimizer.adam_reference(
-        x.p, x.g, x.m, x.v, x.s.P, LEARNING_RATE, BETA1, BETA2, EPS, WEIGHT_DECAY, STEP, FACTOR
-    )
+def _adamw(x):
+    reference.adamw_step(x.p, FACTOR * x.g, x.m, x.v, x.s.P, STEP, LEARNING_RATE, (BETA1, BETA2), EPS, WEIGHT_DECAY)
+    return x.p, x.m, x.v
 
 
-PREPARE = {
-    "product A·B": _one(lambda x: x.a @ x.b),
-    "product A·Bᵀ": _one(lambda x: x.a @ x.b.T),
-    "product Aᵀ·B": _one(lambda x: x.a.T @ x.b),
-    "attention": _one(lambda x: attention.attention_reference(x.qkv, x.s.T, x.s.H)[0]),
-    "attention backward": _one(lambda x: attention.attention_backward_reference(x.qkv, x.dz, x.s.T, x.s.H)),
-    "norm + projection": _one(lambda x: rmsnorm.rmsnorm_reference(x.x, x.gamma, NORM_EPS) @ x.w),
-    "feed-forward": _one(lambda x: feed_forward.feed_forward_reference("gelu", x.h, x.w1, x.w2)[2]),
-    "feed-forward backward": _feed_forward_backward,
-    "softmax": _one(lambda x: softmax.softmax_reference(x.x)),
-    "softmax backward": _one(lambda x: x.dx + softmax.softmax_backward_reference(x.dy, x.y)),
-    "RMSNorm": _one(lambda x: rmsnorm.rmsnorm_reference(x.x, x.gamma)),
-    "RMSNorm backward": _several(lambda x: rmsnorm.rmsnorm_backward_reference(x.dy, x.x, x.gamma)),
-    "GELU": _one(lambda x: gelu.gelu_reference(x.x)),
-    "GELU backward": _one(lambda x: gelu.gelu_backward_reference(x.dy, x.x)),
+# name of the kernel -> function of its inputs that returns the results
+OPERATIONS = {
+    "product A·B": lambda x: (x.a @ x.b,),
+    "product A·Bᵀ": lambda x: (x.a @ x.b.T,),
+    "product Aᵀ·B": lambda x: (x.a.T @ x.b,),
+    "attention": lambda x: reference.attention_forward(x.qkv, x.s.T, x.s.H, x.s.H)[:1],
+    "attention backward": _attention_backward,
+    "feed-forward": lambda x: (reference.gelu_forward(x.h @ x.w1) @ x.w2,),
+    "feed-forward backward": lambda x: (reference.gelu_backward(x.dout @ x.w2.T, x.pre) @ x.w1.T,),
+    "RMSNorm": lambda x: (reference.rmsnorm_forward(x.x, x.gamma, NORM_EPS),),
+    "RMSNorm backward": _rmsnorm_backward,
+    "GELU": lambda x: (reference.gelu_forward(x.x),),
+    "GELU backward": lambda x: (reference.gelu_backward(x.dy, x.x),),
     "rope": _rope,
-    "embedding": _one(lambda x: embedding.embedding_reference(x.tokens, x.table, x.positions)),
-    "embedding backward": _several(lambda x: embedding.embedding_backward_reference(x.tokens, x.dx, x.s.V, x.s.T)),
-    "cross-entropy": _one(lambda x: cross_entropy.cross_entropy_reference(x.logits, x.targets)[0]),
-    "cross-entropy + gradient": _several(lambda x: cross_entropy.cross_entropy_reference(x.logits, x.targets)),
-    "residual add": _one(lambda x: residual.residual_reference(x.x, x.f)),
-    "residual add backward": _several(lambda x: (x.dx + x.dy, x.df + x.dy)),
-    "SGD with momentum": _several(
-        lambda x: optimizer.sgd_reference(x.p, x.g, x.v, x.s.P, LEARNING_RATE, MOMENTUM, WEIGHT_DECAY, FACTOR)
-    ),
-    "AdamW": _several(_adam),
-    "gradient norm": _one(lambda x: np.linalg.norm(x.g)),
-    "decode token": _decode,
+    "embedding": lambda x: (reference.embedding_forward(x.tokens, x.table, x.positions),),
+    "embedding backward": _embedding_backward,
+    "cross-entropy": lambda x: (reference.cross_entropy_forward(x.logits, x.targets),),
+    "cross-entropy + gradient": _cross_entropy_gradient,
+    "SGD with momentum": _sgd,
+    "AdamW": _adamw,
+    "gradient norm": lambda x: (reference.clip(x.g, math.inf),),
 }
+
+
+def prepare(name, x):
+    """A call of the kernel `name` on the inputs x that returns its results."""
+    return lambda: OPERATIONS[name](x)

@@ -1,189 +1,82 @@
-"""The gallery's kernels as toylm runs them. A function a case: it takes the inputs, returns a call that returns the results."""
+"""The gallery's kernels as toylm runs them in training."""
 
-import numba
+from functools import partial
+
 import numpy as np
 
-from ..kernels import (
-    attention,
-    cross_entropy,
-    embedding,
-    feed_forward,
-    gelu,
-    matmul,
-    norm_projection,
-    optimizer,
-    residual,
-    rmsnorm,
-    rope,
-    softmax,
-)
-from .cases import BETA1, BETA2, EPS, FACTOR, LEARNING_RATE, MOMENTUM, STEP, WEIGHT_DECAY
-
-THETA = 10000.0
-NORM_EPS = 1e-5
-
-
-def bind(function, arguments, results):
-    """A call of `function` that returns `results`, the arrays it writes."""
-
-    def call():
-        function(*arguments)
-        return results
-
-    return call
-
-
-def _product(transpose_a, transpose_b):
-    def prepare(x):
-        rows = x.a.shape[1] if transpose_a else x.a.shape[0]
-        out = np.empty((rows, x.b.shape[0] if transpose_b else x.b.shape[1]), np.float32)
-        return bind(matmul.matmul, (x.a, x.b, out, transpose_a, transpose_b), (out,))
-
-    return prepare
-
-
-def _softmax(x):
-    y = np.empty_like(x.x)
-    return bind(softmax.softmax_forward, (x.x, y), (y,))
+from ..kernels.activations import activation_backward, activation_forward
+from ..kernels.attention import attention_backward, attention_forward
+from ..kernels.cross_entropy import cross_entropy_backward, cross_entropy_forward
+from ..kernels.embedding import embedding_backward, embedding_forward, order_sizes
+from ..kernels.feed_forward import feed_forward_backward, feed_forward_forward
+from ..kernels.jit import threads_now
+from ..kernels.matmul import matmul
+from ..kernels.norm import norm_backward, norm_forward, norm_rows
+from ..kernels.optimizer import CHUNK, adam, norm, sgd
+from ..kernels.rope import rotate
+from .cases import BETA1, BETA2, EPS, FACTOR, LEARNING_RATE, MOMENTUM, NORM_EPS, STEP, WEIGHT_DECAY
 
 
 def _rmsnorm(x):
-    y, rstd = np.empty_like(x.x), np.empty(len(x.x), np.float32)
-    return bind(rmsnorm.rmsnorm_forward, (x.x, x.gamma, NORM_EPS, y, rstd), (y,))
+    rows = norm_rows("rms", x.x.dtype)
+    return partial(norm_forward, rows.forward, x.x, x.gamma, x.gamma, NORM_EPS, x.y, x.rstd)  # RMSNorm has no shift to read
 
 
 def _rmsnorm_backward(x):
-    parts, dgamma = np.empty((numba.get_num_threads(), x.s.d), np.float32), np.zeros(x.s.d, np.float32)
-
-    def call():
-        rmsnorm.rmsnorm_backward(x.dy, x.x, x.gamma, x.rstd, x.dx, parts)
-        rmsnorm.add_parts(parts, dgamma)
-        return x.dx, dgamma
-
-    return call
-
-
-def _norm_projection(x):
-    h, rstd, y = np.empty_like(x.x), np.empty(x.s.N, np.float32), np.empty((x.s.N, 3 * x.s.d), np.float32)
-    norm = (norm_projection.RMS, x.gamma, x.gamma, NORM_EPS)
-    return bind(norm_projection.norm_projection, (norm, x.x, h, rstd, x.w, y), (y,))
-
-
-def _feed_forward(x):
-    pre, out = np.empty((x.s.N, x.s.ff), np.float32), np.empty_like(x.h)
-    return pre, bind(feed_forward.feed_forward_forward, ("gelu", x.h, x.w1, x.w2, pre, out), (out,))
-
-
-def _feed_forward_backward(x):
-    pre, forward = _feed_forward(x)
-    forward()
-    hidden, dpre, dh = np.empty_like(pre), np.empty_like(pre), np.empty_like(x.h)
-    return bind(feed_forward.feed_forward_backward, ("gelu", x.dout, pre, x.w1, x.w2, hidden, dpre, dh), (dh,))
+    rows, shares = norm_rows("rms", x.x.dtype), np.empty((threads_now(), 1, x.s.d), x.x.dtype)
+    return partial(norm_backward, rows, x.dy, x.x, x.gamma, x.rstd, x.dx, [x.dgamma], shares)
 
 
 def _gelu(x):
-    y = np.empty_like(x.x)
-    return bind(gelu.gelu_forward, (x.x, y), (y,))
+    return partial(activation_forward, "gelu", x.x.reshape(-1, x.s.ff), x.y.reshape(-1, x.s.ff))
 
 
-def _rope(x):
-    cos, sin = rope.rope_tables(x.s.T, x.s.d // x.s.H, THETA, np.float32)
-    arguments = (x.qkv, cos, sin, x.s.T, 2 * x.s.H, x.s.d // x.s.H, 1)
-    return bind(rope.rope_forward, arguments, (x.qkv,))
-
-
-def _attended(x):
-    z, log_sums = np.empty((x.s.N, x.s.d), np.float32), np.empty((x.s.N, x.s.H), np.float32)
-    return z, log_sums, bind(attention.attention_forward, (x.qkv, z, log_sums, x.s.T, x.s.H), (z,))
-
-
-def _attention_backward(x):
-    z, log_sums, forward = _attended(x)
-    forward()
-    dqkv = np.empty_like(x.qkv)
-    return bind(attention.attention_backward, (x.qkv, z, x.dz, log_sums, dqkv, x.s.T, x.s.H), (dqkv,))
-
-
-def _embedding(x):
-    out = np.empty((x.s.N, x.s.d), np.float32)
-    return bind(embedding.embedding_forward, (x.tokens, x.table, x.positions, out), (out,))
+def _gelu_backward(x):
+    """The kernel computes GELU again, for the gradients of the weights: here into y."""
+    dy, before, y = (array.reshape(-1, x.s.ff) for array in (x.dy, x.x, x.y))
+    return partial(activation_backward, "gelu", dy, before, y, dy)
 
 
 def _embedding_backward(x):
-    results = (x.dtable, x.dpositions)
-    return bind(embedding.embedding_backward, (x.tokens, x.dx, *results), results)
+    order_memory = [np.empty(n, np.int64) for n in order_sizes(x.tokens.shape, x.s.d, x.dx.itemsize, x.s.V)]
+    return partial(embedding_backward, x.tokens, x.dx, x.dtable, x.dpositions, order_memory)
 
 
-def _cross_entropy(x):
-    losses = np.empty(len(x.logits))
-    return bind(cross_entropy.cross_entropy_forward, (x.logits, x.targets, losses), (losses,))
-
-
-def _cross_entropy_gradient(x):
-    losses = np.empty(len(x.logits))
-    arguments = (x.logits, x.targets, 1.0 / len(x.logits), losses)
-    return bind(cross_entropy.cross_entropy_backward, arguments, (losses, x.logits))
-
-
-def _residual(x):
-    y = np.empty_like(x.x)
-    return bind(residual.residual_forward, (x.x, x.f, y), (y,))
-
-
-def _sgd(x):
-    arguments = (x.p, x.g, x.v, x.s.P, LEARNING_RATE, MOMENTUM, WEIGHT_DECAY, FACTOR)
-    return bind(optimizer.sgd, arguments, (x.p, x.v))
-
-
-def _adam(x):
-    arguments = (x.p, x.g, x.m, x.v, x.s.P, LEARNING_RATE, BETA1, BETA2, EPS, WEIGHT_DECAY, STEP, FACTOR)
-    return bind(optimizer.adam, arguments, (x.p, x.m, x.v))
-
-
-def _decode(x):
-    from ..config import ModelConfig
-    from ..model.generation import KeyValueCache
-    from ..model.transformer import TransformerLM
-
-    config = ModelConfig(x.s.V, x.s.d, x.s.ff, x.s.H, x.s.L, x.s.T, positions="learned")
-    model = TransformerLM(config)
-    for name, values in x.weights.items():
-        model.parameters[name].flat[:] = values.reshape(-1)
-    cache = KeyValueCache(model)
-    cache.extend(x.prompt)
+def _norm(x):
+    parts = np.empty(-(-x.g.size // CHUNK))
 
     def call():
-        logits = cache.append(x.token)
-        del cache.tokens[len(x.prompt) :]  # the next call decodes at the same position
-        return (logits,)
+        x.norm[0] = norm(x.g, parts)
 
     return call
 
 
-PREPARE = {
-    "product A·B": _product(False, False),
-    "product A·Bᵀ": _product(False, True),
-    "product Aᵀ·B": _product(True, False),
-    "attention": lambda x: _attended(x)[2],
-    "attention backward": _attention_backward,
-    "norm + projection": _norm_projection,
-    "feed-forward": lambda x: _feed_forward(x)[1],
-    "feed-forward backward": _feed_forward_backward,
-    "softmax": _softmax,
-    "softmax backward": lambda x: bind(softmax.softmax_backward, (x.dy, x.y, x.dx), (x.dx,)),
+ADAM = (LEARNING_RATE, BETA1, BETA2, EPS, WEIGHT_DECAY, STEP, FACTOR)
+# name of the kernel -> function of its inputs that returns a call, which writes the results there; buffers that training keeps are
+# made beforehand
+OPERATIONS = {
+    "product A·B": lambda x: partial(matmul, x.a, x.b, x.c),
+    "product A·Bᵀ": lambda x: partial(matmul, x.a, x.b, x.c, transpose_b=True),
+    "product Aᵀ·B": lambda x: partial(matmul, x.a, x.b, x.c, transpose_a=True),
+    "attention": lambda x: partial(attention_forward, x.qkv, x.z, x.log_sums, x.s.T, x.s.H),
+    "attention backward": lambda x: partial(attention_backward, x.qkv, x.z, x.dz, x.log_sums, x.dqkv, x.s.T, x.s.H),
+    "feed-forward": lambda x: partial(feed_forward_forward, "gelu", x.h, x.w1, x.w2, x.pre, x.out),
+    "feed-forward backward": lambda x: partial(feed_forward_backward, "gelu", x.dout, x.pre, x.w1, x.w2, x.hidden, x.dpre, x.dh),
     "RMSNorm": _rmsnorm,
     "RMSNorm backward": _rmsnorm_backward,
     "GELU": _gelu,
-    "GELU backward": lambda x: bind(gelu.gelu_backward, (x.dy, x.x), (x.dy,)),
-    "rope": _rope,
-    "embedding": _embedding,
+    "GELU backward": _gelu_backward,
+    "rope": lambda x: partial(rotate, x.qkv, x.cos, x.sin, x.s.T, 2 * x.s.H, x.s.d // x.s.H, 1),
+    "embedding": lambda x: partial(embedding_forward, x.tokens, x.table, x.positions, x.x),
     "embedding backward": _embedding_backward,
-    "cross-entropy": _cross_entropy,
-    "cross-entropy + gradient": _cross_entropy_gradient,
-    "residual add": _residual,
-    "residual add backward": lambda x: bind(residual.residual_backward, (x.dy, x.dx, x.df), (x.dx, x.df)),
-    "SGD with momentum": _sgd,
-    "AdamW": _adam,
-    "gradient norm": lambda x: lambda: (np.float64(optimizer.norm(x.g)),),
-    "decode token": _decode,
+    "cross-entropy": lambda x: partial(cross_entropy_forward, x.logits, x.targets, x.losses),
+    "cross-entropy + gradient": lambda x: partial(cross_entropy_backward, x.logits, x.targets, 1.0 / x.s.N, x.losses),
+    "SGD with momentum": lambda x: partial(sgd, x.p, x.g, x.v, x.s.P, LEARNING_RATE, MOMENTUM, WEIGHT_DECAY, FACTOR),
+    "AdamW": lambda x: partial(adam, x.p, x.g, x.m, x.v, x.s.P, *ADAM),
+    "gradient norm": _norm,
 }
+
+
+def prepare(name, x):
+    """A call of the kernel `name` on the inputs x, which hold its results afterwards."""
+    return OPERATIONS[name](x)

@@ -1,14 +1,10 @@
-"""What a user waits for: toylm --help, the first training step of a warm start, and the first of all, with a cold compile.
-
-  toylm bench startup
-  toylm bench startup --cold-rounds 0
+"""`toylm bench startup`: what a user waits for: --help, the first training step of a warm start, and with a cold compile.
 
 Each is a process timed from its start, medians. The first step is that of `toylm train --config nano`, its text prepared
 beforehand, timed until its line is printed; the library's, that of a script which makes a model and takes one step. Cold
-means a fresh folder for compiled kernels (NUMBA_CACHE_DIR), so every kernel of training is compiled.
+means a fresh folder for compiled kernels (NUMBA_CACHE_DIR), so every kernel of training is compiled; prepared text stays.
 """
 
-import os
 import statistics
 import subprocess
 import sys
@@ -17,6 +13,9 @@ import time
 from pathlib import Path
 
 from ..errors import UsageError
+from ..files import write_json
+from ..host import cpu_name
+from .sides import environment
 
 SCRIPT = """
 import numpy as np, toylm
@@ -29,27 +28,6 @@ toylm.AdamW(model.parameters).step(model.gradients)
 FIRST_STEP = "step 00001"
 # name -> seconds that it may take
 BARS = {"toylm --help": None, "warm, library": 2.5, "warm, toylm train": 2.5, "cold, toylm train": 30.0}
-
-
-def add_arguments(parser):
-    """The arguments of `toylm bench startup`."""
-    parser.add_argument("--rounds", type=int, default=5, help="processes of each warm kind (default: 5)")
-    parser.add_argument("--cold-rounds", type=int, default=3, help="cold compiles, 0 for none (default: 3)")
-    parser.add_argument("--json", default=None, metavar="FILE", help="write every number there")
-
-
-def environment(kernel_cache=None):
-    """The environment of a measured process: this one's, with toylm importable and, where given, another kernel cache.
-
-    Prepared text stays where it is: only kernels are cold.
-    """
-    root = str(Path(__file__).absolute().parents[2])
-    variables = dict(os.environ)
-    variables["PYTHONPATH"] = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-    variables["PYTHONUNBUFFERED"] = "1"
-    if kernel_cache is not None:
-        variables["NUMBA_CACHE_DIR"] = str(kernel_cache)
-    return variables
 
 
 def seconds_of(command, folder, variables, until=None):
@@ -85,24 +63,24 @@ def library_seconds(folder):
     return seconds_of([sys.executable, "-c", SCRIPT], folder, environment())
 
 
-def train_seconds(folder, kernel_cache=None):
-    """`toylm train --config nano` until the line of its first step, in a run folder that is thrown away."""
+def train_seconds(folder, kernel_cache=None, program=("-m", "toylm")):
+    """`toylm train --config nano` until the line of its first step, in a run folder that is thrown away; program: Python's
+    arguments that are `toylm`."""
     with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as fresh:
-        command = [sys.executable, "-m", "toylm", "train", "--config", "nano", "--steps", "1"]
+        command = [sys.executable, *program, "train", "--config", "nano", "--steps", "1"]
         command += ["--out", str(Path(fresh) / "run")]
-        return seconds_of(command, fresh, environment(kernel_cache), FIRST_STEP)
+        changes = {} if kernel_cache is None else {"NUMBA_CACHE_DIR": str(kernel_cache)}
+        return seconds_of(command, fresh, environment(**changes), FIRST_STEP)
 
 
-def cold_seconds(folder):
+def cold_seconds(folder, program=("-m", "toylm")):
     """The same with no compiled kernel at hand."""
     with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as cache:
-        return train_seconds(folder, cache)
+        return train_seconds(folder, cache, program)
 
 
 def run(args):
     """Returns the exit status: 1 where a bar is missed."""
-    from ..train.host import cpu_name
-
     print(f"{cpu_name()}; processes, medians")
     kinds = {"toylm --help": help_seconds, "warm, library": library_seconds, "warm, toylm train": train_seconds}
     results = {}
@@ -119,8 +97,6 @@ def run(args):
             cold = [cold_seconds(folder) for _ in range(args.cold_rounds)]
             results["cold, toylm train"] = _report("cold, toylm train", cold)
     if args.json:
-        from ..files import write_json
-
         write_json(args.json, {"cpu": cpu_name(), "startup": results})
     return 0 if all(r["within"] for r in results.values()) else 1
 

@@ -1,39 +1,41 @@
 """One side of the gallery in a process of its own: python -m toylm.bench.worker_gallery, driven by toylm.bench.gallery.
 
-The first line names the side; then a line a request: {"case": ...} prepares a kernel, {"repeat": n} times n calls of it;
-the side "roofs" answers {"copy": bytes, "repeat": n} and {"peak": true, "repeat": n}.
+The first line names the side; then a line a request: {"kernel": name, "sizes": ...} prepares a kernel, {"repeat": n} times n
+calls of it; the side "roofs" answers {"copy": bytes, "repeat": n} and {"peak": true, "repeat": n}.
 """
 
+import importlib
 import json
 import sys
 import time
+
+from ..threads import set_threads
+from .cases import KERNELS
+from .sides import reply
+
+# side -> its module, which only its own process imports: one library's threads shall not meet another's
+MODULES = {"python": "naive", "njit": "naive", "roofs": "machine"}
 
 RESTORE_EVERY = 8  # calls: a gradient that is multiplied in place for longer ends in denormal numbers, which are slow
 WARM_BELOW = 0.02  # seconds
 
 
-def table_of(side):
-    """name of the case -> function that prepares it, for one side."""
-    if side == "toylm":
-        from .side_toylm import PREPARE
-    elif side == "numpy":
-        from .side_numpy import PREPARE
-    elif side == "torch":
-        from .side_torch import PREPARE
-    else:
-        from .side_naive import compiled_loops, prepare_with, python_loops
-
-        return prepare_with({"python": python_loops, "njit": compiled_loops}[side]())
-    return PREPARE
+def prepare_of(side, module):
+    """The function of a side that prepares a kernel: (name, inputs) -> a call."""
+    if side == "python":
+        return module.prepare_with(lambda loop: loop)
+    if side == "njit":
+        return module.prepare_with(importlib.import_module("numba").njit)
+    return module.prepare
 
 
 class Timer:
-    """Times the prepared case, putting back every few calls, outside the measured time, what the operation overwrites."""
+    """Times a kernel, putting back every few calls, outside the measured time, what the operation overwrites."""
 
     def __init__(self, kernel, sizes, prepare):
-        self.x = kernel.make(sizes)
-        self.saved = [(getattr(self.x, name), getattr(self.x, name).copy()) for name in kernel.restored]
-        self.call = prepare(self.x)
+        x = kernel.make(sizes)
+        self.saved = [(getattr(x, name), getattr(x, name).copy()) for name in kernel.restored]
+        self.call = prepare(kernel.name, x)
         self.call()  # compiles, makes workspaces
         self.left = RESTORE_EVERY - 1  # calls before the next restoring
         self.last = 0.0
@@ -55,60 +57,42 @@ class Timer:
                     array[...] = saved
                 self.left = RESTORE_EVERY
             count = min(left, self.left) if self.saved else left
-            call, start = self.call, time.perf_counter()
+            start = time.perf_counter()
             for _ in range(count):
-                call()
+                self.call()
             total += time.perf_counter() - start
             left -= count
             self.left -= count
         return total
 
 
-def set_threads(side, threads):
-    """The side's own thread setting."""
-    if side == "torch":
-        import torch
-
-        torch.set_num_threads(threads)
-    else:
-        from ..threads import set_threads
-
-        set_threads(threads)
-
-
 def serve():
     """Answer requests until stdin ends."""
     task = json.loads(sys.stdin.readline())
     side = task["side"]
-    set_threads(side, task["threads"])
-    if side == "roofs":
-        from .machine import Roofs
-
-        roofs = Roofs()
+    if side == "torch":
+        importlib.import_module("torch").set_num_threads(task["threads"])
     else:
-        from .cases import KERNELS
-
-        prepare = table_of(side)
-    _reply()
+        set_threads(task["threads"])
+    module = importlib.import_module(f"toylm.bench.{MODULES.get(side, f'side_{side}')}")
+    if side == "roofs":
+        roofs = module.Roofs()
+    else:
+        prepare = prepare_of(side, module)
+    reply()
     timer = None
     for line in sys.stdin:
         request = json.loads(line)
         if "copy" in request:
-            _reply(seconds=roofs.copy_seconds(request["copy"], request["repeat"]))
+            reply(seconds=roofs.copy_seconds(request["copy"], request["repeat"]))
         elif "peak" in request:
-            _reply(flops=roofs.peak_flops(request["repeat"]))
-        elif "case" in request:
+            reply(flops=roofs.peak_flops(request["repeat"]))
+        elif "kernel" in request:
             timer = None  # frees the memory of the case before
-            case = request["case"]
-            timer = Timer(KERNELS[case["kernel"]], case["sizes"], prepare[case["kernel"]])
-            _reply(seconds=timer.seconds(1))
+            timer = Timer(KERNELS[request["kernel"]], request["sizes"], prepare)
+            reply(seconds=timer.seconds(1))
         else:
-            _reply(seconds=timer.seconds(request["repeat"]))
-
-
-def _reply(**fields):
-    sys.stdout.write(json.dumps({"answer": 1, **fields}) + "\n")
-    sys.stdout.flush()
+            reply(seconds=timer.seconds(request["repeat"]))
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def prepare(task):
     torch.set_num_threads(task["threads"])
     model = Model(s)
     if task["kind"] == "generate":
-        return _generator(model, s, task), {}
+        return _generator(model, s, task)
     decayed = [p for p in model.parameters() if p.ndim == 2]
     plain = [p for p in model.parameters() if p.ndim == 1]
     groups = [{"params": decayed, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}]
@@ -84,7 +84,7 @@ def prepare(task):
         optimizer.step()
         return loss.item()
 
-    return step, {"parameters": sum(p.numel() for p in model.parameters())}
+    return step
 
 
 def _generator(model, s, task):

@@ -14,10 +14,10 @@ from ..lazy import lazy
 _HOMES = {
     name: module
     for module, names in {
-        "estimator": "RankWarning ConflictingTargets",
+        "estimator": "RankWarning PathEdgeWarning ConflictingTargets",
         "linear": "LinearRegression Ridge",
         "ridge_path": "RidgePath loo_residuals",
-        "kernels": "kernel_matrix",
+        "kernel_functions": "kernel_matrix",
         "kernel_ridge": "KernelRidge KernelRidgePath",
         "elm": "ELM DeepELM",
         "autoencoder": "LinearAutoencoder",
@@ -28,12 +28,13 @@ _HOMES = {
         "collapse": "Collapse CollapseReport collapse_of",
         "gram": "GramAccumulator",
         "solvers": "least_squares Solution",
-        "passes": "ArraySource StreamSource",
+        "row_sources": "ArraySource StreamSource",
         "facade": "instant ipredict make_estimator ARCHITECTURES",
         "transformer": "ridge_fit_closed_form krr_fit krr_predict BlockCollapseTrainer compute_qkv_attn "
         "solve_output_projection_from_attn solve_attention_output_projection lora_from_residual_svd "
         "lora_from_activations apply_lora_update_inplace LoRATrainer",
-        "heads": "ClosedFormHead ActivationHooks",
+        "feature_head": "ClosedFormHead",
+        "hooks": "ActivationHooks",
         "task_models": "CopyModel BracketDepthModel ReverseModel RunningSumModel solve_task",
         "identities": "run_battery",
     }.items()

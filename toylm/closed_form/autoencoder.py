@@ -2,10 +2,13 @@
 
 import numpy as np
 
-from .estimator import Transformer, check_count
+from ..checks import check_count
+from ..errors import UsageError
+from .estimator import Transformer
 from .gram import GramAccumulator
-from .passes import ArraySource, centred_rows
-from .solvers import rank_tolerance, tsqr
+from .normal_equations import rank_tolerance
+from .row_sources import ArraySource, centred_rows
+from .solvers import tsqr
 
 _DIRECT_WORK = 1e9
 
@@ -36,7 +39,7 @@ class LinearAutoencoder(Transformer):
         most = min(X.shape)
         h = most if self.hidden_units is None else check_count(self.hidden_units, "hidden_units")
         if h > most:
-            raise ValueError(f"hidden_units is {h}: at most min(rows, features) = {most} components exist")
+            raise UsageError(f"hidden_units is {h}: at most min(rows, features) = {most} components exist")
         if X.size * most <= _DIRECT_WORK:
             self.mean_ = X.mean(axis=0, dtype=np.float64)
             _, s, Vt = svd(centred_rows(X, self.mean_), full_matrices=False, check_finite=False)

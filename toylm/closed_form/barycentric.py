@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from .estimator import Regressor, as_targets, check_count, check_finite, not_fitted
+from ..checks import check_count
+from ..errors import UsageError
+from .estimator import Regressor, as_targets, check_finite, not_fitted
 
 
 def chebyshev_lobatto(count, low=-1.0, high=1.0):
@@ -24,12 +26,12 @@ def barycentric_weights(nodes):
     nodes = _one_dimension(nodes)
     n = len(nodes)
     if n < 2:
-        raise ValueError(f"interpolation needs at least 2 nodes, got {n}")
+        raise UsageError(f"interpolation needs at least 2 nodes, got {n}")
     order = np.argsort(nodes, kind="stable")
     same = np.flatnonzero(np.diff(nodes[order]) == 0)
     if len(same):
         i, j = sorted(order[same[0] : same[0] + 2])
-        raise ValueError(f"nodes {i} and {j} are both {float(nodes[i])!r}: no polynomial passes through two values; drop one")
+        raise UsageError(f"nodes {i} and {j} are both {float(nodes[i])!r}: no polynomial passes through two values; drop one")
     low, high = nodes[order[0]], nodes[order[-1]]
     if np.abs(nodes[order] - chebyshev_lobatto(n, low, high)).max() <= 4e-16 * max(abs(low), abs(high)):
         weights = np.where(np.arange(n) % 2, -1.0, 1.0)
@@ -105,11 +107,11 @@ class Barycentric1D(Regressor):
 def _one_dimension(X):
     x = np.asarray(X)
     if np.iscomplexobj(x):
-        raise ValueError("Complex data not supported: nodes must be real")
+        raise UsageError("Complex data not supported: nodes must be real")
     x = x.astype(np.float64)
     if x.ndim == 2 and x.shape[1] == 1:
         x = x[:, 0]
     if x.ndim != 1:
-        raise ValueError(f"Barycentric1D takes one feature, X of shape (n,) or (n, 1), not {x.shape}")
+        raise UsageError(f"Barycentric1D takes one feature, X of shape (n,) or (n, 1), not {x.shape}")
     check_finite(x, "X")
     return x

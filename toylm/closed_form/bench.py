@@ -17,6 +17,12 @@ import time
 
 import numpy as np
 
+from ..threads import set_threads
+from .linear import LinearRegression, Ridge
+from .ridge_path import RidgePath
+from .row_sources import ArraySource
+from .solvers import least_squares
+
 PAUSE = 0.05  # seconds: longer than OpenBLAS's threads spin after a call
 
 
@@ -49,8 +55,6 @@ def peak_bytes():
 
 def ridge(n, d, repeats, pause=PAUSE):
     """Ridge.fit beside scikit-learn's Ridge(solver="cholesky"), equal accuracy."""
-    from .linear import Ridge
-
     rng = np.random.default_rng(0)
     X = rng.standard_normal((n, d)) + 1.0
     y = X @ rng.standard_normal(d) + rng.standard_normal(n)
@@ -91,8 +95,6 @@ def accuracy(n, d, repeats, condition=1e12, pause=PAUSE):
     """What QR-grade accuracy costs: the Cholesky path, the accurate path, LAPACK's QR, on one ill-conditioned matrix."""
     from scipy.linalg import qr, solve_triangular
 
-    from .linear import LinearRegression
-
     X, y, w = ill_conditioned(n, d, condition)
 
     def lapack():
@@ -126,8 +128,6 @@ def hilbert():
     from fractions import Fraction
 
     from scipy.linalg import qr, solve_triangular
-
-    from .solvers import ArraySource, least_squares
 
     rng = np.random.default_rng(0)
     out = {}
@@ -168,8 +168,6 @@ def exact_least_squares(X, y, number):
 
 def loo(rows, d=128, targets=64, lambdas=100, block=20000):
     """Streamed leave-one-out over a path of lambdas: seconds, peak memory; blocks are generated, never all in memory."""
-    from .ridge_path import RidgePath
-
     rng = np.random.default_rng(0)
     W = rng.standard_normal((d, targets)).astype(np.float32) / np.float32(np.sqrt(d))
     scales = np.geomspace(1, 0.03, d).astype(np.float32)
@@ -212,8 +210,6 @@ def main(argv=None):
     parser.add_argument("--threads", type=int)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(argv)
-    from ..threads import set_threads
-
     set_threads(args.threads)
     parts = {
         "loo": lambda: loo(args.loo_rows),  # first: its peak memory must be its own

@@ -22,11 +22,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..checks import check_choice, check_lambda
 from . import memory
 from .autoencoder import LinearAutoencoder
-from .deep_linear import DeepLinear, balanced_factors
+from .deep_linear import DeepLinear, balanced_factors, gram_root, truncated
 from .elm import ELM, DeepELM
-from .estimator import Regressor, check_choice, check_lambda
+from .estimator import Regressor
 from .kernel_ridge import KernelRidge
 from .linear import LinearRegression, Ridge
 
@@ -197,10 +198,8 @@ def _collapse_deep_linear(closed_form, model, step, optimum, mean_x, mean_y, rng
         W = product(layers)
         W = W + full(W)
         if closed_form.rank_ < min(W.shape):
-            values, Q = np.linalg.eigh(full.A)
-            root = np.sqrt(np.maximum(values, 0.0))[:, None] * Q.T
-            W = W @ _top_right(root @ W, closed_form.rank_)
-        return balanced_factors(_truncated(W, closed_form.rank_), widths)
+            W = W @ _top_right(gram_root(full.A) @ W, closed_form.rank_)
+        return balanced_factors(truncated(W, closed_form.rank_), widths)
 
     widths = [layer.shape[1] for layer in closed_form.layers_[:-1]]
     sizes = [optimum.shape[0], *widths, optimum.shape[1]]
@@ -227,11 +226,6 @@ def _top_right(M, rank):
     _, vectors = np.linalg.eigh(M.T @ M)
     V = vectors[:, len(vectors) - rank :]
     return V @ V.T
-
-
-def _truncated(W, rank):
-    U, s, Vt = np.linalg.svd(W, full_matrices=False)
-    return (U[:, :rank] * s[:rank]) @ Vt[:rank]
 
 
 def _collapse_autoencoder(closed_form, model, X, rng, slack):

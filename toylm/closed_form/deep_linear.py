@@ -2,9 +2,12 @@
 
 import numpy as np
 
-from .estimator import Regressor, as_matrix, check_count, check_lambda
-from .passes import ArraySource, centred_rows
-from .solvers import least_squares, rank_tolerance
+from ..checks import check_count, check_lambda
+from ..errors import UsageError
+from .estimator import Regressor, as_matrix
+from .normal_equations import rank_tolerance
+from .row_sources import ArraySource, centred_rows
+from .solvers import least_squares
 
 
 def balanced_factors(W, widths, random_seed=None):
@@ -23,7 +26,7 @@ def balanced_factors(W, widths, random_seed=None):
     rank = int((s > np.finfo(np.float64).eps * max(W.shape) * (s[0] if len(s) else 0.0)).sum())
     layers = len(widths) + 1
     if layers > 1 and min(widths) < rank:
-        raise ValueError(f"width {min(widths)} is below the rank {rank} of the map: use DeepLinear, which reduces the rank")
+        raise UsageError(f"width {min(widths)} is below the rank {rank} of the map: use DeepLinear, which reduces the rank")
     if layers == 1:
         return [np.array(W)]
     root = s[:rank] ** (1 / layers)
@@ -54,6 +57,18 @@ def reduced_rank(W, root, rank):
     return W @ V @ V.T, float((s[rank:] ** 2).sum())
 
 
+def truncated(W, rank):
+    """W without its singular values past `rank`: the nearest matrix of that rank."""
+    U, s, Vt = np.linalg.svd(W, full_matrices=False)
+    return (U[:, :rank] * s[:rank]) @ Vt[:rank]
+
+
+def gram_root(A, lambda_reg=0.0):
+    """R with R'R = A + lambda I, by eigenvectors of the semidefinite A (d, d): what `reduced_rank` asks for."""
+    values, Q = np.linalg.eigh(A)
+    return np.sqrt(np.maximum(values, 0.0) + lambda_reg)[:, None] * Q.T
+
+
 class DeepLinear(Regressor):
     """A linear network of L layers, x W_1 ... W_L + b, at the global optimum of its squared error, its weights balanced.
 
@@ -73,11 +88,7 @@ class DeepLinear(Regressor):
     """
 
     def __init__(self, n_layers=3, widths=None, lambda_reg=0.0, fit_intercept=True, random_seed=None):
-        self.n_layers = n_layers
-        self.widths = widths
-        self.lambda_reg = lambda_reg
-        self.fit_intercept = fit_intercept
-        self.random_seed = random_seed
+        self._keep(locals())
 
     def fit(self, X, y):
         """X (n, d), y (n,) or (n, k)."""
@@ -87,7 +98,7 @@ class DeepLinear(Regressor):
         widths = min(X.shape[1], Y.shape[1]) if self.widths is None else self.widths
         widths = [check_count(w, "widths") for w in (widths if np.ndim(widths) else [widths] * hidden)]
         if len(widths) != hidden:
-            raise ValueError(f"widths has {len(widths)} values: {self.n_layers} layers have {hidden} hidden widths")
+            raise UsageError(f"widths has {len(widths)} values: {self.n_layers} layers have {hidden} hidden widths")
         found = least_squares(ArraySource(X, Y), lambda_reg, self.fit_intercept)
         W, rank = found.coef, min(found.coef.shape)
         self.excess_error_ = 0.0
@@ -100,7 +111,7 @@ class DeepLinear(Regressor):
         means = found.intercept
         if self.fit_intercept:
             means = means + X.mean(axis=0, dtype=np.float64) @ (found.coef - W)
-        self.layers_ = balanced_factors(_truncate(W, rank), widths, self.random_seed)
+        self.layers_ = balanced_factors(truncated(W, rank), widths, self.random_seed)
         # Past this the singular values of W are the rounding of its solution.
         tolerance = rank_tolerance(*X.shape) / (found.rcond**0.5 or 1.0)
         s = np.linalg.svd(W, compute_uv=False)
@@ -115,9 +126,3 @@ class DeepLinear(Regressor):
         for W in self.layers_:
             H = H @ W
         return self._shape_like_y(H + self._intercept)
-
-
-def _truncate(W, rank):
-    """W with singular values past `rank` (rounding) removed."""
-    U, s, Vt = np.linalg.svd(W, full_matrices=False)
-    return (U[:, :rank] * s[:rank]) @ Vt[:rank]

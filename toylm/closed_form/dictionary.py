@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from .estimator import ConflictingTargets, Regressor, check_choice
+from ..checks import check_choice
+from .estimator import ConflictingTargets, Regressor
 
 _TREE_FEATURES = 16  # past this many features a k-d tree visits every point anyway
 _PAIRS = 4_000_000

@@ -2,9 +2,11 @@
 
 import numpy as np
 
+from ..checks import check_choice, check_count, check_lambda, check_positive
+from ..errors import UsageError
 from . import memory
-from .estimator import Regressor, check_choice, check_count, check_lambda, check_positive
-from .passes import ArraySource, StreamSource
+from .estimator import Regressor
+from .row_sources import ArraySource, StreamSource
 from .solvers import least_squares, require_cholesky
 from .whitening import make_whitening
 
@@ -32,35 +34,15 @@ class DeepELM(Regressor):
     rcond_, rank_.
     """
 
-    def __init__(
-        self,
-        hidden_units=128,
-        depth=2,
-        activation="tanh",
-        weight_scale="fan_in",
-        random_seed=0,
-        lambda_reg=1e-6,
-        fit_intercept=False,
-        whiten="features",
-        whiten_eps=1e-8,
-        solver="auto",
-    ):
-        self.hidden_units = hidden_units
-        self.depth = depth
-        self.activation = activation
-        self.weight_scale = weight_scale
-        self.random_seed = random_seed
-        self.lambda_reg = lambda_reg
-        self.fit_intercept = fit_intercept
-        self.whiten = whiten
-        self.whiten_eps = whiten_eps
-        self.solver = solver
+    def __init__(self, hidden_units=128, depth=2, activation="tanh", weight_scale="fan_in", random_seed=0, lambda_reg=1e-6,
+                 fit_intercept=False, whiten="features", whiten_eps=1e-12, solver="auto"):  # fmt: skip
+        self._keep(locals())
 
     def _widths(self):
         if np.ndim(self.hidden_units):
             widths = [check_count(h, "hidden_units") for h in self.hidden_units]
             if not widths:
-                raise ValueError("hidden_units is empty: give at least one layer")
+                raise UsageError("hidden_units is empty: give at least one layer")
             return widths
         return [check_count(self.hidden_units, "hidden_units")] * check_count(self.depth, "depth")
 
@@ -70,7 +52,7 @@ class DeepELM(Regressor):
         check_choice(self.activation, "activation", tuple(ACTIVATIONS))
         fan_in = isinstance(self.weight_scale, str)
         if fan_in and self.weight_scale != "fan_in":
-            raise ValueError(f"weight_scale is {self.weight_scale!r}: it must be a number > 0 or 'fan_in'")
+            raise UsageError(f"weight_scale is {self.weight_scale!r}: it must be a number > 0 or 'fan_in'")
         widths = self._widths()
         X, Y = self._fit_X_y(X, y)
         n, last = len(X), widths[-1]
@@ -127,27 +109,9 @@ class ELM(DeepELM):
     Parameters and attributes: as in DeepELM, without depth.
     """
 
-    def __init__(
-        self,
-        hidden_units=128,
-        activation="tanh",
-        weight_scale=1.0,
-        random_seed=0,
-        lambda_reg=1e-6,
-        fit_intercept=False,
-        whiten="features",
-        whiten_eps=1e-8,
-        solver="auto",
-    ):
-        self.hidden_units = hidden_units
-        self.activation = activation
-        self.weight_scale = weight_scale
-        self.random_seed = random_seed
-        self.lambda_reg = lambda_reg
-        self.fit_intercept = fit_intercept
-        self.whiten = whiten
-        self.whiten_eps = whiten_eps
-        self.solver = solver
+    def __init__(self, hidden_units=128, activation="tanh", weight_scale=1.0, random_seed=0, lambda_reg=1e-6,
+                 fit_intercept=False, whiten="features", whiten_eps=1e-12, solver="auto"):  # fmt: skip
+        self._keep(locals())
 
     def _widths(self):
         return [check_count(self.hidden_units, "hidden_units")]

@@ -11,9 +11,15 @@ import warnings
 
 import numpy as np
 
+from ..errors import InputTypeError, UsageError
+
 
 class RankWarning(UserWarning):
     """A system is singular: the minimum-norm answer was given; the message names the rank."""
+
+
+class PathEdgeWarning(UserWarning):
+    """The best value of a path is its first or last one: a better one may lie beyond; the message names both."""
 
 
 class ConflictingTargets(ValueError):
@@ -32,52 +38,6 @@ def not_fitted(estimator):
     return kind(f"This {name} instance is not fitted yet. Call 'fit' with data before using this estimator.")
 
 
-def _shown(value):
-    return repr(str(value)) if isinstance(value, str) else value
-
-
-def check_number(value, name):
-    """`value` as a finite float."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = np.nan
-    if not np.isfinite(number):
-        raise ValueError(f"{name} is {_shown(value)}: it must be a finite number")
-    return number
-
-
-def check_lambda(lambda_reg, name="lambda_reg"):
-    """`lambda_reg` as a finite float >= 0."""
-    value = check_number(lambda_reg, name)
-    if value < 0:
-        raise ValueError(f"{name} is {lambda_reg}: it must be a finite number >= 0 (0 for no penalty)")
-    return value
-
-
-def check_positive(value, name):
-    """`value` as a finite float > 0."""
-    number = check_number(value, name)
-    if number <= 0:
-        raise ValueError(f"{name} is {value}: it must be a finite number > 0")
-    return number
-
-
-def check_count(value, name, minimum=1):
-    """`value` as an int >= minimum."""
-    number = check_number(value, name) if np.ndim(value) == 0 else np.nan
-    if number != np.floor(number) or number < minimum:
-        raise ValueError(f"{name} is {_shown(value)}: it must be a whole number >= {minimum}")
-    return int(value)
-
-
-def check_choice(value, name, choices):
-    """`value` when it is one of `choices`."""
-    if value not in choices:
-        raise ValueError(f"{name} is {value!r}: choose one of {', '.join(map(repr, choices))}")
-    return value
-
-
 def check_finite(array, name):
     """Raise ValueError naming the first NaN or infinity of `array`."""
     if np.isfinite(array).all():
@@ -86,7 +46,7 @@ def check_finite(array, name):
     kind = "NaN" if np.isnan(array[tuple(where)]) else "infinity"
     place = ", ".join(f"{axis} {i}" for axis, i in zip(("row", "column"), where[-2:]))
     place = place if array.ndim <= 2 else f"sequence {where[0]}, {place}"
-    raise ValueError(f"Input {name} contains {kind} (first at {place}): remove or replace such values before fitting")
+    raise UsageError(f"Input {name} contains {kind} (first at {place}): remove or replace such values before fitting")
 
 
 def as_matrix(X, name="X", ndim=2, finite=True):
@@ -96,21 +56,21 @@ def as_matrix(X, name="X", ndim=2, finite=True):
     complex numbers, NaN or infinity.
     """
     if hasattr(X, "toarray") and not hasattr(X, "__array__"):
-        raise TypeError(f"Sparse data was passed for {name}, but dense data is required: use .toarray()")
+        raise InputTypeError(f"Sparse data was passed for {name}, but dense data is required: use .toarray()")
     array = np.asarray(X)
     if np.iscomplexobj(array):
-        raise ValueError(f"Complex data not supported: {name} has dtype {array.dtype}")
+        raise UsageError(f"Complex data not supported: {name} has dtype {array.dtype}")
     if array.dtype != np.float32:
         array = array.astype(np.float64, copy=False)
     if array.ndim != ndim:
-        raise ValueError(
+        raise UsageError(
             f"Expected {ndim}D array for {name}, got {array.ndim}D array of shape {array.shape} instead. "
             "Reshape your data: .reshape(-1, 1) for a single feature, .reshape(1, -1) for a single sample"
         )
     if array.shape[0] < 1:
-        raise ValueError(f"{name}: Found array with 0 sample(s) (shape={array.shape}) while a minimum of 1 is required.")
+        raise UsageError(f"{name}: Found array with 0 sample(s) (shape={array.shape}) while a minimum of 1 is required.")
     if ndim == 2 and array.shape[1] < 1:
-        raise ValueError(f"{name}: Found array with 0 feature(s) (shape={array.shape}) while a minimum of 1 is required.")
+        raise UsageError(f"{name}: Found array with 0 feature(s) (shape={array.shape}) while a minimum of 1 is required.")
     if finite:
         check_finite(array, name)
     return array
@@ -119,20 +79,20 @@ def as_matrix(X, name="X", ndim=2, finite=True):
 def as_targets(Y, rows, name="y"):
     """Y as a float64 array (n,) or (n, k) with `rows` rows, checked for NaN and infinity."""
     if Y is None:
-        raise ValueError(f"requires {name} to be passed, but the target {name} is None")
+        raise UsageError(f"requires {name} to be passed, but the target {name} is None")
     Y = np.asarray(Y)
     if np.iscomplexobj(Y):
-        raise ValueError(f"Complex data not supported: {name} has dtype {Y.dtype}")
+        raise UsageError(f"Complex data not supported: {name} has dtype {Y.dtype}")
     if Y.dtype.kind in "USO":
         try:
             Y = Y.astype(np.float64)
         except ValueError:
-            raise ValueError(f"Unknown label type: {name} holds {Y.dtype} values, numbers are needed") from None
+            raise UsageError(f"Unknown label type: {name} holds {Y.dtype} values, numbers are needed") from None
     Y = Y.astype(np.float64, copy=False)
     if Y.ndim not in (1, 2) or (Y.ndim == 2 and Y.shape[1] == 0):
-        raise ValueError(f"bad input shape {Y.shape} for {name}: give (n,) or (n, targets)")
+        raise UsageError(f"bad input shape {Y.shape} for {name}: give (n,) or (n, targets)")
     if len(Y) != rows:
-        raise ValueError(f"Found input variables with inconsistent numbers of samples: X has {rows} rows, {name} has {len(Y)}")
+        raise UsageError(f"Found input variables with inconsistent numbers of samples: X has {rows} rows, {name} has {len(Y)}")
     check_finite(Y, name)
     return Y
 
@@ -145,10 +105,10 @@ def r2(Y, predicted, sample_weight=None):
     given, predicted = as_targets(Y, len(predicted)), np.asarray(predicted, np.float64)
     Y, predicted = given.reshape(len(given), -1), predicted.reshape(len(predicted), -1)
     if Y.shape != predicted.shape:
-        raise ValueError(f"y has shape {given.shape}, predictions have {predicted.shape}: give as many targets as in fit")
+        raise UsageError(f"y has shape {given.shape}, predictions have {predicted.shape}: give as many targets as in fit")
     weight = np.ones(len(Y)) if sample_weight is None else np.asarray(sample_weight, np.float64)
     if weight.shape != (len(Y),):
-        raise ValueError(f"sample_weight has shape {weight.shape}: give one weight a row, ({len(Y)},)")
+        raise UsageError(f"sample_weight has shape {weight.shape}: give one weight a row, ({len(Y)},)")
     residual = weight @ (Y - predicted) ** 2
     total = weight @ (Y - np.average(Y, axis=0, weights=weight)) ** 2
     score = 1 - residual / np.where(total > 0, total, 1)
@@ -183,6 +143,10 @@ class Estimator:
     def _parameter_names(cls):
         return sorted(name for name in inspect.signature(cls.__init__).parameters if name != "self")
 
+    def _keep(self, given):
+        """Store the arguments of __init__, its `locals()`, as they were given."""
+        self.__dict__.update((name, value) for name, value in given.items() if name != "self")
+
     def get_params(self, deep=True):
         """The parameters by name."""
         return {name: getattr(self, name) for name in self._parameter_names()}
@@ -191,7 +155,7 @@ class Estimator:
         """Set parameters by name; raises ValueError for a name that the estimator does not have."""
         for name, value in params.items():
             if name not in self._parameter_names():
-                raise ValueError(
+                raise UsageError(
                     f"Invalid parameter {name!r} for estimator {type(self).__name__}. "
                     f"Valid parameters are: {self._parameter_names()!r}."
                 )
@@ -220,7 +184,7 @@ class Estimator:
     def _fit_X_y(self, X, y, finite=True):
         """X and Y checked for fitting: (n, d) and (n, k); `_one_target` remembers that y was (n,)."""
         if y is None:
-            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+            raise UsageError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         X = self._fit_X(X, finite)
         y = as_targets(y, len(X))
         self._one_target = y.ndim == 1
@@ -234,11 +198,11 @@ class Estimator:
         X = as_matrix(X)
         expected = self.n_features_in_
         if X.shape[1] != expected:
-            raise ValueError(
+            raise UsageError(
                 f"X has {X.shape[1]} features, but {type(self).__name__} is expecting {expected} features as input"
             )
         if names is not None and hasattr(self, "feature_names_in_") and list(names) != list(self.feature_names_in_):
-            raise ValueError(
+            raise UsageError(
                 "The feature names should match those that were passed during fit: "
                 f"got {list(names)}, fitted with {list(self.feature_names_in_)}"
             )
@@ -282,6 +246,21 @@ class Transformer(Estimator):
     def fit_transform(self, X, y=None):
         """fit(X), then transform(X)."""
         return self.fit(X, y).transform(X)
+
+
+def warn_at_edge(name, path, chosen):
+    """Warn where one of the `chosen` values is the smallest or largest of three or more in `path`."""
+    path = np.asarray(path)
+    if len(path) < 3:
+        return
+    for what, edge in (("smallest", path.min()), ("largest", path.max())):
+        if np.any(np.asarray(chosen) == edge):
+            warnings.warn(
+                f"the best {name} is {edge:.3g}, the {what} of the path from {path.min():.3g} to {path.max():.3g}: "
+                f"a better one may lie beyond; give a wider path",
+                PathEdgeWarning,
+                stacklevel=4,
+            )
 
 
 def warn_rank(rank, columns, what):

@@ -20,7 +20,7 @@ turns whitening by feature on.
 
 import inspect
 
-from ..errors import nearest
+from ..errors import UsageError, nearest
 from .autoencoder import LinearAutoencoder
 from .barycentric import Barycentric1D
 from .collapse import COLLAPSIBLE, Collapse
@@ -62,7 +62,7 @@ SHARED_KEYWORDS = frozenset(
 def make_estimator(arch="ridge", **keywords):
     """The estimator of an architecture with its keywords set. Raises ValueError for an unknown arch or keyword."""
     if arch not in ARCHITECTURES:
-        raise ValueError(f"arch is {arch!r}: unknown{nearest(arch, ARCHITECTURES)}")
+        raise UsageError(f"arch is {arch!r}: unknown{nearest(arch, ARCHITECTURES)}")
     collapsing, _, name = arch.rpartition(":")
     kind = (COLLAPSIBLE if collapsing else _ESTIMATORS)[name]
     known = set(inspect.signature(kind.__init__).parameters) - {"self"}
@@ -70,7 +70,7 @@ def make_estimator(arch="ridge", **keywords):
     unknown = set(keywords) - known - SHARED_KEYWORDS
     if unknown:
         worst = sorted(unknown)[0]
-        raise ValueError(f"arch {arch!r} has no keyword {worst!r}{nearest(worst, sorted(known))}")
+        raise UsageError(f"arch {arch!r} has no keyword {worst!r}{nearest(worst, sorted(known))}")
     chosen = {key: value for key, value in keywords.items() if key in known}
     if kind is KernelRidge and "whiten_eps" in chosen:
         chosen.setdefault("whiten", "features")

@@ -7,11 +7,21 @@
 
 import numpy as np
 
+from ..errors import UsageError
 from .estimator import as_matrix, as_targets, check_finite
-from .passes import StreamSource, moments
+from .normal_equations import solve_moments
+from .row_sources import StreamSource, moments
 
 # sum (x - shift)^2 / sum (x - mean)^2 above which a block's sums are taken again around its exact mean.
 _AMPLIFICATION = 100.0
+
+
+_OF_ROWS = ("gram", "cross", "squares", "mean_x", "mean_y", "raw_gram", "raw_cross",
+            "_origin_x", "_origin_y", "_off_x", "_off_y")  # fmt: skip
+
+
+class NoRows(ValueError, AttributeError):
+    """What only rows can tell was asked of an accumulator without any; hasattr says False."""
 
 
 class GramAccumulator:
@@ -40,13 +50,13 @@ class GramAccumulator:
         """Take rows that were added before out again; returns self. Raises ValueError where more rows go than are there."""
         X, Y = self._checked(X, Y)
         if len(X) > self.count:
-            raise ValueError(f"cannot remove {len(X)} rows: only {self.count} were added")
+            raise UsageError(f"cannot remove {len(X)} rows: only {self.count} were added")
         return self._combine(block_moments(X, Y), -1)
 
     def merge(self, other):
         """Add all that another accumulator holds; returns self."""
         if other.count and self.count and (other.gram.shape, other.cross.shape) != (self.gram.shape, self.cross.shape):
-            raise ValueError(f"cannot merge: {other.cross.shape} features and targets there, {self.cross.shape} here")
+            raise UsageError(f"cannot merge: {other.cross.shape} features and targets there, {self.cross.shape} here")
         return self if not other.count else self._combine(other._state(), 1)
 
     def add_blocks(self, blocks, total=None, progress=None):
@@ -71,8 +81,8 @@ class GramAccumulator:
 
     def __getattr__(self, name):
         # Reached only where the attribute is not there: nothing was added yet.
-        if name in ("gram", "cross", "squares", "_origin_x", "_origin_y", "_off_x", "_off_y"):
-            raise ValueError("this GramAccumulator has no rows: add some first (add, add_blocks or merge)")
+        if name in _OF_ROWS:
+            raise NoRows("this GramAccumulator has no rows: add some first (add, add_blocks or merge)")
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def normal_equations(self, fit_intercept=True):
@@ -80,8 +90,7 @@ class GramAccumulator:
         return (self.gram, self.cross) if fit_intercept else (self.raw_gram, self.raw_cross)
 
     def solve(self, lambda_reg=0.0, fit_intercept=True):
-        """Ridge from the moments alone: a `solvers.Solution`. lambda_reg may be an array with one value a target."""
-        from .solvers import solve_moments
+        """Ridge from the moments alone: a `Solution`. lambda_reg may be an array with one value a target."""
 
         return solve_moments(self, lambda_reg, fit_intercept)
 
@@ -90,7 +99,7 @@ class GramAccumulator:
         Y = np.empty((len(X), 0)) if Y is None else as_targets(Y, len(X))
         Y = Y.reshape(len(X), -1)
         if self.count and (X.shape[1], Y.shape[1]) != self.cross.shape:
-            raise ValueError(f"this block has {X.shape[1]} features and {Y.shape[1]} targets, those before {self.cross.shape}")
+            raise UsageError(f"this block has {X.shape[1]} features and {Y.shape[1]} targets, those before {self.cross.shape}")
         return X, Y
 
     @property
@@ -152,7 +161,7 @@ def block_moments(X, Y):
         # One NaN or infinity in a column makes its diagonal entry NaN or infinite: no separate pass to look for them.
         if not np.isfinite(np.diag(gram)).all():
             check_finite(X, "X")
-            raise ValueError("X is too large: the sum of its squares overflows; scale it down")
+            raise UsageError("X is too large: the sum of its squares overflows; scale it down")
         off_x, off_y = sum_x / n, sum_y / n
         spread = np.diag(gram) - n * off_x**2
         if not (np.diag(gram) > _AMPLIFICATION * spread).any():

@@ -2,7 +2,7 @@
 
 A BLAS `syrk` reads X once, but centring, X'Y, the column sums and the check for NaN each read it again, and a triangular
 solve writes an array as large as X. Here a block of rows is copied to a cache-sized buffer (shifted, converted to float64),
-optionally multiplied by R^-1 in place, and its products with itself are added up from there. `passes.py` holds the NumPy twins.
+optionally multiplied by R^-1 in place, and its products with itself are added up from there. `row_sources` holds the NumPy twins.
 """
 
 import numba as nb
@@ -10,10 +10,8 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from ..kernels.jit import inner
-from ..kernels.parallel import parallel
-from ..kernels.rows import rows_of
-from .passes import SUMS_BYTES
+from ..kernels.jit import device_function, parallel, rows_of
+from .memory import SUMS_BYTES
 from .tiles import (
     I64,
     PANEL,
@@ -152,7 +150,7 @@ def _take(typingctx, counter):
     return types.int64(types.intp), codegen
 
 
-@inner
+@device_function
 def _products(a, b, ld, c, ldc, columns, rows, ahead, reach):
     """C[:columns, :PANEL] += A' B by the tallest tiles that fit; `columns` rounded up to an even number is computed."""
     i = 0
@@ -173,7 +171,7 @@ def _products(a, b, ld, c, ldc, columns, rows, ahead, reach):
     return ahead
 
 
-@inner
+@device_function
 def _part(X, Y, shift_x, shift_y, first, last, Z, M, of_y, dp, R, S, inverse, precondition, reach):
     d, k = X.shape[1], Y.shape[1]
     ldz, ldm, ldr = np.int64(Z.shape[1]), np.int64(M.shape[1]), np.int64(R.shape[1])

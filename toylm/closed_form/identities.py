@@ -16,8 +16,8 @@ from .elm import ELM
 from .gram import GramAccumulator
 from .kernel_ridge import KernelRidge
 from .linear import LinearRegression, Ridge
-from .passes import ArraySource
 from .ridge_path import loo_residuals
+from .row_sources import ArraySource
 from .solvers import least_squares
 from .task_models import solve_task
 from .transformer import (

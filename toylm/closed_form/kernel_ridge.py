@@ -2,17 +2,19 @@
 
 import numpy as np
 
+from ..checks import check_choice, check_lambda, check_positive
+from ..errors import UsageError
 from . import memory
-from .estimator import Regressor, check_choice, check_lambda, check_positive, warn_rank
-from .kernels import KERNELS, kernel_matrix, squared_distances
-from .solvers import EPS, RCOND_CHOLESKY, factor_spd, rank_tolerance, solve_factored
+from .estimator import Regressor, warn_at_edge, warn_rank
+from .kernel_functions import KERNELS, kernel_matrix, squared_distances
+from .normal_equations import EPS, RCOND_CHOLESKY, factor_spd, rank_tolerance, solve_factored
 from .whitening import make_whitening
 
 
 class KernelRidge(Regressor):
     """f(x) = k(x)' alpha with alpha = (K + lambda I)^-1 Y: ridge regression in the kernel's feature space.
 
-    Formula: K_ij = k(x_i, x_j), see `kernels` for the kernels; there is no intercept. Equal to scikit-learn's KernelRidge
+    Formula: K_ij = k(x_i, x_j), see `kernel_functions`; there is no intercept. Equal to scikit-learn's KernelRidge
     with alpha = lambda_reg / variance and gamma = 1 / (2 length_scale^2) for rbf, 1 / length_scale for laplacian,
     1 / length_scale^2 for polynomial.
     Source: C. Saunders, A. Gammerman, V. Vovk, Ridge regression learning algorithm in dual variables (1998).
@@ -26,27 +28,9 @@ class KernelRidge(Regressor):
     Attributes: dual_coef_ (n,) or (n, k); X_fit_; solver_ "cholesky" or, where rcond <= 1e-10, "eigh"; rcond_; rank_.
     """
 
-    def __init__(
-        self,
-        lambda_reg=1e-3,
-        kernel="rbf",
-        length_scale=1.0,
-        variance=1.0,
-        nu=1.5,
-        degree=3,
-        coef0=1.0,
-        whiten=None,
-        whiten_eps=1e-8,
-    ):
-        self.lambda_reg = lambda_reg
-        self.kernel = kernel
-        self.length_scale = length_scale
-        self.variance = variance
-        self.nu = nu
-        self.degree = degree
-        self.coef0 = coef0
-        self.whiten = whiten
-        self.whiten_eps = whiten_eps
+    def __init__(self, lambda_reg=1e-3, kernel="rbf", length_scale=1.0, variance=1.0, nu=1.5, degree=3, coef0=1.0, whiten=None,
+                 whiten_eps=1e-12):  # fmt: skip
+        self._keep(locals())
 
     def fit(self, X, y):
         """X (n, d), y (n,) or (n, k). Raises ValueError on bad input, MemoryError where K would not fit."""
@@ -116,7 +100,7 @@ def solve_kernel(K, Y, lambda_reg):
 def check_kernel(K):
     """Raise ValueError where K has NaN or infinity, whatever the rows were."""
     if not np.isfinite(K.sum()) and not np.isfinite(K).all():
-        raise ValueError("the kernel matrix contains NaN or infinity: scale X down, or give a larger length_scale")
+        raise UsageError("the kernel matrix contains NaN or infinity: scale X down, or give a larger length_scale")
 
 
 def spectrum_of(K):
@@ -126,7 +110,7 @@ def spectrum_of(K):
     values, Q = eigh(K.T, overwrite_a=True, check_finite=False)  # LAPACK's order: no copy
     largest = max(values[-1], -values[0])
     if values[0] < -(EPS**0.5) * largest:
-        raise ValueError(
+        raise UsageError(
             f"the kernel matrix has the eigenvalue {values[0]:.3g} beside {values[-1]:.3g}, so this is no kernel: "
             "a polynomial needs coef0 >= 0 (or a larger lambda_reg)"
         )
@@ -167,33 +151,15 @@ class KernelRidgePath(KernelRidge):
     Attributes: length_scale_, lambda_, scores_ (length scales, m, k), best_score_; those of KernelRidge.
     """
 
-    def __init__(
-        self,
-        lambdas=None,
-        length_scales=None,
-        kernel="rbf",
-        variance=1.0,
-        nu=1.5,
-        degree=3,
-        coef0=1.0,
-        whiten=None,
-        whiten_eps=1e-8,
-    ):
-        self.lambdas = lambdas
-        self.length_scales = length_scales
-        self.kernel = kernel
-        self.variance = variance
-        self.nu = nu
-        self.degree = degree
-        self.coef0 = coef0
-        self.whiten = whiten
-        self.whiten_eps = whiten_eps
+    def __init__(self, lambdas=None, length_scales=None, kernel="rbf", variance=1.0, nu=1.5, degree=3, coef0=1.0, whiten=None,
+                 whiten_eps=1e-12):  # fmt: skip
+        self._keep(locals())
 
     def fit(self, X, y):
         """X (n, d), y (n,) or (n, k)."""
         X, Y = self._fit_X_y(X, y)
         if len(X) < 2:
-            raise ValueError(f"leave-one-out needs at least 2 rows, got n_samples = {len(X)} (1 sample)")
+            raise UsageError(f"leave-one-out needs at least 2 rows, got n_samples = {len(X)} (1 sample)")
         check_choice(self.kernel, "kernel", KERNELS)
         require_kernel(len(X), 3)
         self._prepare(X)
@@ -206,7 +172,7 @@ class KernelRidgePath(KernelRidge):
         scales = np.array([check_positive(value, "length_scales") for value in np.atleast_1d(scales)])
         for name, values in (("lambdas", self.lambdas_), ("length_scales", scales)):
             if not len(values):
-                raise ValueError(f"{name} is empty: give at least one value")
+                raise UsageError(f"{name} is empty: give at least one value")
         self.length_scales_ = np.ones(1) if self.kernel == "linear" else scales
         self.scores_ = np.empty((len(self.length_scales_), len(self.lambdas_), Y.shape[1]))
         best, kept, spectrum = np.inf, None, None
@@ -218,9 +184,15 @@ class KernelRidgePath(KernelRidge):
             if means.min() < best:
                 best, kept = means.min(), (float(scale), int(means.argmin()), spectrum)
         if kept is None:
-            raise ValueError("with every one of lambdas the kernel matrix is singular (equal rows): give a lambda > 0")
+            raise UsageError("with every one of lambdas the kernel matrix is singular (equal rows): give a lambda > 0")
         self.length_scale_, index, (values, Q, projected) = kept
         self.lambda_, self.best_score_ = float(self.lambdas_[index]), float(best)
+        for name, given, path, best in (
+            ("lambda", self.lambdas, self.lambdas_, self.lambda_),
+            ("length scale", self.length_scales, self.length_scales_, self.length_scale_),
+        ):
+            if given is not None:
+                warn_at_edge(name, path, best)
         denominator = (values + self.lambda_)[:, None]
         safe = np.divide(projected, denominator, out=np.zeros_like(projected), where=denominator > 0)
         self.dual_coef_ = self._shape_like_y(Q @ safe)

@@ -4,10 +4,13 @@ import warnings
 
 import numpy as np
 
-from .estimator import Regressor, as_matrix, check_lambda
+from ..checks import check_lambda
+from ..errors import UsageError
+from .estimator import Regressor
 from .gram import GramAccumulator
-from .passes import ArraySource, StreamSource
-from .solvers import least_squares, solve_moments
+from .normal_equations import solve_moments
+from .row_sources import ArraySource, StreamSource
+from .solvers import least_squares
 
 
 class _Linear(Regressor):
@@ -134,17 +137,17 @@ class Ridge(_Linear):
 
     def _need_blocks(self, what):
         if not hasattr(self, "gram_"):
-            raise ValueError(f"{what} needs a model that learned by partial_fit: fit keeps no Gram matrix")
+            raise UsageError(f"{what} needs a model that learned by partial_fit: fit keeps no Gram matrix")
 
     def _check_for_moments(self):
         for value in np.atleast_1d(self.lambda_reg):
             check_lambda(value)
         if self.solver != "auto":
-            raise ValueError(f"solver is {self.solver!r}: partial_fit and one lambda a target solve by 'auto' only")
+            raise UsageError(f"solver is {self.solver!r}: partial_fit and one lambda a target solve by 'auto' only")
 
     def _solve(self, gram):
         if not gram.count:
-            raise ValueError("every row would be forgotten: leave some, or start with a new Ridge")
+            raise UsageError("every row would be forgotten: leave some, or start with a new Ridge")
         self.gram_ = gram
         return self._store(solve_moments(gram, self.lambda_reg, self.fit_intercept))
 
@@ -160,7 +163,7 @@ def block_source(model, blocks, total=None, progress=None):
         blocks = list(blocks)
     X, Y = next(iter(blocks() if callable(blocks) else blocks), (None, None))
     if X is None:
-        raise ValueError("no blocks to fit: Found array with 0 sample(s)")
-    model.n_features_in_ = as_matrix(X).shape[1]
+        raise UsageError("no blocks to fit: Found array with 0 sample(s)")
+    model._fit_X(X)
     model._one_target = np.ndim(Y) == 1
     return StreamSource(blocks, total, progress)

@@ -2,6 +2,8 @@
 
 import os
 
+SUMS_BYTES = 128 * 2**20  # up to which the Gram kernel adds up several parts a thread
+
 
 def available():
     """Bytes of memory that can be taken now, or None where the system does not say."""

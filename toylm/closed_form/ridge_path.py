@@ -20,11 +20,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from .estimator import as_matrix, as_targets, check_choice, check_lambda
+from ..checks import check_choice, check_lambda
+from ..errors import UsageError
+from ..threads import get_threads
+from .estimator import as_matrix, as_targets, warn_at_edge
 from .gram import GramAccumulator
 from .linear import _Linear, block_source
-from .passes import ArraySource, centred_rows
-from .solvers import Solution, factor_spd, precondition, rank_tolerance, require_cholesky, require_tsqr, tsqr
+from .normal_equations import Solution, factor_spd, rank_tolerance
+from .row_sources import ArraySource, centred_rows
+from .solvers import precondition, require_cholesky, require_tsqr, tsqr
 
 _NEAR = 1e-3  # 1 - h at lambda = 0 below which p and q are not taken as differences
 _DIRECT_WORK = 1e9  # n d min(n, d) up to which the SVD of X itself is taken
@@ -45,7 +49,7 @@ class Spectrum:
         else:
             self._streamed()
         if self.n < 2:
-            raise ValueError(f"leave-one-out needs at least 2 rows, got n_samples = {self.n} (1 sample)")
+            raise UsageError(f"leave-one-out needs at least 2 rows, got n_samples = {self.n} (1 sample)")
 
     def _direct(self, X, Y):
         from scipy.linalg import svd
@@ -256,8 +260,6 @@ def _sum_over(function, pieces):
     """Sum of function(piece) in the order of pieces; one thread takes a piece, and BLAS one thread in it."""
     import threadpoolctl
 
-    from ..threads import get_threads
-
     threads = get_threads()
     total, waiting = 0.0, collections.deque()
     with threadpoolctl.threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
@@ -312,7 +314,7 @@ class RidgePath(_Linear):
     lambdas, k targets, q <= m patterns that the m filters consist of (10 to 30); memory up to 10^9
     multiply-adds 44 n d bytes, else that of LinearRegression.
     Fails: leave-one-out answers for rows drawn independently. Neighbouring rows that know each other (windows of one text)
-    make it choose too small a lambda.
+    make it choose too small a lambda. A given path that is too narrow: PathEdgeWarning where its first or last value is best.
 
     Parameters: lambdas, the path (None: 60 values from 1e-12 to 100 times the mean squared singular value); criterion "loo"
     or "gcv"; per_target, one lambda for each target or one for all; fit_intercept.
@@ -323,10 +325,7 @@ class RidgePath(_Linear):
     """
 
     def __init__(self, lambdas=None, criterion="loo", per_target=False, fit_intercept=True):
-        self.lambdas = lambdas
-        self.criterion = criterion
-        self.per_target = per_target
-        self.fit_intercept = fit_intercept
+        self._keep(locals())
 
     def fit(self, X, y):
         """X (n, d), y (n,) or (n, k). Raises ValueError on NaN, infinity, mismatched rows, lambda < 0."""
@@ -345,7 +344,7 @@ class RidgePath(_Linear):
         else:
             self.lambdas_ = np.array([check_lambda(value, "lambdas") for value in np.atleast_1d(self.lambdas)])
         if not len(self.lambdas_):
-            raise ValueError("lambdas is empty: give at least one value")
+            raise UsageError("lambdas is empty: give at least one value")
         score = loo_errors if self.criterion == "loo" else gcv_scores
         with np.errstate(invalid="ignore", divide="ignore"):
             self.scores_ = score(spectrum, self.lambdas_)
@@ -357,6 +356,8 @@ class RidgePath(_Linear):
         else:
             best = int(usable.mean(axis=1).argmin())
             self.lambda_, self.best_score_ = float(self.lambdas_[best]), float(usable[best].mean())
+        if self.lambdas is not None:  # the default path goes from no penalty to nothing but the penalty
+            warn_at_edge("lambda", self.lambdas_, self.lambda_)
         coef = spectrum.coef(self.lambda_)
         low = spectrum.s[-1] ** 2 if len(spectrum.s) == len(spectrum.mean_x) else 0.0
         smallest = np.min(self.lambda_)

@@ -17,91 +17,45 @@ Communication-optimal parallel and sequential QR (2012); Rokhlin and Tygert, A f
 linear least-squares regression (2008), for the sketch.
 """
 
-import contextlib
 import itertools
-from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..threads import get_threads, one_blas_thread
-from . import memory, passes
-from .estimator import check_choice, check_finite, check_lambda, warn_rank
+from ..checks import check_choice, check_lambda
+from ..errors import UsageError
+from ..threads import get_threads
+from . import memory, row_sources
+from .estimator import check_finite, warn_rank
 from .gram import GramAccumulator
-from .passes import ArraySource, centred_rows
+from .normal_equations import (
+    EPS,
+    RCOND_CHOLESKY,
+    SMALL,
+    blas_for,
+    factor_spd,
+    means_of,
+    penalised,
+    rank_tolerance,
+    solution,
+    solve_by_cholesky,
+    solve_factored,
+)
+from .row_sources import ArraySource, centred_rows
 
-EPS = np.finfo(np.float64).eps
-RCOND_CHOLESKY = 1e-10
 RCOND_REFINE = 1e-4  # below this one more pass corrects what squaring the condition number lost
-_SMALL = 512  # features up to which two threads gain less than their spinning costs the next pass over the rows
 SOLVERS = ("auto", "cholesky", "cholesky_qr", "tsqr", "svd")
-
-
-def rank_tolerance(rows, columns):
-    """Singular values below this times the largest one are rounding: their error grows as sqrt(n), not as n."""
-    return EPS * max(columns, np.sqrt(rows), 16)
-
-
-@dataclass
-class Solution:
-    """W (d, k) and intercept (k,), the solver that found them, an estimate of rcond(X'X + lambda I), the rank of X."""
-
-    coef: np.ndarray
-    intercept: np.ndarray
-    solver: str
-    rcond: float
-    rank: int
-    passes: int = 1
-    details: dict = field(default_factory=dict)
-
-    @property
-    def weights(self):
-        return self.coef, self.intercept
-
-
-def _blas_for(d):
-    return one_blas_thread() if d <= _SMALL else contextlib.nullcontext()
 
 
 def require_cholesky(d, what=None, extra=0):
     """Raise MemoryError where one pass over the rows and Cholesky of d features would not fit, with `extra` bytes beside them."""
-    if d > _SMALL:  # else some megabytes; and asking for the threads loads Numba
+    if d > SMALL:  # else some megabytes; and asking for the threads loads Numba
         threads = get_threads()
-        extra += 8 * 6 * d**2 + max(8 * threads * d**2, min(8 * 6 * threads * d**2, passes.SUMS_BYTES))
+        extra += 8 * 6 * d**2 + max(8 * threads * d**2, min(8 * 6 * threads * d**2, memory.SUMS_BYTES))
     memory.require(extra, what or f"a fit of {d} features", "use fewer of them")
 
 
-def factor_spd(A):
-    """Cholesky factor of a symmetric matrix scaled to unit diagonal: (factor, scale, rcond), or None where it fails.
-
-    rcond is LAPACK's 1-norm estimate for the scaled matrix; the scaling is within a factor d of the best one.
-    """
-    from scipy.linalg import lapack
-
-    diagonal = np.diag(A)
-    scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-    scaled = A * scale
-    scaled *= scale[:, None]
-    scaled = scaled.T  # LAPACK's order, so that it works in place
-    norm = lapack.dlange("1", scaled)
-    with _blas_for(len(A)):
-        factor, info = lapack.dpotrf(scaled, lower=0, overwrite_a=1)
-        if info != 0:
-            return None
-        rcond, _ = lapack.dpocon(factor, norm)
-    return factor, scale, float(rcond)
-
-
-def solve_factored(factored, B):
-    """A^-1 B from `factor_spd`."""
-    from scipy.linalg import cho_solve
-
-    factor, scale, _ = factored
-    with _blas_for(len(factor)):
-        return scale[:, None] * cho_solve((factor, False), scale[:, None] * B, check_finite=False)
-
-
 def least_squares(source, lambda_reg=0.0, fit_intercept=True, solver="auto"):
-    """Solve min ||X W + b - Y||^2 + lambda ||W||^2 over a source (see `passes`): a `Solution`.
+    """Solve min ||X W + b - Y||^2 + lambda ||W||^2 over a source (see `row_sources`): a `Solution`.
 
     The intercept b is not penalised (X and Y are centred). One pass over the rows where Cholesky is good enough, two or
     three more otherwise. Raises ValueError where a solver that was asked for by name cannot solve this system.
@@ -123,16 +77,16 @@ def least_squares(source, lambda_reg=0.0, fit_intercept=True, solver="auto"):
                 require_cholesky(X.shape[1])
             gram.add(X, Y)
         if not gram.count:
-            raise ValueError("no rows to fit: Found array with 0 sample(s)")
+            raise UsageError("no rows to fit: Found array with 0 sample(s)")
     found = None
     if solver in ("auto", "cholesky"):
-        found = _cholesky(gram, lambda_reg, fit_intercept, required=solver == "cholesky")
+        found = solve_by_cholesky(gram, lambda_reg, fit_intercept, required=solver == "cholesky")
         if found is not None and solver == "auto" and found.rcond < RCOND_REFINE:
             found = _refine(source, gram, found, lambda_reg, fit_intercept)
     if found is None and (solver == "cholesky_qr" or (solver == "auto" and _is_large(gram))):
         found = _cholesky_qr(source, gram, lambda_reg, fit_intercept)
         if found is None and solver == "cholesky_qr":
-            raise ValueError("solver 'cholesky_qr' needs full column rank, X has less: use solver 'svd' or lambda_reg > 0")
+            raise UsageError("solver 'cholesky_qr' needs full column rank, X has less: use solver 'svd' or lambda_reg > 0")
     if found is None:
         found = _tsqr(source, gram, lambda_reg, fit_intercept, solver)
     return found
@@ -144,7 +98,7 @@ def require_tsqr(d):
 
 
 def _is_large(gram):
-    return gram.count * gram.gram.shape[0] ** 2 >= passes.KERNEL_WORK
+    return gram.count * gram.gram.shape[0] ** 2 >= row_sources.KERNEL_WORK
 
 
 class _MeansOnly:
@@ -159,42 +113,15 @@ class _MeansOnly:
         self.mean_y = Y.mean(axis=0) if fit_intercept else np.zeros(Y.shape[1])
 
 
-def _means(gram, fit_intercept):
-    if fit_intercept:
-        return gram.mean_x, gram.mean_y
-    return np.zeros_like(gram.mean_x), np.zeros_like(gram.mean_y)
-
-
-def _solution(coef, mean_x, mean_y, solver, rcond, rank, **extra):
-    return Solution(coef, mean_y - mean_x @ coef, solver, float(rcond), int(rank), **extra)
-
-
-def _penalised(A, lambda_reg):
-    A = A.copy()
-    A[np.diag_indices_from(A)] += lambda_reg
-    return A
-
-
-def _cholesky(gram, lambda_reg, fit_intercept, required=False):
-    A, B = gram.normal_equations(fit_intercept)
-    factored = factor_spd(_penalised(A, lambda_reg))
-    if factored is None and required:
-        raise ValueError("solver 'cholesky' failed: X'X + lambda I is singular in float64; use solver 'auto'")
-    if factored is None or (factored[2] <= RCOND_CHOLESKY and not required):
-        return None
-    coef = solve_factored(factored, B)
-    return _solution(coef, *_means(gram, fit_intercept), "cholesky", factored[2], len(A))
-
-
 def _refine(source, gram, found, lambda_reg, fit_intercept):
     """Corrected normal equations: W += (X'X + lambda I)^-1 (X'(Y - X W) - lambda W), the residual taken from the rows.
 
     The error shrinks by eps cond(X'X) a step, to that of an orthogonal solver. A. Bjorck, Stability analysis of the method
     of seminormal equations for linear least squares problems (1987).
     """
-    mean_x, mean_y = _means(gram, fit_intercept)
+    mean_x, mean_y = means_of(gram, fit_intercept)
     A, _ = gram.normal_equations(fit_intercept)
-    factored = factor_spd(_penalised(A, lambda_reg))
+    factored = factor_spd(penalised(A, lambda_reg))
     coef = found.coef
     steps = 1 if found.rcond > 1e-7 else 2
     for _ in range(steps):
@@ -204,7 +131,7 @@ def _refine(source, gram, found, lambda_reg, fit_intercept):
                 Z = centred_rows(X[i : i + 8192], mean_x)
                 gradient = gradient + Z.T @ (Y[i : i + 8192] - mean_y - Z @ coef)
         coef = coef + solve_factored(factored, gradient)
-    return _solution(coef, mean_x, mean_y, "cholesky", found.rcond, found.rank, passes=1 + steps)
+    return solution(coef, mean_x, mean_y, "cholesky", found.rcond, found.rank, passes=1 + steps)
 
 
 def _wide(X, Y, lambda_reg, fit_intercept, solver):
@@ -215,14 +142,14 @@ def _wide(X, Y, lambda_reg, fit_intercept, solver):
     means = _MeansOnly(X, Y, fit_intercept)
     Xc, Yc = centred_rows(X, means.mean_x), Y - means.mean_y
     if solver == "cholesky_qr":
-        raise ValueError(f"solver 'cholesky_qr' needs at least as many rows as features, not {X.shape}: use 'auto'")
+        raise UsageError(f"solver 'cholesky_qr' needs at least as many rows as features, not {X.shape}: use 'auto'")
     if lambda_reg > 0 and solver in ("auto", "cholesky"):
-        factored = factor_spd(_penalised(Xc @ Xc.T, lambda_reg))
+        factored = factor_spd(penalised(Xc @ Xc.T, lambda_reg))
         if factored is not None and (factored[2] > RCOND_CHOLESKY or solver == "cholesky"):
             coef = Xc.T @ solve_factored(factored, Yc)
-            return _solution(coef, means.mean_x, means.mean_y, "dual_cholesky", factored[2], len(X))
+            return solution(coef, means.mean_x, means.mean_y, "dual_cholesky", factored[2], len(X))
     if solver == "cholesky":
-        raise ValueError("solver 'cholesky' failed: XX' + lambda I is singular in float64; use solver 'auto'")
+        raise UsageError("solver 'cholesky' failed: XX' + lambda I is singular in float64; use solver 'auto'")
     memory.require(8 * (4 * n * d + 2 * n**2), f"a singular value decomposition of {n} rows of {d} features", remedy)
     return _svd(Xc, Yc, means.mean_x, means.mean_y, lambda_reg, len(X))
 
@@ -241,7 +168,7 @@ def _svd(A, B, mean_x, mean_y, lambda_reg, rows):
     coef = Vt.T @ (filtered[:, None] * (U.T @ B))
     smallest = s[-1] if len(s) == A.shape[1] else 0.0
     rcond = (smallest**2 + lambda_reg) / (largest**2 + lambda_reg) if largest > 0 or lambda_reg > 0 else 0.0
-    return _solution(coef, mean_x, mean_y, "svd", rcond, rank)
+    return solution(coef, mean_x, mean_y, "svd", rcond, rank)
 
 
 def tsqr(source, mean_x, mean_y, lambda_reg=0.0, rows=None):
@@ -269,7 +196,7 @@ def tsqr(source, mean_x, mean_y, lambda_reg=0.0, rows=None):
 def _tsqr(source, gram, lambda_reg, fit_intercept, solver):
     from scipy.linalg import lapack, solve_triangular
 
-    mean_x, mean_y = _means(gram, fit_intercept)
+    mean_x, mean_y = means_of(gram, fit_intercept)
     require_tsqr(len(mean_x))
     one_block = isinstance(source, ArraySource) and source.X.size <= 4_000_000
     R, C = tsqr(source, mean_x, mean_y, lambda_reg, rows=gram.count if one_block else None)
@@ -278,7 +205,7 @@ def _tsqr(source, gram, lambda_reg, fit_intercept, solver):
         rcond, _ = lapack.dtrcon(R, norm="1")
     if rcond > rank_tolerance(gram.count, len(mean_x)) and solver != "svd":
         coef = solve_triangular(R, C, check_finite=False)
-        return _solution(coef, mean_x, mean_y, "tsqr", rcond**2, len(mean_x), passes=2)
+        return solution(coef, mean_x, mean_y, "tsqr", rcond**2, len(mean_x), passes=2)
     # The penalty is in R already.
     found = _svd(R, C, mean_x, mean_y, 0.0, gram.count)
     found.passes = 2
@@ -295,7 +222,7 @@ def precondition(source, gram, lambda_reg, fit_intercept, use_sketch=None, limit
     """
     from scipy.linalg import lapack, qr, solve_triangular, svdvals
 
-    mean_x, mean_y = _means(gram, fit_intercept)
+    mean_x, mean_y = means_of(gram, fit_intercept)
     A, _ = gram.normal_equations(fit_intercept)
     d = len(A)
     root = np.sqrt(lambda_reg) * np.eye(d)
@@ -304,23 +231,23 @@ def precondition(source, gram, lambda_reg, fit_intercept, use_sketch=None, limit
     if large:
         S, offset = np.zeros((9 * d, d)), 0
         for X, _ in source.blocks():
-            passes.sketch(X, mean_x, S[: 8 * d], offset)
+            row_sources.sketch(X, mean_x, S[: 8 * d], offset)
             offset += len(X)
         S[8 * d :] = root
         S = np.asfortranarray(S)  # which LAPACK can overwrite
-        with _blas_for(d):
+        with blas_for(d):
             R = np.asfortranarray(qr(S, mode="raw", overwrite_a=True, check_finite=False)[1])
         del S
         steps = 1
     else:
-        R = _shifted_cholesky(_penalised(A, lambda_reg))
+        R = _shifted_cholesky(penalised(A, lambda_reg))
     for _ in range(5):
         rcond, _ = lapack.dtrcon(R, norm="1")
         if rcond <= rank_tolerance(gram.count, d) / d:
             return None
         G, C = 0.0, 0.0
         for X, Y in source.blocks():
-            part = passes.moments(X, np.asarray(Y, np.float64), mean_x, mean_y, R)
+            part = row_sources.moments(X, np.asarray(Y, np.float64), mean_x, mean_y, R)
             G, C = G + part[0], C + part[1]
         steps += 1
         if lambda_reg > 0:
@@ -336,7 +263,7 @@ def precondition(source, gram, lambda_reg, fit_intercept, use_sketch=None, limit
                 if s[-1] <= tolerance * s[0]:
                     return None
             return R, G, C, steps
-        with _blas_for(d):
+        with blas_for(d):
             R = np.triu(_shifted_cholesky(G) @ R)
     return None
 
@@ -349,7 +276,7 @@ def _shifted_cholesky(A):
     scaled = A / scale / scale[:, None]
     shift = 0.0
     while True:
-        factor, info = lapack.dpotrf(_penalised(scaled, shift), lower=0)
+        factor, info = lapack.dpotrf(penalised(scaled, shift), lower=0)
         if info == 0:
             return np.asfortranarray(np.triu(factor) * scale)
         shift = max(10 * shift, 4 * EPS * len(A))
@@ -358,7 +285,7 @@ def _shifted_cholesky(A):
 def _cholesky_qr(source, gram, lambda_reg, fit_intercept):
     from scipy.linalg import lapack, solve_triangular
 
-    mean_x, mean_y = _means(gram, fit_intercept)
+    mean_x, mean_y = means_of(gram, fit_intercept)
     require_tsqr(len(mean_x))
     found = precondition(source, gram, lambda_reg, fit_intercept)
     if found is None:
@@ -367,30 +294,6 @@ def _cholesky_qr(source, gram, lambda_reg, fit_intercept):
     factored = factor_spd(G)
     coef = solve_triangular(R, solve_factored(factored, C), check_finite=False)
     rcond, _ = lapack.dtrcon(R, norm="1")
-    return _solution(coef, mean_x, mean_y, "cholesky_qr", rcond**2, len(mean_x), passes=1 + steps)
+    return solution(coef, mean_x, mean_y, "cholesky_qr", rcond**2, len(mean_x), passes=1 + steps)
 
 
-def solve_moments(gram, lambda_reg=0.0, fit_intercept=True):
-    """Ridge from accumulated moments alone, by Cholesky, or by eigenvalues where rcond <= 1e-10 or lambda is by target."""
-    from scipy.linalg import eigh
-
-    per_target = np.ndim(lambda_reg) > 0
-    lambdas = np.array([check_lambda(value) for value in np.atleast_1d(lambda_reg)])
-    if per_target and len(lambdas) != gram.cross.shape[1]:
-        raise ValueError(f"lambda_reg has {len(lambdas)} values for {gram.cross.shape[1]} targets: give one a target")
-    if not per_target:
-        found = _cholesky(gram, lambdas[0], fit_intercept)
-        if found is not None:
-            return found
-    A, B = gram.normal_equations(fit_intercept)
-    values, V = eigh(A, check_finite=False)
-    largest = max(values[-1], 0.0)
-    keep = values > rank_tolerance(gram.count, len(A)) * largest
-    if lambdas.min() == 0 and not keep.all():
-        warn_rank(int(keep.sum()), len(A), "the system is singular")
-    denominator = np.where(keep, values, 0.0)[:, None] + lambdas
-    inverse = np.divide(1.0, denominator, out=np.zeros_like(denominator), where=denominator > 0)
-    coef = V @ (inverse * (V.T @ B))
-    low = max(values[0], 0.0) + lambdas.min()
-    rcond = low / (largest + lambdas.min()) if largest + lambdas.min() > 0 else 0.0
-    return _solution(coef, *_means(gram, fit_intercept), "eigh", rcond, int(keep.sum()))

@@ -15,7 +15,9 @@ import time
 import numpy as np
 
 from ..data.tasks import TASKS
-from .solvers import ArraySource, least_squares
+from .feature_head import ClosedFormHead
+from .row_sources import ArraySource
+from .solvers import least_squares
 
 
 def lengths_of(X):
@@ -221,8 +223,6 @@ def position_wise_head(name, lambda_reg=1e-3, seed=None, **options):
 
     Classes for copy and reverse (one-hot targets, argmax), the number itself for bracket depth and running sum.
     """
-    from .heads import ClosedFormHead
-
     X, Y = TASKS[name](**options, **({} if seed is None else {"seed": seed}))
     inside = X > 0
     features = np.eye(int(X.max()) + 1)[X[inside]]

@@ -6,7 +6,7 @@ Numba's own vectoriser does not keep a block of accumulators in registers; an @i
 from llvmlite import ir
 from numba.core import cgutils
 
-from ..kernels.simd import FEATURES
+from ..kernels.tile import FEATURES
 
 F64, I32, I64 = ir.DoubleType(), ir.IntType(32), ir.IntType(64)
 

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .estimator import as_matrix, as_targets, check_choice, check_count, check_finite, check_lambda
+from ..checks import check_choice, check_count, check_lambda
+from ..errors import InputTypeError, UsageError
+from .deep_linear import reduced_rank
+from .estimator import as_matrix, as_targets, check_finite
+from .kernel_functions import kernel_matrix
 from .kernel_ridge import require_kernel, solve_kernel
-from .kernels import kernel_matrix
 from .linear import Ridge
-from .passes import ArraySource
+from .row_sources import ArraySource
 from .solvers import least_squares
 
 
@@ -83,11 +86,11 @@ def compute_qkv_attn(X, W_Q, W_K, W_V, *, mask=None):
     W_Q, W_K, W_V = (np.asarray(W, np.float64) for W in (W_Q, W_K, W_V))
     for name, W in (("W_Q", W_Q), ("W_K", W_K), ("W_V", W_V)):
         if W.ndim != 2 or W.shape[0] != X.shape[-1]:
-            raise ValueError(f"{name} has shape {W.shape}: X has {X.shape[-1]} features, so it must be ({X.shape[-1]}, ...)")
+            raise UsageError(f"{name} has shape {W.shape}: X has {X.shape[-1]} features, so it must be ({X.shape[-1]}, ...)")
         check_finite(W, name)
     check_finite(X, "X")
     if W_Q.shape[1] != W_K.shape[1]:
-        raise ValueError(f"W_Q has {W_Q.shape[1]} columns and W_K {W_K.shape[1]}: they must agree")
+        raise UsageError(f"W_Q has {W_Q.shape[1]} columns and W_K {W_K.shape[1]}: they must agree")
     Q, K, V = X @ W_Q, X @ W_K, X @ W_V
     scores = Q @ np.swapaxes(K, -1, -2) / np.sqrt(W_Q.shape[1])
     if isinstance(mask, str):
@@ -96,13 +99,13 @@ def compute_qkv_attn(X, W_Q, W_K, W_V, *, mask=None):
     if mask is not None:
         mask = np.asarray(mask)
         if mask.dtype.kind not in "bf":
-            raise TypeError(f"mask has dtype {mask.dtype}: give bool (True allows) or float (added to the scores)")
+            raise InputTypeError(f"mask has dtype {mask.dtype}: give bool (True allows) or float (added to the scores)")
         if mask.dtype != bool and not (mask < np.inf).all():
-            raise ValueError("mask contains NaN or +infinity: only -infinity, which forbids, and finite numbers can be added")
+            raise UsageError("mask contains NaN or +infinity: only -infinity, which forbids, and finite numbers can be added")
         scores = np.where(mask, scores, -np.inf) if mask.dtype == bool else scores + mask
     highest = scores.max(axis=-1, keepdims=True)
     if np.isneginf(highest).any():
-        raise ValueError(f"the mask leaves position {int(np.argwhere(np.isneginf(highest))[0][-2])} nothing to attend to")
+        raise UsageError(f"the mask leaves position {int(np.argwhere(np.isneginf(highest))[0][-2])} nothing to attend to")
     A = np.exp(scores - highest)
     A /= A.sum(axis=-1, keepdims=True)
     return Q, K, V, A, A @ V
@@ -115,7 +118,7 @@ def solve_output_projection_from_attn(Z, H_attn, *, lambda_reg=1e-3):
     """
     Z, H_attn = np.asarray(Z, np.float64), np.asarray(H_attn, np.float64)
     if Z.shape[:-1] != H_attn.shape[:-1]:
-        raise ValueError(f"Z {Z.shape} and H_attn {H_attn.shape} must agree in all but the last axis")
+        raise UsageError(f"Z {Z.shape} and H_attn {H_attn.shape} must agree in all but the last axis")
     return ridge_fit_closed_form(Z.reshape(-1, Z.shape[-1]), H_attn.reshape(-1, H_attn.shape[-1]), lambda_reg)
 
 
@@ -144,12 +147,10 @@ def lora_from_activations(X, residual, rank, *, lambda_reg=0.0):
     Best for the data rather than for the matrix: residual V_r V_r' with V_r the top right singular vectors of L' residual,
     LL' = X'X + lambda I (reduced-rank regression). Its error on X is never above lora_from_residual_svd's.
     """
-    from .deep_linear import reduced_rank
-
     X = as_matrix(X).astype(np.float64, copy=False)
     residual = as_matrix(residual, "residual").astype(np.float64, copy=False)
     if X.shape[1] != residual.shape[0]:
-        raise ValueError(f"X has {X.shape[1]} features, residual {residual.shape[0]} rows: they must agree")
+        raise UsageError(f"X has {X.shape[1]} features, residual {residual.shape[0]} rows: they must agree")
     rank = _check_rank(rank, residual.shape)
     penalty = np.sqrt(check_lambda(lambda_reg)) * np.eye(X.shape[1])
     best, _ = reduced_rank(residual, np.linalg.qr(np.vstack([X, penalty]), mode="r"), rank)
@@ -159,7 +160,7 @@ def lora_from_activations(X, residual, rank, *, lambda_reg=0.0):
 def _check_rank(rank, shape):
     rank = check_count(rank, "rank")
     if rank > min(shape):
-        raise ValueError(f"rank is {rank}: a matrix of shape {shape} has rank {min(shape)} at most")
+        raise UsageError(f"rank is {rank}: a matrix of shape {shape} has rank {min(shape)} at most")
     return rank
 
 
@@ -169,12 +170,12 @@ def apply_lora_update_inplace(W, A, B):
     Raises ValueError on shapes, TypeError where W is no floating-point array.
     """
     if not isinstance(W, np.ndarray):
-        raise TypeError(f"W must be a NumPy array to be changed in place, not {type(W).__name__}")
+        raise InputTypeError(f"W must be a NumPy array to be changed in place, not {type(W).__name__}")
     A, B = np.asarray(A), np.asarray(B)
     if A.ndim != 2 or B.ndim != 2 or A.shape[1] != B.shape[0] or W.shape != (A.shape[0], B.shape[1]):
-        raise ValueError(f"W {W.shape} cannot take A {A.shape} times B {B.shape}")
+        raise UsageError(f"W {W.shape} cannot take A {A.shape} times B {B.shape}")
     if not np.issubdtype(W.dtype, np.floating):
-        raise TypeError(f"W has dtype {W.dtype}: an update in place needs a floating-point matrix, or it would be rounded away")
+        raise InputTypeError(f"W has dtype {W.dtype}: an update in place needs a floating-point one, or it would be rounded away")
     W += (A @ B).astype(W.dtype, copy=False)
     return W
 

@@ -2,27 +2,29 @@
 
 import numpy as np
 
-from .estimator import Transformer, check_choice, check_positive
+from ..checks import check_choice, check_positive
+from .estimator import Transformer
 
 KINDS = ("features", "full", "zca")
 
 
 class Whitening(Transformer):
-    """x -> (x - mean) / max(std, eps) by feature, or x -> L^-1 (x - mean) with LL' the covariance.
+    """x -> (x - mean) / std by feature, or x -> L^-1 (x - mean) with LL' the covariance.
 
     Formula: "features" divides by the standard deviation (1/n) of each feature; it cures scales, not correlation (a Hilbert
     matrix stays as hopeless as it was). "full" multiplies by the inverse Cholesky factor of the covariance, "zca" by its
     inverse symmetric square root (the whitening that moves the data least); both give an identity covariance.
     Source: A. Kessy, A. Lewin, K. Strimmer, Optimal whitening and decorrelation (2018).
     Cost: n d for "features", n d^2 + d^3 else; memory 16 n d bytes in fit (a centred copy, its SVD), 8 d^2 kept.
-    Fails: directions with standard deviation below eps times the largest are scaled as if they had that much, so that noise
-    is not blown up to a feature.
+    Fails: what is constant up to rounding has no scale: it is only centred, so that noise is not blown up to a feature. Such is a
+    feature whose standard deviation is at most eps times its largest absolute value ("features"), or a direction whose
+    standard deviation is at most eps times the largest of all directions ("full", "zca"). Scaling all of X changes nothing.
 
-    Parameters: kind, "features", "full" or "zca"; eps, the floor (absolute for "features", relative for the others).
+    Parameters: kind, "features", "full" or "zca"; eps, at least the rounding of X's own type is taken.
     Attributes: mean_ (d,), matrix_ (d, d) or scale_ (d,).
     """
 
-    def __init__(self, kind="features", eps=1e-8):
+    def __init__(self, kind="features", eps=1e-12):
         self.kind = kind
         self.eps = eps
 
@@ -30,10 +32,14 @@ class Whitening(Transformer):
         """X (n, d)."""
         check_choice(self.kind, "kind", KINDS)
         eps = check_positive(self.eps, "eps")
-        X = self._fit_X(X).astype(np.float64, copy=False)
-        self.mean_ = X.mean(axis=0)
+        X = self._fit_X(X)
+        eps = max(eps, 4 * float(np.finfo(X.dtype).eps))
+        X = X.astype(np.float64, copy=False)
+        # Around a row, so that a constant feature has exactly its value for a mean.
+        self.mean_ = X[0] + (X - X[0]).mean(axis=0)
         if self.kind == "features":
-            self.scale_ = np.maximum(X.std(axis=0), eps)
+            deviation = (X - self.mean_).std(axis=0)
+            self.scale_ = np.where(deviation > eps * np.abs(X).max(axis=0), deviation, 1.0)
             return self
         from scipy.linalg import qr, svd
 
@@ -41,9 +47,9 @@ class Whitening(Transformer):
         s = np.concatenate([s, np.zeros(X.shape[1] - len(s))]) if len(s) < X.shape[1] else s
         if len(Vt) < X.shape[1]:
             Vt = np.vstack([Vt, np.linalg.qr(Vt.T, mode="complete")[0].T[len(Vt) :]])
-        # Equal rows leave the rounding of their mean, no direction to scale by: they are only centred.
+        # Equal rows leave the rounding of their mean, no direction to scale by.
         constant = s[0] <= 4 * np.finfo(np.float64).eps * np.linalg.norm(self.mean_)
-        s = np.ones_like(s) if constant else np.maximum(s, eps * s[0])
+        s = np.where((s <= eps * s[0]) | constant, 1.0, s)
         if self.kind == "zca":
             self.matrix_ = (Vt.T / s) @ Vt
             return self

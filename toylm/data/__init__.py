@@ -27,6 +27,12 @@ _HOMES = {
     "Tokenizer": "tokenizer",
     "train_tokenizer": "tokenizer",
     "EvaluationWindows": "windows",
+    "TASKS": "tasks",
+    "task_dataset": "tasks",
+    "generate_long_copy_dataset": "tasks",
+    "generate_long_bracket_depth_dataset": "tasks",
+    "generate_long_reverse_dataset": "tasks",
+    "generate_running_sum_dataset": "tasks",
 }
 
 __all__ = list(_HOMES)

@@ -2,6 +2,7 @@
 
 import sys
 
-from ..cli import run_verb
+from ..cli import main
 
-sys.exit(run_verb("data", sys.argv[1:]))
+if __name__ == "__main__":
+    sys.exit(main(["data", *sys.argv[1:]]))

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..errors import UsageError
 from .permutation import ROUNDS, Permutation
 
 
@@ -19,9 +20,9 @@ class Batches:
     def __init__(self, source, batch_size, context_length=None, seed=0):
         for name, value in (("batch_size", batch_size), ("context_length", context_length)):
             if value is not None and value < 1:
-                raise ValueError(f"{name} is {value}; it must be at least 1")
+                raise UsageError(f"{name} is {value}; it must be at least 1")
         if seed < 0:
-            raise ValueError(f"seed is {seed}; it must be 0 or above")
+            raise UsageError(f"seed is {seed}; it must be 0 or above")
         self.source, self.batch_size, self.seed = source, int(batch_size), int(seed)
         self.context_length = source.check_context(context_length)
         self.position = 0  # windows of this epoch already given out
@@ -81,20 +82,20 @@ class Batches:
             epoch, position = int(state["epoch"]), int(state["position"])
             theirs = {key: state[key] for key in ("seed", "context_length", "source")}
         except (KeyError, TypeError, ValueError):
-            raise ValueError(f"this is no position in the data: {state!r}") from None
+            raise UsageError(f"this is no position in the data: {state!r}") from None
         mine = {"seed": self.seed, "context_length": self.context_length, "source": self.source.identity()}
         for key in mine:
             if theirs[key] != mine[key]:
                 name = "data" if key == "source" else key.replace("_", " ")
-                raise ValueError(
+                raise UsageError(
                     f"the saved position is of another {name} ({theirs[key]}, here {mine[key]}); resume with the same one"
                 )
         if epoch < 0:
-            raise ValueError(f"the saved position has epoch {epoch}; it must be 0 or above")
+            raise UsageError(f"the saved position has epoch {epoch}; it must be 0 or above")
         before = self.epoch
         self._begin(epoch)
         if not 0 <= position <= self.windows_per_epoch:
             windows = self.windows_per_epoch
             self._begin(before)
-            raise ValueError(f"the saved position is window {position} of an epoch of {windows}; the file is corrupt")
+            raise UsageError(f"the saved position is window {position} of an epoch of {windows}; the file is corrupt")
         self.position = position

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import nearest
+from ..errors import MissingFileError, UsageError, nearest
 from ..resources import resource_path
 from .download import hub_file
 from .text import END_OF_TEXT, contains, read_chunks, split_pieces
@@ -142,9 +142,9 @@ def load_corpus(data, separator=None, cache_dir=None, limit=None, held_out_data=
         held_out_files = _files_of(held_out_data, cache_dir)
         same = {f.resolve() for f in files} & {f.resolve() for f in held_out_files}
         if same:
-            raise ValueError(f"{sorted(same)[0]} is both training and held-out text; give different files")
+            raise UsageError(f"{sorted(same)[0]} is both training and held-out text; give different files")
     if limit is not None and limit < 1:
-        raise ValueError(f"limit is {limit} characters; it must be at least 1")
+        raise UsageError(f"limit is {limit} characters; it must be at least 1")
     if separator is not None:  # as in the text
         separator = separator.replace("\r\n", "\n").replace("\r", "\n")
     files, held_out_files = _not_empty(files), _not_empty(held_out_files)
@@ -160,7 +160,7 @@ def _files_of(data, cache_dir):
         return find_files(data)
     files = [path for item in data for path in _files_of(item, cache_dir)]
     if not files:
-        raise ValueError("an empty list of paths names no text; give at least one file")
+        raise UsageError("an empty list of paths names no text; give at least one file")
     return files
 
 
@@ -171,24 +171,24 @@ def find_files(data):
         found = sorted(p for p in path.rglob("*") if p.suffix.lower() in TEXT_SUFFIXES and p.is_file())
         found = [p for p in found if not any(part.startswith(".") for part in p.relative_to(path).parts)]
         if not found:
-            raise ValueError(
+            raise UsageError(
                 f"the folder {path} holds no text file ({', '.join(TEXT_SUFFIXES)}); name the files, or give a pattern such "
                 f"as '{path}/*.csv'"
             )
         return found
     if path.exists():
         if not path.is_file():
-            raise ValueError(f"{path} is no regular file; write its text to a file first")
+            raise UsageError(f"{path} is no regular file; write its text to a file first")
         return [path]
     if glob.has_magic(str(path)):
         found = sorted(Path(p) for p in glob.glob(str(path), recursive=True) if os.path.isfile(p))
         if not found:
-            raise FileNotFoundError(f"no file matches {str(path)!r}")
+            raise MissingFileError(f"no file matches {str(path)!r}")
         return found
     name = str(data)
     if path.suffix or os.sep in name or "/" in name:
-        raise FileNotFoundError(f"there is no file or folder {name!r}")
-    raise ValueError(f"there is no corpus and no file called {name!r}{nearest(name, CORPORA)}")
+        raise MissingFileError(f"there is no file or folder {name!r}")
+    raise UsageError(f"there is no corpus and no file called {name!r}{nearest(name, CORPORA)}")
 
 
 def _name(data, files):
@@ -200,13 +200,13 @@ def _name(data, files):
 def _not_empty(files):
     kept = tuple(f for f in files if os.path.getsize(f))
     if files and not kept:
-        raise ValueError(f"{files[0]} is empty (0 bytes); give a UTF-8 text file")
+        raise UsageError(f"{files[0]} is empty (0 bytes); give a UTF-8 text file")
     return kept
 
 
 def _marker(files, separator):
     if separator == "":
-        raise ValueError("the separator is empty; give the string that ends a document, such as '\\n\\n'")
+        raise UsageError("the separator is empty; give the string that ends a document, such as '\\n\\n'")
     if any(contains(f, END_OF_TEXT) for f in files):
         if separator not in (None, END_OF_TEXT):
             return END_OF_TEXT, (f"the text ends its documents with {END_OF_TEXT}, so the separator {separator!r} is not used",)
@@ -215,7 +215,7 @@ def _marker(files, separator):
         return None, ()
     if not any(contains(f, separator) for f in files):
         more = f" (or the {len(files) - 1} other files)" if len(files) > 1 else ""
-        raise ValueError(
+        raise UsageError(
             f"the separator {separator!r} does not occur in {files[0]}{more}; without a separator a text is one document"
         )
     return separator, ()

@@ -9,6 +9,8 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
+from ..errors import MissingFileError, UsageError
+
 DEFAULT_ENDPOINT = "https://huggingface.co"
 
 
@@ -52,7 +54,7 @@ def hub_file(repository, filename, cache_dir=None, size=None, sha256=None, inste
         if isinstance(error, OSError) and error.errno == 28:
             raise
         remedy = f"; {instead}" if instead else ""
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"could not download {filename} from {address} ({_reason(error)}): check the network, or name a mirror in "
             f"HF_ENDPOINT{remedy}"
         ) from error
@@ -65,7 +67,7 @@ def hub_file(repository, filename, cache_dir=None, size=None, sha256=None, inste
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != sha256:
             os.unlink(path)
-            raise ValueError(
+            raise UsageError(
                 f"{filename} from {address} is not the file that was expected (SHA-256 {found[:12]}..., expected "
                 f"{sha256[:12]}...); it was removed: try again, or name another mirror in HF_ENDPOINT"
             )

@@ -2,6 +2,7 @@
 
 import contextlib
 
+from ..errors import UsageError
 from .progress import Progress
 from .split import HELD_OUT, TRAIN
 from .token_file import TokenCollector, TokenFileWriter
@@ -22,7 +23,7 @@ def encode_corpus(corpus, tokenizer, progress=True):
         for batch in _in_batches(pieces):
             _encode(batch, {TRAIN: writer}, tokenizer)
     if not writer.utf8_bytes:
-        raise ValueError(f"{files[0]} holds no text, only white space or empty documents")
+        raise UsageError(f"{files[0]} holds no text, only white space or empty documents")
     collected = writer.collected()
     collected.byte_lengths = tokenizer.byte_lengths
     return collected
@@ -50,6 +51,7 @@ def write_tokens(corpus, split, tokenizer, directory, progress):
         }
         for side, writer in writers.items()
     }
+    counts["stretches"] = split.stretches  # of few documents, of which parts are held out
     return counts | {"duplicates_removed": split.duplicates_removed, "repeated_documents": split.repeated}
 
 

@@ -5,6 +5,8 @@ import zlib
 
 import numpy as np
 
+from ..errors import UsageError
+
 
 class ExampleSet:
     """N sequences of L ids with N sequences of L targets, of which those below zero are not counted.
@@ -16,14 +18,14 @@ class ExampleSet:
     def __init__(self, inputs, targets, vocab_size):
         self.inputs, self.targets = np.asarray(inputs), np.asarray(targets)
         if self.inputs.ndim != 2 or self.inputs.shape != self.targets.shape or not self.inputs.size:
-            raise ValueError(
+            raise UsageError(
                 f"inputs {self.inputs.shape} and targets {self.targets.shape} must be two arrays of the same shape (N, L), "
                 f"not empty"
             )
         for name, array in (("input", self.inputs), ("target", self.targets)):
             if array.max() >= vocab_size or array.min() < (0 if name == "input" else -1):
                 bad = array.max() if array.max() >= vocab_size else array.min()
-                raise ValueError(f"{name} id {bad} is out of range for a vocabulary of {vocab_size}")
+                raise UsageError(f"{name} id {bad} is out of range for a vocabulary of {vocab_size}")
         self.vocab_size = int(vocab_size)
         self.byte_lengths, self.unknown_tokens = None, 0
         self._identity = f"{self.inputs.shape[0]} x {self.inputs.shape[1]} examples, CRC-32 {self._crc():08x}"
@@ -48,7 +50,7 @@ class ExampleSet:
     def check_context(self, context_length):
         """L, if `context_length` (None: L) has room for it. Raises ValueError if not."""
         if context_length is not None and context_length < self.context_length:
-            raise ValueError(
+            raise UsageError(
                 f"the examples have {self.context_length} tokens each, and the context length is {context_length}; choose one "
                 f"of at least {self.context_length}"
             )
@@ -80,7 +82,7 @@ class ExampleWindows:
 
     def __init__(self, source, batch_size, max_tokens=None):
         if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
+            raise UsageError(f"batch_size is {batch_size}; it must be at least 1")
         self._source, self.batch_size = source, int(batch_size)
         counted = np.cumsum((source.targets >= 0).sum(axis=1))
         rows = source.documents

@@ -6,6 +6,8 @@ A Feistel network permutes the 2^(2h) numbers just above n; indices that land ou
 
 import numpy as np
 
+from ..errors import UsageError
+
 ROUNDS = 6
 
 
@@ -25,7 +27,7 @@ class Permutation:
 
     def __init__(self, n, keys):
         if n < 1:
-            raise ValueError(f"a permutation of {n} numbers does not exist; n must be at least 1")
+            raise UsageError(f"a permutation of {n} numbers does not exist; n must be at least 1")
         self.n = int(n)
         self._half = np.uint64(max(1, ((self.n - 1).bit_length() + 1) // 2))
         self._low = np.uint64((1 << int(self._half)) - 1)

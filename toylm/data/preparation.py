@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import tokenizers
 
-from ..errors import nearest
+from ..errors import MissingFileError, UsageError, nearest
 from ..files import sync_directory, write_json
 from ..resources import cache_directory
 from .batches import Batches
@@ -22,6 +22,7 @@ from .encoding import write_tokens
 from .examples import ExampleSet
 from .progress import Progress
 from .split import TRAIN, split_documents
+from .tasks import TASKS, task_dataset, task_vocab_size
 from .token_file import TokenFile
 from .tokenizer import Tokenizer, resolve_tokenizer, train_tokenizer
 
@@ -65,7 +66,7 @@ class Prepared:
         """Raises ValueError if the training text is shorter than one context, or the held-out text is empty."""
         self.train.check_context(context_length)
         if not len(self.held_out):
-            raise ValueError(f"{self.name} has no held-out tokens: raise held_out, or give more text")
+            raise UsageError(f"{self.name} has no held-out tokens: raise held_out, or give more text")
 
 
 def prepare(
@@ -117,17 +118,17 @@ def load_prepared(directory):
     """Open a folder that `prepare` made. Raises FileNotFoundError or ValueError if it is not whole."""
     directory = Path(directory)
     if not (directory / MARK).is_file():
-        raise FileNotFoundError(f"{directory} holds no prepared data; make it with `toylm data SOURCE --out {directory}`")
+        raise MissingFileError(f"{directory} holds no prepared data; make it with `toylm data SOURCE --out {directory}`")
     try:
         about = json.loads((directory / MARK).read_text(encoding="utf-8"))
         name, counts, notes = about["name"], about["counts"], about["notes"]
     except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{directory / MARK} is corrupt; prepare the data again") from None
+        raise UsageError(f"{directory / MARK} is corrupt; prepare the data again") from None
     tokenizer = Tokenizer.load(directory)
     sides = [TokenFile.open(directory / f"{side}.bin") for side in ("train", "held_out")]
     for side in sides:
         if side.tokenizer != tokenizer.digest:
-            raise ValueError(f"{side.path} was made with another tokenizer than the one in {directory}; prepare the data again")
+            raise UsageError(f"{side.path} was made with another tokenizer than the one in {directory}; prepare the data again")
         side.byte_lengths = tokenizer.byte_lengths
     return Prepared(name, *sides, tokenizer, counts, notes, directory)
 
@@ -165,7 +166,7 @@ def _reuse(out, key):
 
 def _make(corpus, out, tokenizer, vocab_size, held_out, seed, context_length, settings, key, progress):
     if out.exists() and not out.is_dir():
-        raise ValueError(f"{out} is a file; the output must be a folder")
+        raise UsageError(f"{out} is a file; the output must be a folder")
     _check_unused(out)
     with Progress(f"reading {corpus.name}", corpus.bytes, show=progress) as bar:
         split = split_documents(corpus, held_out, seed, bar.update)
@@ -188,7 +189,7 @@ def _make(corpus, out, tokenizer, vocab_size, held_out, seed, context_length, se
         del made  # Windows does not rename what is mapped
         tokenizer.save(staging, context_length)
         if _settings(corpus, tokenizer, None, held_out, seed)["files"] != settings["files"]:
-            raise ValueError(f"the text of {corpus.name} changed while it was being read; start again")
+            raise UsageError(f"the text of {corpus.name} changed while it was being read; start again")
         about = {"name": corpus.name, "key": key, "counts": counts, "notes": notes, "settings": settings}
         write_json(staging / MARK, about)
         write_json(out / MARK, {})
@@ -203,7 +204,7 @@ def _check_unused(out):
     ours = () if (out / MARK).exists() else FILES
     for name in ("config.json", *ours):
         if (out / name).exists():
-            raise ValueError(f"{out} holds {name} and is no folder of prepared data: choose a new or an empty one with --out")
+            raise UsageError(f"{out} holds {name} and is no folder of prepared data: choose a new or an empty one with --out")
 
 
 def _check_named(prepared, context_length, corpus):
@@ -248,14 +249,12 @@ def _staging(out):
 
 def _task(data, seed, held_out, context_length):
     """A synthetic task: its examples split at random, those of the training side removed from the held-out side."""
-    from .tasks import TASKS, task_dataset, task_vocab_size
-
     task = data.removeprefix(TASK_PREFIX).replace("_", "-")
     if task not in TASKS:
-        raise ValueError(f"there is no task {task!r}{nearest(task, TASKS)}")
+        raise UsageError(f"there is no task {task!r}{nearest(task, TASKS)}")
     share = 0.1 if held_out is None else held_out
     if not 0 < share <= 0.5:
-        raise ValueError(f"held_out is {share}; it is the share of the examples to hold out, above 0 and at most 0.5")
+        raise UsageError(f"held_out is {share}; it is the share of the examples to hold out, above 0 and at most 0.5")
     length = context_length or TASK_LENGTH
     if task == "reverse":
         length //= 2  # the input, then the answer
@@ -265,7 +264,7 @@ def _task(data, seed, held_out, context_length):
     known = {row.tobytes() for row in inputs[order[count:]]}
     kept = [i for i in order[:count] if inputs[i].tobytes() not in known]
     if not kept:
-        raise ValueError(f"{data}: every held-out example of {length} tokens occurs in training too; choose a longer context")
+        raise UsageError(f"{data}: every held-out example of {length} tokens occurs in training too; choose a longer context")
     vocab_size = task_vocab_size(inputs, targets)
     sides = [ExampleSet(inputs[rows], targets[rows], vocab_size) for rows in (order[count:], kept)]
     counts = {

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..errors import InputTypeError, UsageError
 from .corpora import Corpus
 from .permutation import mix
 from .text import Fingerprint
@@ -38,7 +39,7 @@ class Split:
             document = 0
             for text, last in self.corpus.pieces(held_out, on_bytes) if len(sides) else ():
                 if document >= len(sides):
-                    raise ValueError(f"the text of {self.corpus.name} changed while it was being read; start again")
+                    raise UsageError(f"the text of {self.corpus.name} changed while it was being read; start again")
                 if sides[document] != DROPPED:
                     yield int(sides[document]), text, last
                 document += last
@@ -48,7 +49,7 @@ class Split:
         for text, last in self.corpus.pieces(False, on_bytes):
             if ranges is None:
                 if document >= len(self.lengths):
-                    raise ValueError(f"the text of {self.corpus.name} changed while it was being read; start again")
+                    raise UsageError(f"the text of {self.corpus.name} changed while it was being read; start again")
                 ranges = held_out_ranges(int(self.lengths[document]), self.share, self.stretches)
             while text and ranges:
                 side, end = ranges[0]
@@ -96,22 +97,22 @@ def split_documents(corpus, held_out=None, seed=0, on_bytes=None):
     """
     share = corpus.held_out if held_out is None else held_out
     if isinstance(share, bool) or not isinstance(share, int | float):
-        raise TypeError(f"held_out must be a number, not {share!r}")
+        raise InputTypeError(f"held_out must be a number, not {share!r}")
     if not 0 < share <= 0.5:
-        raise ValueError(f"held_out is {share}; it is the share of the text to hold out, above 0 and at most 0.5")
+        raise UsageError(f"held_out is {share}; it is the share of the text to hold out, above 0 and at most 0.5")
     hashes, lengths = _fingerprints(corpus, False, on_bytes)
     if not lengths.sum():
-        raise ValueError(f"{corpus.files[0]} holds no text, only white space or empty documents")
+        raise UsageError(f"{corpus.files[0]} holds no text, only white space or empty documents")
     nothing = np.zeros(0, np.uint8)
 
     if corpus.held_out_files:
         own_hashes, own_lengths = _fingerprints(corpus, True, on_bytes)
         if not own_lengths.sum():
-            raise ValueError(f"{corpus.held_out_files[0]} holds no text, only white space or empty documents")
+            raise UsageError(f"{corpus.held_out_files[0]} holds no text, only white space or empty documents")
         known = np.isin(hashes, own_hashes)
         sides = np.where(known, DROPPED, TRAIN).astype(np.uint8)
         if known.all():
-            raise ValueError(f"every document of {corpus.files[0]} is held out too; give different files")
+            raise UsageError(f"every document of {corpus.files[0]} is held out too; give different files")
         own_sides = np.where(_first_occurrence(own_hashes), HELD_OUT, DROPPED).astype(np.uint8)
         removed = int(known.sum() + (own_sides == DROPPED).sum())
         repeated = int((~_first_occurrence(hashes[~known])).sum())
@@ -123,7 +124,7 @@ def split_documents(corpus, held_out=None, seed=0, on_bytes=None):
     if len(distinct) < 2 or len(distinct) * share < 1:
         stretches = max(1, corpus.stretches // len(lengths))
         if lengths.max() < 2:
-            raise ValueError(f"{corpus.files[0]} has no document of two characters: nothing is left to train on; give more text")
+            raise UsageError(f"{corpus.files[0]} has no document of two characters: nothing is left to train on; give more text")
         what = "the text is one document"
         if len(lengths) > 1:
             what = f"the text has only {len(distinct)} different document{'s' if len(distinct) > 1 else ''}"

@@ -10,15 +10,17 @@ for the end and padding (0 in Y too). Lengths are uniform in [min_len, max_len].
 
 import numpy as np
 
+from ..errors import UsageError
+
 
 def _check(num_sequences, min_len, max_len, **at_least_two):
     if num_sequences < 1:
-        raise ValueError(f"num_sequences is {num_sequences}: at least 1 is needed")
+        raise UsageError(f"num_sequences is {num_sequences}: at least 1 is needed")
     if not 1 <= min_len <= max_len:
-        raise ValueError(f"min_len {min_len} and max_len {max_len}: need 1 <= min_len <= max_len")
+        raise UsageError(f"min_len {min_len} and max_len {max_len}: need 1 <= min_len <= max_len")
     for name, value in at_least_two.items():
         if value is not None and value < 2:
-            raise ValueError(f"{name} is {value}: at least 2 is needed")
+            raise UsageError(f"{name} is {value}: at least 2 is needed")
 
 
 def _lengths(rng, num_sequences, min_len, max_len):
@@ -35,7 +37,7 @@ def generate_long_copy_dataset(num_sequences=512, min_len=64, max_len=512, vocab
     """
     _check(num_sequences, min_len, max_len, vocab_size=vocab_size)
     if not 0 <= shift < min_len:
-        raise ValueError(f"shift is {shift}: need 0 <= shift < min_len = {min_len}")
+        raise UsageError(f"shift is {shift}: need 0 <= shift < min_len = {min_len}")
     rng = np.random.default_rng(seed)
     _, inside = _lengths(rng, num_sequences, min_len, max_len)
     X = np.where(inside, rng.integers(1, vocab_size, size=inside.shape), 0)
@@ -47,17 +49,20 @@ def generate_long_copy_dataset(num_sequences=512, min_len=64, max_len=512, vocab
 def generate_long_bracket_depth_dataset(num_sequences=512, min_len=64, max_len=512, max_depth=16, seed=1, num_distractors=5):
     """Bracket depth: 1 is '(', 2 is ')', 3 .. num_distractors+2 are distractors; Y[t] is the depth after token t.
 
-    Depth stays in [0, max_depth]: it is a random walk folded at both ends.
+    Every bracket is closed again. Depth stays in [0, max_depth]: it is a random walk folded at both ends, and held down where
+    the end is so near that only closing brackets are left. An odd length without distractors ends at depth 1.
     """
     _check(num_sequences, min_len, max_len)
     if max_depth < 1:
-        raise ValueError(f"max_depth is {max_depth}: at least 1 is needed")
+        raise UsageError(f"max_depth is {max_depth}: at least 1 is needed")
     if num_distractors < 0:
-        raise ValueError(f"num_distractors is {num_distractors}: it must be >= 0")
+        raise UsageError(f"num_distractors is {num_distractors}: it must be >= 0")
     rng = np.random.default_rng(seed)
-    _, inside = _lengths(rng, num_sequences, min_len, max_len)
+    lengths, inside = _lengths(rng, num_sequences, min_len, max_len)
     step = rng.integers(-1, 2, size=inside.shape) if num_distractors else rng.integers(0, 2, size=inside.shape) * 2 - 1
     depth = max_depth - np.abs(np.cumsum(step, axis=1) % (2 * max_depth) - max_depth)
+    left = lengths[:, None] - 1 - np.arange(max_len)
+    depth = np.minimum(depth, np.maximum(left if num_distractors else left + lengths[:, None] % 2, 0))
     change = np.diff(depth, axis=1, prepend=0)
     distractor = rng.integers(3, num_distractors + 3, size=inside.shape) if num_distractors else 0
     X = np.where(change > 0, 1, np.where(change < 0, 2, distractor))
@@ -75,12 +80,15 @@ def generate_long_reverse_dataset(num_sequences=512, min_len=64, max_len=512, vo
 
 
 def generate_running_sum_dataset(num_sequences=512, min_len=64, max_len=512, vocab_size=10, modulo=None, seed=3):
-    """Running sum: Y[t] = X[0] + ... + X[t], modulo `modulo` where given. Tokens 1 .. vocab_size-1 stand for themselves."""
+    """Running sum of digits 0 .. vocab_size-1, modulo `modulo` where given: Y[t] = (X[0] - 1) + ... + (X[t] - 1).
+
+    The digit v is the token v + 1, because 0 is the padding.
+    """
     _check(num_sequences, min_len, max_len, vocab_size=vocab_size, modulo=modulo)
     rng = np.random.default_rng(seed)
     _, inside = _lengths(rng, num_sequences, min_len, max_len)
-    X = np.where(inside, rng.integers(1, vocab_size, size=inside.shape), 0)
-    Y = np.cumsum(X, axis=1)
+    digits = np.where(inside, rng.integers(0, vocab_size, size=inside.shape), 0)
+    X, Y = np.where(inside, digits + 1, 0), np.cumsum(digits, axis=1)
     return X, np.where(inside, Y if modulo is None else Y % modulo, 0)
 
 
@@ -104,11 +112,11 @@ def task_dataset(name, num_sequences=512, min_len=None, max_len=512, seed=None, 
     """
     name = name.replace("_", "-")
     if name not in TASKS:
-        raise ValueError(f"task {name!r} is unknown: choose {', '.join(TASKS)}")
+        raise UsageError(f"task {name!r} is unknown: choose {', '.join(TASKS)}")
     if layout is None:
         layout = "sequence" if name == "reverse" else "aligned"
     if layout not in ("aligned", "sequence"):
-        raise ValueError(f"layout is {layout!r}: choose 'aligned' or 'sequence'")
+        raise UsageError(f"layout is {layout!r}: choose 'aligned' or 'sequence'")
     generate = TASKS[name]
     if name == "running-sum":
         options.setdefault("modulo", 10)

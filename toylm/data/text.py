@@ -8,6 +8,8 @@ import hashlib
 import io
 import shlex
 
+from ..errors import UsageError
+
 END_OF_TEXT = "<|endoftext|>"
 
 CHUNK_BYTES = 1 << 20
@@ -30,7 +32,7 @@ def read_chunks(path, on_bytes=None):
             try:
                 text = decoder.decode(chunk, final=not chunk)
             except UnicodeDecodeError as error:
-                raise ValueError(_not_utf8(path, offset - pending + error.start)) from None
+                raise UsageError(_not_utf8(path, offset - pending + error.start)) from None
             if offset == 0:
                 text = text.removeprefix("\ufeff")
             offset += len(chunk)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import MissingFileError, UsageError
 from ..files import atomic_writer, write_json
 from .windows import EvaluationWindows
 
@@ -57,20 +58,20 @@ class TokenFile:
         described = path.with_suffix(".json")
         for file in (path, described):
             if not file.exists():
-                raise FileNotFoundError(f"there is no token file {file}; `toylm data` prepares one")
+                raise MissingFileError(f"there is no token file {file}; `toylm data` prepares one")
         try:
             about = json.loads(described.read_text(encoding="utf-8"))
             if about["format"] != FORMAT:
-                raise ValueError(f"format {about['format']!r}")
+                raise UsageError(f"format {about['format']!r}")
             dtype = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}[about["dtype"]]
             count, vocab_size = int(about["tokens"]), int(about["vocab_size"])
             fields = {k: about[k] for k in ("end_id", "documents", "utf8_bytes", "unknown_tokens", "tokenizer", "crc32")}
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{described} does not describe a token file ({error}); prepare the data again") from None
+            raise UsageError(f"{described} does not describe a token file ({error}); prepare the data again") from None
         size, expected = os.path.getsize(path), count * dtype.itemsize
         if size != expected:
             what = "truncated" if size < expected else "too long"
-            raise ValueError(f"{path} is {what}: {size} bytes, but {count} tokens take {expected}; prepare the data again")
+            raise UsageError(f"{path} is {what}: {size} bytes, but {count} tokens take {expected}; prepare the data again")
         # np.asarray: a plain array over the same pages, which is quicker to slice.
         tokens = np.asarray(np.memmap(path, dtype, "r")) if count else np.zeros(0, dtype)
         file = cls(tokens, vocab_size, path=path, **fields)
@@ -87,13 +88,13 @@ class TokenFile:
         for start in range(0, len(self), _CHECK_TOKENS):
             crc = zlib.crc32(self._check_ids(start, start + _CHECK_TOKENS), crc)
         if self.crc32 is not None and crc != self.crc32:
-            raise ValueError(f"{self.path} is corrupt (its CRC-32 is not the one written); prepare the data again")
+            raise UsageError(f"{self.path} is corrupt (its CRC-32 is not the one written); prepare the data again")
 
     def _check_ids(self, start, end):
         chunk = np.asarray(self.tokens[start:end])
         if len(chunk) and int(chunk.max()) >= self.vocab_size:
             where = start + int((chunk >= self.vocab_size).argmax())
-            raise ValueError(
+            raise UsageError(
                 f"{self.path or 'the token array'}: token {where} is {int(self.tokens[where])}, out of range for a vocabulary "
                 f"of {self.vocab_size}; prepare the data again"
             )
@@ -110,9 +111,9 @@ class TokenFile:
     def check_context(self, context_length):
         """`context_length`, if the file has a whole window of it. Raises ValueError saying how many tokens there are."""
         if context_length is None:
-            raise ValueError("batches from a token file need a context_length")
+            raise UsageError("batches from a token file need a context_length")
         if len(self) < context_length + 1:
-            raise ValueError(
+            raise UsageError(
                 f"{self.path or 'the text'} has {len(self)} tokens; one context of {context_length} needs "
                 f"{context_length + 1}: choose a context length of at most {max(len(self) - 1, 0)}, or give more text"
             )
@@ -159,7 +160,7 @@ class TokenCollector:
             return
         if int(ids.min()) < 0 or int(ids.max()) >= self.vocab_size:
             bad = next(int(i) for i in ids if i < 0 or i >= self.vocab_size)
-            raise ValueError(f"token id {bad} is out of range for a vocabulary of {self.vocab_size}")
+            raise UsageError(f"token id {bad} is out of range for a vocabulary of {self.vocab_size}")
         ids = ids.astype(self.dtype)
         self._crc = zlib.crc32(ids, self._crc)
         self.count += len(ids)
@@ -188,7 +189,7 @@ class TokenFileWriter(TokenCollector):
         super().__init__(vocab_size, end_id, tokenizer)
         self.path = Path(path)
         if self.path.suffix != ".bin":
-            raise ValueError(f"a token file's name ends in .bin, not as {self.path.name!r} does")
+            raise UsageError(f"a token file's name ends in .bin, not as {self.path.name!r} does")
 
     def __enter__(self):
         self._context = atomic_writer(self.path)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import tokenizers
 
-from ..errors import nearest
+from ..errors import InputTypeError, MissingFileError, UsageError, nearest
 from ..files import write_json, write_text
 from .text import END_OF_TEXT
 
@@ -38,7 +38,7 @@ class Tokenizer:
         self.end_id = backend.token_to_id(end_token)
         self.start_token = start_token if start_token and backend.token_to_id(start_token) is not None else end_token
         if self.end_id is None:
-            raise ValueError(f"the tokenizer has no token {end_token!r} to end a document with; train one, or add that token")
+            raise UsageError(f"the tokenizer has no token {end_token!r} to end a document with; train one, or add that token")
         backend.no_padding()
         backend.no_truncation()
 
@@ -96,7 +96,7 @@ class Tokenizer:
         ids = np.asarray(ids).reshape(-1)
         if len(ids) and (ids.min() < 0 or ids.max() >= self.vocab_size):
             bad = next(int(i) for i in ids if i < 0 or i >= self.vocab_size)
-            raise ValueError(f"token id {bad} is out of range; the tokenizer has the ids 0 to {self.vocab_size - 1}")
+            raise UsageError(f"token id {bad} is out of range; the tokenizer has the ids 0 to {self.vocab_size - 1}")
         return self.backend.decode(ids.tolist(), skip_special_tokens=skip_special)
 
     @cached_property
@@ -145,20 +145,20 @@ class Tokenizer:
         path = Path(path)
         file = path / "tokenizer.json" if path.is_dir() else path
         if not file.exists():
-            raise FileNotFoundError(f"there is no tokenizer at {file}")
+            raise MissingFileError(f"there is no tokenizer at {file}")
         try:
             text = file.read_text(encoding="utf-8")
         except UnicodeDecodeError:
-            raise ValueError(f"{file} is not a tokenizer file (not UTF-8)") from None
+            raise UsageError(f"{file} is not a tokenizer file (not UTF-8)") from None
         try:
             backend = tokenizers.Tokenizer.from_str(text)
         except Exception as error:  # the library raises a bare Exception
-            raise ValueError(f"{file} is not a tokenizer file, or is corrupt ({error})") from None
+            raise UsageError(f"{file} is not a tokenizer file, or is corrupt ({error})") from None
         try:
             end_token, start_token = _special_tokens(file.parent / "tokenizer_config.json")
             return cls(backend, end_token or _end_of_model(file.parent / "config.json", backend) or END_OF_TEXT, start_token)
         except ValueError as error:
-            raise ValueError(f"{file}: {error}") from None
+            raise UsageError(f"{file}: {error}") from None
 
 
 def _end_of_model(config_file, backend):
@@ -179,7 +179,7 @@ def _special_tokens(config_file):
         fields = json.loads(config_file.read_text(encoding="utf-8"))
         tokens = [fields.get("eos_token"), fields.get("bos_token")]
     except (ValueError, AttributeError):
-        raise ValueError(f"{config_file} is not a tokenizer configuration, or is corrupt") from None
+        raise UsageError(f"{config_file} is not a tokenizer configuration, or is corrupt") from None
     return [token.get("content") if isinstance(token, dict) else token for token in tokens]
 
 
@@ -193,7 +193,7 @@ class TextStream:
     def push(self, token_id):
         """The text that has become complete with this id; often its own, sometimes none. Always valid UTF-8."""
         if not 0 <= token_id < len(self._token_bytes):
-            raise ValueError(
+            raise UsageError(
                 f"token id {token_id} is out of range; the tokenizer has the ids 0 to {len(self._token_bytes) - 1}"
             )
         return self._decoder.decode(self._token_bytes[token_id])
@@ -240,16 +240,16 @@ def train_tokenizer(texts, level="bpe", vocab_size=None):
     support so many tokens gives fewer. Raises ValueError for an unknown level or a vocab_size too small for it.
     """
     if level not in LEVELS:
-        raise ValueError(f"there is no tokenizer level {level!r}{nearest(level, LEVELS)}")
+        raise UsageError(f"there is no tokenizer level {level!r}{nearest(level, LEVELS)}")
     if vocab_size is None:
         vocab_size = DEFAULT_VOCAB_SIZE.get(level)
     if vocab_size is not None:
         least = 257 if level == "bpe" else 3
         if isinstance(vocab_size, bool) or not hasattr(vocab_size, "__index__"):
-            raise TypeError(f"vocab_size must be a whole number, not {vocab_size!r}")
+            raise InputTypeError(f"vocab_size must be a whole number, not {vocab_size!r}")
         if level != "byte" and vocab_size < least:
             why = "256 bytes and <|endoftext|>" if level == "bpe" else "<|endoftext|>, the unknown token and one more"
-            raise ValueError(f"vocab_size is {vocab_size}; a {level} tokenizer needs at least {least} ({why})")
+            raise UsageError(f"vocab_size is {vocab_size}; a {level} tokenizer needs at least {least} ({why})")
     return {"bpe": _train_bpe, "char": _train_char, "byte": _make_byte, "word": _train_word}[level](texts, vocab_size)
 
 
@@ -318,4 +318,4 @@ def resolve_tokenizer(tokenizer):
     name = os.fspath(tokenizer)
     if os.path.exists(name) or os.sep in name or "/" in name or name.endswith(".json"):
         return Tokenizer.load(name)
-    raise ValueError(f"there is no tokenizer {name!r}{nearest(name, LEVELS)} (or the path of a tokenizer.json)")
+    raise UsageError(f"there is no tokenizer {name!r}{nearest(name, LEVELS)} (or the path of a tokenizer.json)")

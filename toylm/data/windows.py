@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from ..errors import UsageError
+
 
 class EvaluationWindows:
     """Batches (tokens, targets) that cover a TokenFile once, in order; iterate it as often as needed.
@@ -19,9 +21,9 @@ class EvaluationWindows:
     def __init__(self, source, context_length, batch_size, max_tokens=None):
         for name, value in (("context_length", context_length), ("batch_size", batch_size), ("max_tokens", max_tokens)):
             if value is not None and value < 1:
-                raise ValueError(f"{name} is {value}; it must be at least 1")
+                raise UsageError(f"{name} is {value}; it must be at least 1")
         if not len(source):
-            raise ValueError(f"{source.path or 'the text'} has no tokens to evaluate on; give more held-out text")
+            raise UsageError(f"{source.path or 'the text'} has no tokens to evaluate on; give more held-out text")
         self._source, self.context_length, self.batch_size = source, int(context_length), int(batch_size)
         available = math.ceil(len(source) / context_length)
         count = available if max_tokens is None else min(available, max(1, max_tokens // context_length))

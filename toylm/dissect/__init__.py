@@ -17,7 +17,7 @@ _HOMES = {
         "residual_result": "ResidualResult",
         "decomposition": "DEFINITIONS BASES Basis Moments split epsilon",
         "replacements": "TopK Full LowRank Predicted",
-        "heads": "Reading Runner",
+        "attention_heads": "Reading Runner",
         "measures": "attention_measures pairwise_overlap random_overlap",
         "intrinsic": "two_nn",
         "coupling_analysis": "coupling depth_coupling same_token_jacobians token_pairs VARIANTS",

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..errors import UsageError
+
 DOCUMENTS_AT_LEAST = 10  # fewer, and the blocks themselves are what the bootstrap draws
 FEWEST_BLOCKS = 4  # of evaluation
 
@@ -33,7 +35,7 @@ def cut_blocks(tokens, length, calibration_blocks, evaluation_blocks, end_id=Non
     tokens = np.asarray(tokens).astype(np.int64).reshape(-1)
     available = (len(tokens) - 1) // length
     if available < 2 + FEWEST_BLOCKS:
-        raise ValueError(
+        raise UsageError(
             f"the text has {len(tokens)} tokens, {max(available, 0)} blocks of {length}; at least {2 + FEWEST_BLOCKS} are "
             f"needed to keep calibration and evaluation apart: give more text or shorter blocks"
         )

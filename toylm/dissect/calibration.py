@@ -4,8 +4,8 @@ from collections import defaultdict
 
 import numpy as np
 
+from .attention_heads import Reading, batch_rows, head_output_matrix, run_blocks
 from .decomposition import DEFINITIONS, Basis, Moments, epsilon
-from .heads import Reading, batch_rows, head_output_matrix, run_blocks
 from .intrinsic import two_nn
 from .measures import attention_measures, head_overlaps, random_overlap, without_norm
 from .replacements import fit_predictor

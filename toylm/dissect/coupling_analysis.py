@@ -8,9 +8,10 @@ matrices of the same d and K, the level of the same singular values with random 
 import numpy as np
 
 from ..data.progress import Progress
-from .coupling_metric import Decomposed, choose_ks, coupling_of, in_threads, projections
+from ..errors import UsageError
+from .attention_heads import run_blocks
+from .coupling_metric import Decomposed, choose_ks, coupling_of, in_threads, off_diagonal_mean, projections
 from .coupling_result import CouplingResult, CouplingSide
-from .heads import run_blocks
 from .jacobian import PARTS, LinearisedBlock
 from .trajectories import exponential_spacing, line_shape_score
 
@@ -36,9 +37,9 @@ def coupling(model, prompts, ks=None, tokens=None, untrained=True, seed=0, resam
     prompts = [_prompt(model, p) for p in ([prompts] if np.ndim(prompts[0]) == 0 else prompts)]
     ks = choose_ks(config.d_model, ks)
     if tokens is not None and tokens < 1:
-        raise ValueError(f"tokens is {tokens}; it must be at least 1")
+        raise UsageError(f"tokens is {tokens}; it must be at least 1")
     if seed < 0:
-        raise ValueError(f"seed is {seed}; it must be 0 or above")
+        raise UsageError(f"seed is {seed}; it must be 0 or above")
     limit = tokens or max(4, int(WORK / (config.n_layers * config.d_model**3)))
     total = sum(min(limit, len(p)) for p in prompts) * config.n_layers * (1 + untrained)
     with Progress("block coupling", total, unit=" Jacobians", show=progress) as bar:
@@ -54,7 +55,7 @@ def coupling(model, prompts, ks=None, tokens=None, untrained=True, seed=0, resam
 def _prompt(model, prompt):
     prompt = np.asarray(prompt)
     if prompt.ndim != 1 or not len(prompt):
-        raise ValueError("a prompt is a 1-D array of at least one token id")
+        raise UsageError("a prompt is a 1-D array of at least one token id")
     return model._tokens(prompt[: model.config.context_length])[0]
 
 
@@ -196,10 +197,3 @@ def _pair_coupling(pairs, jacobians, ks, dtype):
 
     in_threads(at_layer, range(len(jacobians)))
     return {"pairs": pairs, "absolute": absolute, "signed": signed}
-
-
-def off_diagonal_mean(maps):
-    """Mean of maps (..., L, L) over the pairs i != j: (...); NaN for one layer."""
-    n = maps.shape[-1]
-    off = ~np.eye(n, dtype=bool)
-    return maps[..., off].mean(axis=-1) if n > 1 else np.full(maps.shape[:-2], np.nan)

@@ -18,6 +18,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from ..errors import UsageError
 from ..threads import get_threads
 
 SEED_KS = (10, 30, 50)
@@ -30,7 +31,7 @@ def choose_ks(d, ks=None):
         ks = sorted({int(k) for k in ks})
         bad = [k for k in ks if not 1 <= k <= d]
         if bad or not ks:
-            raise ValueError(f"K is {bad[0] if bad else 'empty'}; it must be from 1 to d_model, {d}")
+            raise UsageError(f"K is {bad[0] if bad else 'empty'}; it must be from 1 to d_model, {d}")
         return tuple(ks)
     return tuple(sorted({*(k for k in SEED_KS if k < d), *(max(1, round(share * d)) for share in SHARES)}))
 
@@ -84,7 +85,7 @@ def coupling_of(projected, s1, K, signed=False, normalisation="norm"):
     difference = (inner if signed else np.abs(inner)) - np.eye(K) * top[:, None, None, :]
     size = np.linalg.norm(top, axis=-1) if normalisation == "norm" else top.sum(axis=-1)
     if normalisation not in ("norm", "trace"):
-        raise ValueError(f"normalisation is {normalisation!r}; valid: norm, trace")
+        raise UsageError(f"normalisation is {normalisation!r}; valid: norm, trace")
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.linalg.norm(difference, axis=(-2, -1)) / size[:, None]
 
@@ -117,3 +118,11 @@ def null_level(d, K, signed=False, normalisation="norm", samples=None, seed=0):
     J = np.random.default_rng(seed).standard_normal((samples, d, d))
     found = coupling_matrix(J, K, signed, normalisation)[~np.eye(samples, dtype=bool)]
     return float(found.mean()), float(found.std())
+
+
+def off_diagonal_mean(maps, neighbours=False):
+    """Mean of maps (..., L, L) over the pairs i != j, or over neighbouring i and j: (...); NaN for one layer."""
+    n = maps.shape[-1]
+    apart = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
+    chosen = apart == 1 if neighbours else apart > 0
+    return maps[..., chosen].mean(axis=-1) if n > 1 else np.full(maps.shape[:-2], np.nan)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .coupling_metric import null_level
-from .report import draw
+from .html_page import draw
 
 _TRAINED, _UNTRAINED, _RANDOM, _ROTATED = "#2b6cb0", "#c2571a", "#888888", "#2f8f5b"
 KINDS = ("same token", "output fixed", "input fixed", "both moving")

@@ -5,9 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from .bootstrap import interval
-from .coupling_metric import null_level
+from .coupling_metric import null_level, off_diagonal_mean
 from .plain import plain
 from .trajectories import growth
+
+
+def _error_of_mean(values):
+    """The standard error of the mean of values (n,); None for one value, which tells nothing of it."""
+    return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
 
 
 @dataclass
@@ -33,22 +38,18 @@ class CouplingSide:
 
     def off_diagonal(self, part="block", variant=("absolute", "norm", "uv")):
         """(P, len(ks)): mean over pairs of different layers."""
-        maps = self.depth[part][variant]
-        off = ~np.eye(maps.shape[-1], dtype=bool)
-        return maps[..., off].mean(axis=-1) if off.any() else np.full(maps.shape[:2], np.nan)
+        return off_diagonal_mean(self.depth[part][variant])
 
     def neighbours(self, part="block", variant=("absolute", "norm", "uv")):
         """(P, len(ks)): mean over pairs of neighbouring layers."""
-        maps = self.depth[part][variant]
-        near = np.abs(np.subtract.outer(np.arange(maps.shape[-1]), np.arange(maps.shape[-1]))) == 1
-        return maps[..., near].mean(axis=-1) if near.any() else np.full(maps.shape[:2], np.nan)
+        return off_diagonal_mean(self.depth[part][variant], neighbours=True)
 
     def pair_levels(self, kind, sign="absolute"):
         """(P, L, len(ks)): mean m_K between different token pairs of one kind within a layer; None where no prompt has any."""
         found = [p[kind][sign] for p in self.pairs if kind in p]
         if not found:
             return None
-        return np.stack([m[..., ~np.eye(m.shape[-1], dtype=bool)].mean(axis=-1) for m in found])
+        return np.stack([off_diagonal_mean(m) for m in found])
 
 
 @dataclass
@@ -90,13 +91,14 @@ class CouplingResult:
                 mean, low, high = self._over_prompts(self.trained.off_diagonal(part, variant)[:, k])
                 row[sign] = mean
                 row[f"{sign}_interval"] = [low, high]
+                row[f"{sign}_error"] = _error_of_mean(self.trained.off_diagonal(part, variant)[:, k])
                 row[f"{sign}_neighbours"] = float(self.trained.neighbours(part, variant)[:, k].mean())
                 row[f"{sign}_random"], row[f"{sign}_random_std"] = null_level(self.config.d_model, K, sign == "signed")
                 if self.untrained is not None:
                     row[f"{sign}_untrained"] = float(self.untrained.off_diagonal(part, variant)[:, k].mean())
             rotated = self.trained.rotated[part][..., k].mean(axis=1)  # over layers: (draws,)
             row["absolute_rotated"] = float(rotated.mean())
-            row["absolute_rotated_error"] = float(rotated.std(ddof=1) / len(rotated) ** 0.5)
+            row["absolute_rotated_error"] = _error_of_mean(rotated)
             rows.append(row)
         return rows
 

@@ -12,6 +12,8 @@ A replacement keeps the part of epsilon that lies in an r-dimensional subspace o
 
 import numpy as np
 
+from ..errors import UsageError
+
 DEFINITIONS = ("difference", "tail", "normalised-tail")
 BASES = ("uncentred", "centred", "output-weighted", "random")
 
@@ -26,7 +28,7 @@ def split(reading, definition):
         return base, rest, np.ones_like(reading.p_star)
     if definition == "normalised-tail":
         return base, rest, 1 - reading.p_star
-    raise ValueError(f"definition is {definition!r}; valid: {', '.join(DEFINITIONS)}")
+    raise UsageError(f"definition is {definition!r}; valid: {', '.join(DEFINITIONS)}")
 
 
 def epsilon(reading, definition):
@@ -97,7 +99,7 @@ class Basis:
             self.dual = self.directions
             self.energy = np.einsum("nij,nik,nkj->nj", self.directions, gram, self.directions)
         else:
-            raise ValueError(f"basis is {name!r}; valid: {', '.join(BASES)}")
+            raise UsageError(f"basis is {name!r}; valid: {', '.join(BASES)}")
         self.energy = np.maximum(self.energy, 0)
 
     def projection(self, rank):

@@ -5,8 +5,9 @@
 
 import numpy as np
 
-from .coupling_metric import Decomposed, coupling_of, null_level, projections
-from .report import draw
+from .coupling_analysis import same_token_jacobians, spread
+from .coupling_metric import Decomposed, coupling_of, null_level, off_diagonal_mean, projections
+from .html_page import draw
 
 TOKENS = 64  # of the prompt, at most
 POSITIONS = 4  # at which Jacobians are taken
@@ -19,8 +20,6 @@ def coupling_record(model, prompt):
     layers; coupling_random, coupling_signed_random: the levels of random matrices; coupling_k: K, a tenth of d. NaN for a model
     of one block.
     """
-    from .coupling_analysis import off_diagonal_mean, same_token_jacobians, spread
-
     d, K = model.config.d_model, max(1, round(model.config.d_model / 10))
     prompt = np.asarray(prompt)[:TOKENS]
     jacobians = same_token_jacobians(model, prompt, spread(len(prompt), POSITIONS))[0]["block"]
@@ -31,23 +30,23 @@ def coupling_record(model, prompt):
         projected = projections(jacobians[:, t], at)
         absolute.append(coupling_of(projected, at.s, K))
         signed.append(coupling_of(projected, at.s, K, signed=True))
-    absolute, n = np.stack(absolute), len(jacobians)
-    near = np.abs(np.subtract.outer(np.arange(n), np.arange(n))) == 1
+    absolute = np.stack(absolute)
     return {
         "coupling": float(off_diagonal_mean(absolute).mean()),
         "coupling_signed": float(off_diagonal_mean(np.stack(signed)).mean()),
-        "coupling_neighbours": float(absolute[:, near].mean()) if n > 1 else float("nan"),
+        "coupling_neighbours": float(off_diagonal_mean(absolute, neighbours=True).mean()),
         "coupling_random": null_level(d, K)[0],
         "coupling_signed_random": null_level(d, K, True)[0],
         "coupling_k": K,
     }
 
 
-def draw_emergence(metrics_path, picture_path, title=""):
-    """Draw coupling over steps from a run's metrics.jsonl. Returns the path; None without two points or without matplotlib."""
-    from ..train import metrics
+def draw_emergence(records, picture_path, title=""):
+    """Draw coupling over steps from the records of a run's metrics.jsonl. Returns the path.
 
-    records = [r for r in metrics.read(metrics_path) if r.get("coupling") is not None]
+    None without two records that have coupling, and without matplotlib.
+    """
+    records = [r for r in records if r.get("coupling") is not None]
     if len(records) < 2:
         return None
 

@@ -7,6 +7,8 @@ kept sum then overestimates d, by 1.344 where a tenth is cut; the estimators her
 
 import numpy as np
 
+from ..errors import UsageError
+
 ESTIMATORS = ("censored", "regression", "trimmed")
 
 
@@ -24,7 +26,7 @@ def two_nn(points, estimator="censored", discard=0.1):
     if n < 20:
         return float("nan")
     if not 0 <= discard < 1:
-        raise ValueError(f"discard is {discard}; it must be at least 0 and below 1")
+        raise UsageError(f"discard is {discard}; it must be at least 0 and below 1")
     log_mu = np.sort(np.log(mu))
     kept = max(2, round(n * (1 - discard)))
     x = log_mu[:kept]
@@ -36,7 +38,7 @@ def two_nn(points, estimator="censored", discard=0.1):
         # The last point has F = 1 where nothing is discarded: the plotting position i / (n + 1) keeps it finite.
         y = -np.log1p(-np.arange(1, kept + 1) / (n + 1))
         return float((x @ y) / (x @ x))
-    raise ValueError(f"estimator is {estimator!r}; valid: {', '.join(ESTIMATORS)}")
+    raise UsageError(f"estimator is {estimator!r}; valid: {', '.join(ESTIMATORS)}")
 
 
 def neighbour_ratios(points):

@@ -12,6 +12,9 @@ Source: the chain rule, part by part; sugolov et al., Transformer Block Coupling
 
 import numpy as np
 
+from ..errors import UsageError
+from ..kernels.activations import activation_backward
+
 PARTS = ("block", "attention", "feed-forward")
 
 
@@ -25,7 +28,7 @@ class LinearisedBlock:
     def __init__(self, model, layer, dtype=None):
         block, a, c = model.blocks[layer], model.activations.blocks[layer], model.config
         if a.batch != 1:
-            raise ValueError(f"a Jacobian is taken along one sequence; the last pass had {a.batch}")
+            raise UsageError(f"a Jacobian is taken along one sequence; the last pass had {a.batch}")
         dtype = self.dtype = np.dtype(dtype or model.dtype)
         self.config, self.positions, self.d = c, a.length, c.d_model
         self.norm1 = LinearisedNorm(model, block.norm1, a.residual_in, a.rstd1, dtype)
@@ -33,13 +36,13 @@ class LinearisedBlock:
         weight = lambda linear: model.parameters[linear.weight].array.astype(dtype)  # noqa: E731
         self.w_qkv, self.w_o = weight(block.attention.qkv), weight(block.attention.output)
         self.w_ff1, self.w_ff2 = weight(block.feed_forward.ff1), weight(block.feed_forward.ff2)
-        self.slope = activation_slope(block.feed_forward, a.ff_pre).astype(dtype)
+        self.slope = activation_slope(c.feed_forward, a.ff_pre, c.d_ff).astype(dtype)
         group = c.n_heads // c.n_kv_heads
         self.q = a.queries[0].astype(dtype)
         self.k, self.v = (np.repeat(x[0], group, axis=0).astype(dtype) for x in (a.keys, a.values))
         self.p = a.attention_probabilities[0].astype(dtype)
-        attention = block.attention
-        self.tables = (attention.cos.astype(dtype), attention.sin.astype(dtype)) if attention.rope else None
+        tables = block.attention.tables
+        self.tables = tables and tuple(table.astype(dtype) for table in tables)
 
     # -- reverse mode: cotangents (C, d) at one output token -----------------------------------------------------------
 
@@ -70,12 +73,12 @@ class LinearisedBlock:
         dk = ds[:, :, seen, None] * self.q[:, None, t, None, :]  # (H, C, n, h)
         dv = p[:, None, seen, None] * dz[:, :, None, :]
         dqkv = np.zeros((count, len(seen), c.d_qkv), self.dtype)
-        dqkv[..., c.d_q : c.d_q + c.d_kv] = self._turn_back(_join(_sum_groups(dk, group)), seen, c.n_kv_heads)
+        dqkv[..., c.d_q : c.d_q + c.d_kv] = self._rotate_back(_join(_sum_groups(dk, group)), seen, c.n_kv_heads)
         dqkv[..., c.d_q + c.d_kv :] = _join(_sum_groups(dv, group))
         here = np.flatnonzero(seen == t)
         if len(here):
             dq = _join((ds @ self.k[:, : t + 1])[:, :, None])
-            dqkv[:, here, : c.d_q] = self._turn_back(dq, np.array([t]), c.n_heads)
+            dqkv[:, here, : c.d_q] = self._rotate_back(dq, np.array([t]), c.n_heads)
         # forward: qkv = norm1(x)·w_qkv
         dh = (dqkv.reshape(-1, c.d_qkv) @ self.w_qkv.T).reshape(count, len(seen), self.d)
         found[:, inputs <= t] = self.norm1.vjp(dh, seen)
@@ -93,7 +96,7 @@ class LinearisedBlock:
             # x + A + F(x + A): the feed-forward's cotangent reaches attention's output as well as the stream.
             found += self.attention_vjp(cotangents + through, t, inputs)
         elif part != "feed-forward":
-            raise ValueError(f"part is {part!r}; valid: {', '.join(PARTS)}")
+            raise UsageError(f"part is {part!r}; valid: {', '.join(PARTS)}")
         found[:, inputs == t] += through[:, None]
         return found
 
@@ -132,7 +135,7 @@ class LinearisedBlock:
         every, group = np.arange(T), c.n_heads // c.n_kv_heads
         dqkv = self.norm1.jvp(tangents) @ self.w_qkv
         dq, dk, dv = np.split(dqkv, [c.d_q, c.d_q + c.d_kv], axis=-1)
-        dq, dk = self._turn(dq, every, c.n_heads, 1), self._turn(dk, every, c.n_kv_heads, 1)
+        dq, dk = self._rotate(dq, every, c.n_heads, 1), self._rotate(dk, every, c.n_kv_heads, 1)
         heads = lambda x, n: x.reshape(len(x), T, n, c.d_head).swapaxes(1, 2)  # noqa: E731
         dq = heads(dq, c.n_heads)
         dk, dv = (np.repeat(heads(x, c.n_kv_heads), group, axis=1) for x in (dk, dv))
@@ -141,24 +144,24 @@ class LinearisedBlock:
         dz = dp @ self.v + self.p @ dv
         return dz.swapaxes(1, 2).reshape(len(tangents), T, c.d_q) @ self.w_o
 
-    def _turn_back(self, x, positions, n_heads):
-        return self._turn(x, positions, n_heads, -1)
+    def _rotate_back(self, x, positions, n_heads):
+        return self._rotate(x, positions, n_heads, -1)
 
-    def _turn(self, x, positions, n_heads, direction):
+    def _rotate(self, x, positions, n_heads, direction):
         """Rotary positions of x (C, n, heads · h) at `positions` (n,)."""
         if self.tables is None:
             return x
         cos, sin = (table[positions][None, :, None, :] for table in self.tables)
         low, high = np.split(x.reshape(*x.shape[:2], n_heads, -1), 2, axis=-1)
-        turned = [low * cos - direction * high * sin, high * cos + direction * low * sin]
-        return np.concatenate(turned, axis=-1).reshape(x.shape)
+        rotated = [low * cos - direction * high * sin, high * cos + direction * low * sin]
+        return np.concatenate(rotated, axis=-1).reshape(x.shape)
 
 
 class LinearisedNorm:
     """RMSNorm or LayerNorm around given rows: h = gamma · (x - m) / s (+ beta), m the mean for LayerNorm and 0 for RMSNorm."""
 
     def __init__(self, model, norm, x, rstd, dtype):
-        self.centred = hasattr(norm, "beta")
+        self.centred = norm.kind == "layer"
         x = x.astype(dtype)
         self.scale = rstd.astype(dtype)[:, None]
         self.unit = (x - x.mean(axis=-1, keepdims=True) if self.centred else x) * self.scale
@@ -178,18 +181,12 @@ class LinearisedNorm:
         return self.gamma * (dx - self.unit * (dx * self.unit).mean(axis=-1, keepdims=True)) * self.scale
 
 
-def activation_slope(feed_forward, pre):
+def activation_slope(kind, pre, d_ff):
     """What the activation's own backward kernel multiplies by: (T, d_ff), or (T, 2, d_ff) for gate and up of a gated part."""
-    T, d_ff = len(pre), feed_forward.ff2.shape[0]
-    ones = np.ones((T, d_ff), pre.dtype)
-    if pre.shape[1] == d_ff:
-        feed_forward.activation_backward(ones.reshape(-1), np.ascontiguousarray(pre).reshape(-1))
-        return ones
-    from ..kernels.swiglu import swiglu_backward
-
+    ones = np.ones((len(pre), d_ff), pre.dtype)
     slopes = np.empty_like(pre)
-    swiglu_backward(ones, np.ascontiguousarray(pre), slopes)
-    return slopes.reshape(T, 2, d_ff)
+    activation_backward(kind, ones, pre, np.empty_like(ones), slopes)
+    return slopes if pre.shape[1] == d_ff else slopes.reshape(len(pre), 2, d_ff)
 
 
 def _sum_groups(x, group):

@@ -60,7 +60,7 @@ def attention_measures_only_ratio(activations):
     a = activations
     T = a.length
     first = BURN_IN if T > 2 * BURN_IN else min(1, T - 1)
-    keys = np.repeat(a.keys, a.n_heads // a.n_kv_heads, axis=1)
+    keys = np.repeat(a.keys, a.config.n_heads // a.config.n_kv_heads, axis=1)
     scores = a.queries @ keys.swapaxes(-1, -2) / np.sqrt(a.queries.shape[-1])
     largest = np.abs(np.tril(scores)).max(axis=(0, 2, 3))
     return second_ratio(a.attention_probabilities[:, :, first:].astype(np.float64)).mean(axis=(0, 2)), largest

@@ -5,6 +5,7 @@ Each is a function Reading -> (B, H, T, h) for `heads.Runner`.
 
 import numpy as np
 
+from ..closed_form.ridge_path import RidgePath
 from .decomposition import epsilon, split
 
 
@@ -69,8 +70,6 @@ def fit_predictor(readings, definition, max_rows=4096, seed=0):
     Ridge with lambda by exact leave-one-out, one regression a head. Returns (Predicted, R² (H,)): 1 - the
     left-out squared error / that of predicting the mean.
     """
-    from ..closed_form.ridge_path import RidgePath
-
     rng = np.random.default_rng(seed)
     found = [(r.v_star, *epsilon(r, definition)) for r in readings]
     heads, h = found[0][0].shape[1], found[0][0].shape[-1]

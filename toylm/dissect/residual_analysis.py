@@ -10,11 +10,12 @@ import dataclasses
 import numpy as np
 
 from ..data.progress import Progress
+from ..errors import UsageError
 from ..model.unembedding import EXPERT_WEIGHTS
+from .attention_heads import Runner, batch_rows
 from .blocks_of_text import cut_blocks
 from .calibration import calibrate
 from .decomposition import BASES, DEFINITIONS
-from .heads import Runner, batch_rows
 from .replacements import Full, LowRank, TopK
 from .residual_result import ResidualResult, Side, exactness_of
 
@@ -57,10 +58,10 @@ def ranks_for(d_head):
 
 def plan(n_layers, d_head, layers, definitions=DEFINITIONS, bases=BASES, cross=False):
     """The rows of an analysis: every basis with the first definition, every definition with the first basis and with the
-    random one, its control (cross: all pairs)."""
+    random one, its control, which is never left out (cross: all pairs)."""
     rows = [Row("original"), *(Row("top-k", layers, k=k) for k in TOP_K), Row("full", layers)]
     for definition in definitions:
-        for basis in bases:
+        for basis in dict.fromkeys((*bases, "random")):
             if not cross and definition != definitions[0] and basis not in (bases[0], "random"):
                 continue
             # Rank 0 is the base alone, or the base and a mean offset.
@@ -104,7 +105,7 @@ def residual(
     layers = _check_layers(layers, config.n_layers)
     definitions, bases = _check(definitions, DEFINITIONS, "definition"), _check(bases, BASES, "basis")
     if seed < 0:
-        raise ValueError(f"seed is {seed}; it must be 0 or above")
+        raise UsageError(f"seed is {seed}; it must be 0 or above")
     length = min(length or 256, config.context_length)
     calibration, evaluation = cut_blocks(tokens, length, calibration_blocks, evaluation_blocks, end_id)
     rows = plan(config.n_layers, config.d_head, layers, definitions, bases, cross)
@@ -157,10 +158,10 @@ def _check_layers(layers, n_layers):
         return tuple(range(max(0, n_layers - 3), n_layers))
     layers = tuple(sorted({int(i) for i in layers}))
     if not layers:
-        raise ValueError("layers is empty; give at least one block")
+        raise UsageError("layers is empty; give at least one block")
     bad = [i for i in layers if not 0 <= i < n_layers]
     if bad:
-        raise ValueError(f"the model has no block {bad[0]}; its blocks are 0 to {n_layers - 1}")
+        raise UsageError(f"the model has no block {bad[0]}; its blocks are 0 to {n_layers - 1}")
     return layers
 
 
@@ -168,7 +169,7 @@ def _check(names, valid, what):
     names = (names,) if isinstance(names, str) else tuple(names)
     for name in names:
         if name not in valid:
-            raise ValueError(f"{what} is {name!r}; valid: {', '.join(valid)}")
+            raise UsageError(f"{what} is {name!r}; valid: {', '.join(valid)}")
     if not names:
-        raise ValueError(f"no {what} given; valid: {', '.join(valid)}")
+        raise UsageError(f"no {what} given; valid: {', '.join(valid)}")
     return names

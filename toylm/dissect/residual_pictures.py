@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .report import draw
+from .html_page import draw
 
 COLOURS = {
     "uncentred": "#2b6cb0", "centred": "#2f8f5b", "output-weighted": "#c2571a", "random": "#888888",

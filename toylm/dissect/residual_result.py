@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .attention_heads import Runner
 from .bootstrap import interval, resampled_means, unit_sums
-from .heads import Runner
 from .plain import plain
+from .replacements import Full, LowRank
 
 THRESHOLD = 0.90  # share of the top-1 loss that a low-rank rest must recover
 
@@ -191,8 +192,6 @@ def exactness_of(model, tokens, side, layers, definitions, bases):
     logits_float64: largest |difference of logits| in float64 on one block, over all definitions and bases; full_float64 the
     same of sum_j p_j V_j computed apart from the model's attention.
     """
-    from .replacements import Full, LowRank
-
     nats = side.sums.sum(axis=1) / side.counts.sum()
     original = np.exp(nats[side.find(kind="original")])
     h = model.config.d_head

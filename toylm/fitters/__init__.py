@@ -1,7 +1,7 @@
 """Fitters: one interface for closed-form solves and for gradient descent on the parts of a language model.
 
     >>> from toylm.fitters import FitData, make_fitter
-    >>> data = FitData.of_run("runs/first", tokenizer)
+    >>> data = FitData.of_prepared(toylm.data.prepare("stories"))
     >>> report = make_fitter("head", "cross-entropy").fit(model, data)
     >>> report.loss_before, report.loss_after, report.seconds
 
@@ -15,8 +15,8 @@ _HOMES = {
     "FitReport": "report",
     "FitData": "data",
     "Fitter": "fitter",
-    "make_fitter": "fitter",
-    "fitter_names": "fitter",
+    "make_fitter": "registry",
+    "fitter_names": "registry",
     "Part": "parts",
     "GradientFitter": "gradient",
 }

@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from ..closed_form.memory import require
 
-def passes(model, batches, progress=None, what="reading activations"):
+
+def forward_passes(model, batches, progress=None, what="reading activations"):
     """Run the model forward over `batches`; yields (Activations, targets (N,), counted (N,) bool) a batch.
 
     The activations are views of the model's workspace: they hold until the next batch.
@@ -21,13 +23,11 @@ def head_features(model, batches, progress=None):
 
     Where the model has an output bias, X has a column of ones behind the others: (n, d + 1).
     """
-    from ..closed_form.memory import require
-
     rows, d = batches.tokens, model.config.d_model
     ones = int(model.config.output_bias)
     require(rows * (d * model.dtype.itemsize + 8), f"the features of {rows:,} tokens", "read fewer with max_tokens")
     X, y, at = np.ones((rows, d + ones), model.dtype), np.empty(rows, np.int64), 0
-    for a, targets, counted in passes(model, batches, progress, "reading features"):
+    for a, targets, counted in forward_passes(model, batches, progress, "reading features"):
         here = int(counted.sum())
         X[at : at + here, :d] = a.final_norm[counted]
         y[at : at + here] = targets[counted]

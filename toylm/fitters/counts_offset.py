@@ -13,7 +13,11 @@ end than one that knows the language by itself.
 
 import numpy as np
 
+from ..counts.language_model import CountsLM
+from ..counts.views import word_symbols
 from ..errors import UsageError
+from ..model.transformer import NO_COUNTS
+from .expert_weights import fit_expert_weights
 
 
 def attach_counts(model, text, order, folds, tokenizer=None):
@@ -22,14 +26,11 @@ def attach_counts(model, text, order, folds, tokenizer=None):
     tokenizer: the text's, for the counts' view of whole words; None for n-grams of tokens alone.
     Raises ValueError where the model has no place for them or another vocabulary, UsageError for a text of too few documents.
     """
-    from .counts import CountsLM
-    from .counts.views import word_symbols
-
     c = model.config
     if not c.counts:
-        raise ValueError("this model adds no counts to its logits: make it with counts=True in its ModelConfig")
+        raise UsageError("this model adds no counts to its logits: make it with counts=True in its ModelConfig")
     if text.vocab_size > c.vocab_size:
-        raise ValueError(f"the text has {text.vocab_size} tokens and the model {c.vocab_size}; they do not belong together")
+        raise UsageError(f"the text has {text.vocab_size} tokens and the model {c.vocab_size}; they do not belong together")
     model.counts = CountsLM.fit(
         text.tokens, c.vocab_size, text.end_id, order=order, folds=folds, context_length=c.context_length,
         words=None if tokenizer is None else word_symbols(tokenizer),
@@ -43,8 +44,6 @@ def counts_for(model, batches, share=0.25, seed=0):
     A window belongs to the fold of its first token, which is left out; counts without folds were made of another text, and
     nothing is left out. Of B windows, round(share · B) are predicted with counts, drawn from seed (an integer or several).
     """
-    from ..model.transformer import NO_COUNTS
-
     if not model.config.counts:
         return None
     folds = model.counts.fold_of(batches.starts)
@@ -76,6 +75,4 @@ class Calibration:
         self.fold, self.windows = validation_fold(model.counts.fold_starts, data), data.validation_batches()
 
     def __call__(self, model):
-        from .expert_weights import fit_expert_weights
-
         return fit_expert_weights(model, self.windows, self.fold)[2]

@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from ..data.batches import Batches
 from ..data.token_file import TokenFile
 from ..errors import UsageError
+from ..evaluation import evaluate
 
 
 class FitData:
@@ -26,38 +28,21 @@ class FitData:
         for name, value in (("context_length", context_length), ("batch_size", batch_size), ("max_tokens", max_tokens),
                             ("eval_tokens", eval_tokens)):  # fmt: skip
             if value is not None and value < 1:
-                raise ValueError(f"{name} is {value}; it must be at least 1")
+                raise UsageError(f"{name} is {value}; it must be at least 1")
         if not 0 < validation < 1:
-            raise ValueError(f"validation is {validation}; it must be above 0 and below 1")
+            raise UsageError(f"validation is {validation}; it must be above 0 and below 1")
         self.train, self.held_out, self.tokenizer = train, held_out, tokenizer
         self.context_length, self.batch_size, self.seed = int(context_length), int(batch_size), int(seed)
         self.max_tokens, self.eval_tokens = max_tokens, eval_tokens
         cut = _document_end(train, int(round(len(train) * (1 - validation))))
         if not 0 < cut < len(train):
-            raise ValueError(f"validation is {validation} of {len(train)} training tokens, which leaves a part without tokens")
+            raise UsageError(f"validation is {validation} of {len(train)} training tokens, which leaves a part without tokens")
         self.fitting, self.validation = part_of(train, 0, cut), part_of(train, cut, len(train))
 
     @classmethod
     def of_prepared(cls, prepared, **settings):
         """FitData of a toylm.data.Prepared."""
         return cls(prepared.train, prepared.held_out, prepared.tokenizer, **settings)
-
-    @classmethod
-    def of_run(cls, path, tokenizer, **settings):
-        """FitData on the text of the run that the checkpoint at `path` belongs to. Raises UsageError where there is none."""
-        from pathlib import Path
-
-        from ..train.run_folder import read_run
-        from ..train.setup import prepare_text
-
-        run = Path(path) if (Path(path) / "run.json").is_file() else Path(path).parent
-        if not (run / "run.json").is_file():
-            raise UsageError(f"{path} belongs to no run whose text could be taken; name a text with --data")
-        train_settings, record = read_run(run)
-        prepared = prepare_text(train_settings, quiet=True, kept=(record.get("data") or {}).get("path"))
-        if (prepared.tokenizer and prepared.tokenizer.digest) != (tokenizer and tokenizer.digest):
-            raise UsageError(f"the text of {run} has changed since it was trained; name a text with --data")
-        return cls.of_prepared(prepared, **settings)
 
     def batches(self, max_tokens=None):
         """The fitting text in order: an iterable of (tokens, targets), (n, T) int64; targets below zero are not counted.
@@ -87,20 +72,14 @@ class FitData:
 
     def training_batches(self, batch_size=None, whole=False):
         """Endless shuffled batches of the fitting text (`whole`: of all training text), for gradient descent: a Batches."""
-        from ..data.batches import Batches
-
         return Batches(self.train if whole else self.fitting, batch_size or self.batch_size, self.context_length, self.seed)
 
     def evaluate(self, model):
-        """The model's loss on the held-out text: a toylm.train.evaluation.Evaluation."""
-        from ..train.evaluation import evaluate
-
+        """The model's loss on the held-out text: a toylm.evaluation.Evaluation."""
         return evaluate(model, self.held_out_batches())
 
     def validation_loss(self, model, max_tokens=None):
         """The model's loss on the validation text, in nats per token; max_tokens: on at most so many, spread over it."""
-        from ..train.evaluation import evaluate
-
         return evaluate(model, self.validation.windows(self.context_length, self.batch_size, max_tokens or self.max_tokens)).loss
 
     def _cap(self, max_tokens):
@@ -164,7 +143,7 @@ def _spread(documents, cap, total):
             chosen.append(ids)
             taken += len(ids)
     if not chosen:
-        raise ValueError(f"at most {cap} tokens are to be read by document, and no document is so short; read more")
+        raise UsageError(f"at most {cap} tokens are to be read by document, and no document is so short; read more")
     return chosen
 
 

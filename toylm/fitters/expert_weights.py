@@ -8,6 +8,7 @@ that it was trained on it looks better than it is, and its weight would come out
 
 import numpy as np
 
+from ..errors import UsageError
 from ..model.unembedding import EXPERT_WEIGHTS
 
 MAX_BYTES = 128 * 2**20  # of logits and log-probabilities held at once
@@ -67,7 +68,7 @@ def _experts(model, windows, fold):
         if left <= 0:
             break
     if not sum(len(part[2]) for part in parts):
-        raise ValueError("the text has no token to predict")
+        raise UsageError("the text has no token to predict")
     return [np.concatenate(arrays) for arrays in zip(*parts)]
 
 

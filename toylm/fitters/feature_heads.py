@@ -6,24 +6,25 @@ decodes and exports it knows no other: these heads are evaluated on the same hel
 
 import numpy as np
 
-from ..errors import UsageError
+from ..closed_form.elm import DeepELM
+from ..closed_form.kernel_functions import kernel_matrix
+from ..closed_form.kernel_ridge import median_distance
+from ..evaluation import Evaluation
 from .activations import head_features
 from .fitter import Outcome
-from .heads import _Head
+from .output_heads import HeadFitter
+from .probabilities import best_beta, best_floor, both_losses, clipped_loss, softmax_loss
+from .token_gram import TokenGram
 
 _ROWS = 8192
 
 
-class _FeatureHead(_Head):
+class _FeatureHead(HeadFitter):
     """Ridge over phi. A subclass has `_features(X, data) -> (phi, details, number of values)`; phi maps rows (n, d) to (n, h)."""
 
     changes_model = False
 
     def _fit(self, model, data, progress):
-        from ..train.evaluation import Evaluation
-        from .probabilities import best_beta, best_floor, both_losses, clipped_loss, softmax_loss
-        from .token_gram import TokenGram
-
         X, y, Xv, yv = self._rows(model, data, progress)
         phi, details, parameters = self._features(X, data)
         gram = None
@@ -65,17 +66,9 @@ class KernelRidgeHead(_FeatureHead):
     of the rows; lambda_reg: the penalty, a row; max_rows: training tokens read.
     """
 
-    name = "kernel-ridge"
-
-    def __init__(self, part="head", landmarks=1000, kernel="rbf", length_scale=None, lambda_reg=1e-6, max_rows=50_000):
-        super().__init__(part, landmarks=landmarks, kernel=kernel, length_scale=length_scale, lambda_reg=lambda_reg,
-                         max_rows=max_rows)  # fmt: skip
-
     def _features(self, X, data):
         from scipy.linalg import solve_triangular
 
-        from ..closed_form.kernel_ridge import median_distance
-        from ..closed_form.kernels import kernel_matrix
 
         count = min(self.landmarks, len(X))
         chosen = np.sort(np.random.default_rng(data.seed).choice(len(X), count, replace=False))
@@ -100,22 +93,10 @@ class ElmHead(_FeatureHead):
     random layers of hidden_units.
     """
 
-    name = "elm"
-
-    def __init__(self, part="head", name="elm", hidden_units=1024, depth=None, activation="relu", weight_scale="fan_in",
-                 lambda_reg=1e-5, max_rows=200_000):  # fmt: skip
-        self.name = name
-        if name == "elm" and depth not in (None, 1):
-            raise UsageError("elm has one layer; deep-elm takes --depth")
-        depth = 1 if name == "elm" else 2 if depth is None else depth
-        super().__init__(part, hidden_units=hidden_units, depth=depth, activation=activation, weight_scale=weight_scale,
-                         lambda_reg=lambda_reg, max_rows=max_rows)  # fmt: skip
-
     def _features(self, X, data):
-        from ..closed_form.elm import DeepELM
-
-        elm = DeepELM(self.hidden_units, self.depth, self.activation, self.weight_scale, data.seed, lambda_reg=1.0)
+        depth = self.settings.depth
+        elm = DeepELM(self.hidden_units, depth, self.activation, self.weight_scale, data.seed, lambda_reg=1.0)
         sample = X[:: max(1, len(X) // 4096)]
         elm.fit(sample, np.zeros(len(sample)))  # draws the layers and measures the whitening; its own head is not used
-        details = {"hidden_units": self.hidden_units, "depth": self.depth, "activation": self.activation}
+        details = {"hidden_units": self.hidden_units, "depth": depth, "activation": self.activation}
         return elm.features, details, sum(W.size + b.size for W, b in zip(elm.hidden_weights_, elm.hidden_biases_))

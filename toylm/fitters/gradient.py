@@ -5,15 +5,14 @@ import time
 
 import numpy as np
 
-from ..errors import DivergedError, UsageError
+from ..errors import DivergedError
 from ..kernels.jit import compile_seconds
+from ..optimizers import SGD, Adam, warmup_cosine
 from .counts_offset import Calibration, counts_for
 from .expert_weights import zero_expert_gradients
 from .fitter import Fitter, Outcome, refuse_counts
-from .parts import KINDS
 
 _CALIBRATE_SECONDS = 2.0  # at least so much time between two fits of the weights of counts and transformer
-_RATES = {"sgd": 0.1, "adam": 3e-3}
 
 
 def parameter_names(model, part):
@@ -33,8 +32,8 @@ def parameter_names(model, part):
 class GradientFitter(Fitter):
     """Steps of SGD (momentum) or Adam, warm-up and half a cosine, on shuffled windows of the fitting text.
 
-    part: whose parameters move; the others stay, though their gradients are computed. steps, or seconds (None: 10 s without
-    steps): how long. learning_rate: the peak (None: 0.1 for SGD, 0.003 for Adam). batch_size: None for the data's.
+    part: whose parameters move; the others stay, though their gradients are computed. steps, or seconds (neither: 10 s): how
+    long. learning_rate: the peak. batch_size: None for the data's.
     evaluate_every: seconds between measurements of the held-out loss, the first at once, later ones a twentieth of the time so
     far apart where that is more; kept in details["curve"] as (seconds, loss); evaluation does not count as time, and decides
     nothing. whole_text: train on the validation part as well. counts_share: see `counts_for`. weight_decay, momentum (SGD),
@@ -42,25 +41,10 @@ class GradientFitter(Fitter):
     Raises DivergedError where a loss is not finite.
     """
 
-    kinds = tuple(KINDS)
-
-    def __init__(self, part, name="adam", steps=None, seconds=None, learning_rate=None, batch_size=None, warmup=0.05,
-                 final_learning_rate=0.1, weight_decay=0.0, momentum=0.9, betas=(0.9, 0.95), clip=1.0,
-                 evaluate_every=None, dropout=0.0, whole_text=False, counts_share=0.25):  # fmt: skip
-        self.name = name
-        super().__init__(part)
-        if steps is not None and seconds is not None:
-            raise UsageError("give steps or seconds, not both")
-        for label, value in (("steps", steps), ("seconds", seconds), ("evaluate_every", evaluate_every), ("clip", clip)):
-            if value is not None and not value > 0:
-                raise UsageError(f"{label} is {value}; it must be above 0")
-        self.steps, self.seconds = steps, 10.0 if steps is None and seconds is None else seconds
-        self.learning_rate = _RATES[name] if learning_rate is None else learning_rate
-        if not self.learning_rate > 0:
-            raise UsageError(f"learning_rate is {learning_rate}; it must be above 0")
-        self.batch_size, self.warmup, self.final_learning_rate = batch_size, warmup, final_learning_rate
-        self.weight_decay, self.momentum, self.betas, self.clip = weight_decay, momentum, betas, clip
-        self.evaluate_every, self.dropout, self.whole_text, self.counts_share = evaluate_every, dropout, whole_text, counts_share
+    def __init__(self, part, settings, name="adam"):
+        super().__init__(part, settings, name)
+        if self.steps is None and self.seconds is None:
+            self.seconds = 10.0
 
     def check(self, model):
         """See Fitter.check. Counts that were not cut in folds know the text by heart that the transformer would train on."""
@@ -69,15 +53,11 @@ class GradientFitter(Fitter):
             refuse_counts(model, self.name)
 
     def _optimizer(self, parameters):
-        from ..optimizers import SGD, Adam
-
         if self.name == "sgd":
             return SGD(parameters, self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay)
         return Adam(parameters, self.learning_rate, betas=self.betas, weight_decay=self.weight_decay)
 
     def _fit(self, model, data, progress):
-        from ..optimizers import warmup_cosine
-
         names = parameter_names(model, self.part)
         kept = None if self.part.kind == "all" else _others(model, names)
         before = model.parameters.flat.copy()

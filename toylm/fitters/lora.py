@@ -11,60 +11,19 @@ matrix, the Eckart-Young error sqrt(sum_{i>r} s_i^2) / ||D||, and for the first 
 
 import numpy as np
 
-from ..checkpoint import ADAPTER
+from ..closed_form.deep_linear import gram_root, reduced_rank
 from ..closed_form.gram import GramAccumulator
-from ..errors import CheckpointError, UsageError
+from ..closed_form.transformer import lora_from_residual_svd
+from ..errors import UsageError
+from ..evaluation import evaluate
+from ..formats import adapters
+from ..formats.adapters import Adapter
 from .fitter import Fitter, Outcome, refuse_counts
 from .reconstruction import open_teacher
 from .streams import Stream, batches_of
 from .surgery import copy_of
 
 ROLES = {"attention": ("w_qkv", "w_o"), "feed-forward": ("w_ff1", "w_ff2")}
-
-
-class Adapter:
-    """Factors of low-rank corrections: `factors`, parameter name -> (A (d, r), B (r, k)), float32."""
-
-    def __init__(self, factors):
-        self.factors = {name: tuple(np.asarray(f, np.float32) for f in pair) for name, pair in factors.items()}
-
-    def merge(self, model, sign=1.0):
-        """W += sign · A B for every matrix; returns model. Raises ValueError where a matrix is missing or of another shape."""
-        from ..closed_form.transformer import apply_lora_update_inplace
-
-        for name, (A, B) in self.factors.items():
-            if name not in model.parameters:
-                raise CheckpointError(f"the adapter corrects {name}, which this model does not have")
-            apply_lora_update_inplace(model.parameters[name].array, np.float64(sign) * A.astype(np.float64), B.astype(np.float64))
-        return model
-
-    @property
-    def size(self):
-        """Number of values."""
-        return sum(A.size + B.size for A, B in self.factors.values())
-
-    def save(self, path):
-        """Write the factors as safetensors, `NAME.lora_a` and `NAME.lora_b`, atomically."""
-        from safetensors.numpy import save
-
-        from ..files import atomic_writer
-
-        tensors = {f"{name}.{key}": np.ascontiguousarray(f) for name, pair in self.factors.items()
-                   for key, f in zip(("lora_a", "lora_b"), pair)}  # fmt: skip
-        with atomic_writer(path) as file:
-            file.write(save(tensors, {"format": "toylm adapter 1"}))
-
-    @classmethod
-    def load(cls, path):
-        """The adapter in a file that `save` wrote. Raises FileNotFoundError or CheckpointError."""
-        from ..interop.safetensors_files import SafetensorsFile
-
-        file = SafetensorsFile(path)
-        names = [name.removesuffix(".lora_a") for name in file.names if name.endswith(".lora_a")]
-        missing = [name for name in names if f"{name}.lora_b" not in file.names]
-        if not names or missing:
-            raise CheckpointError(f"{path} holds no whole pairs of low-rank factors")
-        return cls({name: (file.read(f"{name}.lora_a"), file.read(f"{name}.lora_b")) for name in names})
 
 
 def eckart_young(D, rank):
@@ -74,15 +33,11 @@ def eckart_young(D, rank):
 
 
 class _Lora(Fitter):
-    kinds = ("attention", "feed-forward", "block", "blocks", "all")
-
-    def __init__(self, part, **settings):
-        super().__init__(part, **settings)
-        self.adapter = None
+    adapter = None
 
     def beside(self):
         """With keep_beside, the factors: the checkpoint's own weights are then those without them."""
-        return {ADAPTER: self.adapter.save} if self.keep_beside else {}
+        return {adapters.FOLDER: lambda folder: self.adapter.save(folder, self._base.config)} if self.keep_beside else {}
 
     def to_save(self, model):
         """See Fitter.to_save."""
@@ -115,19 +70,15 @@ class LoraFromTeacher(_Lora):
 
     teacher: a run, a checkpoint or a TransformerLM of the same shape; rank; lambda_reg: of the full correction, a row;
     max_rows: training tokens read. After `fit`, `adapter` holds the factors, which are merged into the model. keep_beside: save
-    them as adapter.safetensors beside the weights as they were; loading the checkpoint merges them.
+    them in the folder adapter/ (PEFT's format) beside the weights as they were; loading the checkpoint merges them.
     """
 
-    def __init__(self, part, name="lora-activation", teacher=None, rank=8, lambda_reg=1e-6, max_rows=40_000, keep_beside=False):
-        self.name = name
-        super().__init__(part, teacher=teacher, rank=rank, lambda_reg=lambda_reg, max_rows=max_rows, keep_beside=keep_beside)
-        if teacher is None:
+    def __init__(self, part, settings, name="lora-activation"):
+        super().__init__(part, settings, name)
+        if self.teacher is None:
             raise UsageError(f"{name} corrects towards a teacher: --teacher RUN (lora-gradient needs none)")
 
     def _fit(self, model, data, progress):
-        from ..closed_form.deep_linear import reduced_rank
-        from ..closed_form.transformer import lora_from_residual_svd
-
         teacher = self.teacher if hasattr(self.teacher, "parameters") else open_teacher(self.teacher, model, data)
         if teacher.parameters.layout != model.parameters.layout:
             raise UsageError("the teacher of a low-rank correction must have the model's own shape")
@@ -146,12 +97,9 @@ class LoraFromTeacher(_Lora):
             for name, gram in grams.items():
                 found = gram.solve(self.lambda_reg * gram.count, fit_intercept=False)
                 D, d = found.coef, len(found.coef)
-                values, Q = np.linalg.eigh(gram.raw_gram)
-                root = np.sqrt(np.maximum(values, 0))[:, None] * Q.T
-                best = D
+                root, best = gram_root(gram.raw_gram), D
                 if self.name == "lora-activation":
-                    ridge = np.sqrt(np.maximum(values, 0) + self.lambda_reg * gram.count)[:, None] * Q.T
-                    best, _ = reduced_rank(D, ridge, self.rank)
+                    best, _ = reduced_rank(D, gram_root(gram.raw_gram, self.lambda_reg * gram.count), self.rank)
                 A, B = lora_from_residual_svd(best, min(self.rank, d))
                 factors[name] = A, B
                 errors[name] = eckart_young(D, self.rank)
@@ -181,17 +129,12 @@ class LoraFromGradient(_Lora):
 
     name = "lora-gradient"
 
-    def __init__(self, part, rank=8, max_rows=40_000, keep_beside=False):
-        super().__init__(part, rank=rank, max_rows=max_rows, keep_beside=keep_beside)
-
     def check(self, model):
         """See Fitter.check."""
         super().check(model)
         refuse_counts(model, self.name)
 
     def _fit(self, model, data, progress):
-        from ..closed_form.transformer import lora_from_residual_svd
-
         names, batches = self.matrices(model), batches_of(data, self.max_rows)
         total = sum(int((targets >= 0).sum()) for _, targets in batches)
         model.gradients.zero_()
@@ -217,8 +160,6 @@ class LoraFromGradient(_Lora):
         part = data.validation.windows(data.context_length, data.batch_size, 8192)
 
         def loss():
-            from ..train.evaluation import evaluate
-
             return evaluate(model, part).loss
 
         before = model.parameters.flat.copy()

@@ -38,7 +38,7 @@ class TailLoss:
         model.gradients.zero_()
         total = 0.0
         for b in range(len(self.stream)):
-            a = self.stream.activations(b)
+            a = self.stream.activations(b, True)
             a.blocks[self.first].residual_in[:] = self.stream.rows[b]
             for i in range(self.first, model.config.n_layers):
                 model.blocks[i].forward(model.parameters, a.blocks[i])
@@ -48,16 +48,16 @@ class TailLoss:
         return total / self.counted, {name: model.gradients[name].array.astype(np.float64) for name in self.names}
 
     def _backward(self, a, targets, look):
-        model, p, g, w = self.model, self.model.parameters, self.model.gradients, self.model.workspace
-        dnorm, dstream = w.take("dnorm", a.final_norm.shape), w.take("dstream", a.final_norm.shape)
-        losses = model.unembedding.losses_and_gradients(p, g, w, a.final_norm, targets, 1.0 / self.counted, dnorm)
+        model, p, g, buffers = self.model, self.model.parameters, self.model.gradients, a.buffers
+        dnorm, dstream = buffers["dnorm"], buffers["dstream"]
+        losses = model.unembedding.losses_and_gradients(p, g, buffers, a.final_norm, targets, 1.0 / self.counted, dnorm)
         total = float(losses.sum())
         dstream.fill(0)
-        model.norm_final.backward(p, g, w, dnorm, a.last_residual, a.final_rstd, dstream)
+        model.norm_final.backward(p, g, buffers, dnorm, a.last_residual, a.final_rstd, dstream)
         for i in range(model.config.n_layers - 1, self.first - 1, -1):
             if look:
                 look(i, a.blocks[i], dstream)
-            model.blocks[i].backward(p, g, w, a.blocks[i], dstream)
+            model.blocks[i].backward(p, g, a.blocks[i], dstream)
         return total
 
     def factors(self):

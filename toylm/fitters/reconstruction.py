@@ -13,7 +13,11 @@ import numpy as np
 
 from ..closed_form.gram import GramAccumulator
 from ..errors import UsageError
+from ..formats.checkpoint import load_checkpoint
+from ..model.transformer import TransformerLM
 from .fitter import Fitter, Outcome
+from .own_gradient import fit_own_gradient
+from .parts import Part
 from .streams import Stream, TeacherStream, batches_of
 from .surgery import copy_of, unchanged_on_error
 
@@ -89,8 +93,6 @@ def names_to_reset(model, part, matrices):
 
 def reset(model, names, seed):
     """Give the matrices `names` the random values they had before training, of another seed."""
-    from ..model.transformer import TransformerLM
-
     fresh = TransformerLM(model.config, seed=seed + 1, precision=model.precision)
     for name in names:
         model.parameters[name].array[:] = fresh.parameters[name].array
@@ -98,8 +100,6 @@ def reset(model, names, seed):
 
 def open_teacher(path, model, data):
     """The model to imitate from a run or a checkpoint. Raises UsageError where it reads other tokens or has another width."""
-    from ..checkpoint import load_checkpoint
-
     checkpoint = load_checkpoint(path, precision=model.precision, transformer=True)
     teacher, tokenizer = checkpoint.model, checkpoint.tokenizer
     if tokenizer is not None and data.tokenizer is not None and tokenizer.digest != data.tokenizer.digest:
@@ -123,21 +123,15 @@ class ReconstructionFitter(Fitter):
     """
 
     name = "ridge"
-    kinds = ("attention", "feed-forward", "block", "blocks", "all")
-
-    def __init__(self, part, targets=None, teacher=None, reset=False, matrices="output", lambda_reg=1e-9, max_rows=None,
-                 iterations=8):  # fmt: skip
-        if targets is None:
-            targets = "teacher" if teacher is not None or reset else "gradient"
-        max_rows = ROWS.get(targets) if max_rows is None else max_rows
-        super().__init__(part, targets=targets, teacher=teacher, reset=reset, matrices=matrices, lambda_reg=lambda_reg,
-                         max_rows=max_rows, iterations=iterations)  # fmt: skip
-        for label, value, valid in (("targets", targets, tuple(ROWS)), ("matrices", matrices, ("output", "all"))):
-            if value not in valid:
-                raise UsageError(f"{label} is {value!r}; valid: {', '.join(valid)}")
-        if self.part.kind == "attention" and matrices == "all":
+    def __init__(self, part, settings, name=None):
+        super().__init__(part, settings, name)
+        if self.targets is None:
+            self.targets = "teacher" if self.teacher is not None or self.reset else "gradient"
+        if self.max_rows is None:
+            self.max_rows = ROWS[self.targets]
+        if self.part.kind == "attention" and self.matrices == "all":
             raise UsageError("matrices 'all' is for feed-forward: of attention, w_o alone is the solution of a linear system")
-        if targets == "teacher" and teacher is None and not reset:
+        if self.targets == "teacher" and self.teacher is None and not self.reset:
             raise UsageError("targets of a teacher need one: --teacher RUN, or --reset to imitate the model as it is now")
 
     def fit(self, model, data, progress=None):
@@ -158,14 +152,10 @@ class ReconstructionFitter(Fitter):
         return report
 
     def _range(self, model):
-        from .parts import Part
-
         return Part("blocks", tuple(range(model.config.n_layers))) if self.part.kind == "all" else self.part
 
     def _fit(self, model, data, progress):
         if self.targets == "gradient":
-            from .own_gradient import fit_own_gradient
-
             names = names_to_reset(model, self._range(model), self.matrices)
             return fit_own_gradient(model, data, names, self._range(model).numbers[0], self.iterations, self.max_rows, progress)
         teacher = self.teacher

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from dataclasses import dataclass, field
 
-from ..train.evaluation import perplexity
+from ..evaluation import perplexity
 
 
 @dataclass(frozen=True)

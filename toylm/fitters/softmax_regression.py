@@ -14,10 +14,13 @@ that is W_v = Q diag(kappa_v s + l2)^-1/2 u_v. Eight passes then do what hundred
 
 import numpy as np
 
-from ..kernels.cross_entropy import cross_entropy_backward, cross_entropy_forward
+from ..closed_form.gram import GramAccumulator
+from ..closed_form.normal_equations import factor_spd, solve_factored
+from ..errors import UsageError
+from ..kernels.cross_entropy import cross_entropy_backward, cross_entropy_forward, softmax_forward
 from ..kernels.matmul import matmul
-from ..model.chunks import chunk_rows
 from ..model.ids import target_ids
+from ..model.workspace import chunk_rows
 
 KAPPA_FLOOR = 1e-4  # rare tokens have nearly no curvature at the start; what they get must not run away
 EIGENVALUE_FLOOR = 1e-10
@@ -32,11 +35,11 @@ class SoftmaxRegression:
 
     def __init__(self, X, y, vocab_size, l2=0.0, centre=None, offset=None):
         if len(X) != len(y):
-            raise ValueError(f"X has {len(X)} rows, y {len(y)}: one target a row")
+            raise UsageError(f"X has {len(X)} rows, y {len(y)}: one target a row")
         if not len(X):
-            raise ValueError("no rows to fit")
+            raise UsageError("no rows to fit")
         if not l2 >= 0:
-            raise ValueError(f"l2 is {l2}; it must be 0 or above")
+            raise UsageError(f"l2 is {l2}; it must be 0 or above")
         self.X, self.y, self.vocab_size = np.ascontiguousarray(X), target_ids(y, vocab_size), int(vocab_size)
         self.l2, self.centre, self.offset = float(l2), centre, offset
         rows = min(chunk_rows(self.vocab_size, self.X.itemsize), len(X))
@@ -79,8 +82,6 @@ class SoftmaxRegression:
 
     def gram(self):
         """X'X / n, (d, d) float64."""
-        from ..closed_form.gram import GramAccumulator
-
         return GramAccumulator().add(self.X).raw_gram / len(self.X)
 
     def curvatures(self, W, rows=8192):
@@ -89,8 +90,6 @@ class SoftmaxRegression:
         sample = slice(None, None, max(1, len(self.X) // rows))
         part = SoftmaxRegression(self.X[sample], self.y[sample], self.vocab_size)
         kappa, n = np.zeros(self.vocab_size), len(part.X)
-        from ..kernels.softmax import softmax_forward
-
         for _, _, logits, _ in part._chunks(np.ascontiguousarray(W, self.X.dtype)):
             softmax_forward(logits, logits)
             kappa += (logits * (1 - logits)).sum(axis=0, dtype=np.float64) / n
@@ -133,7 +132,7 @@ def minimise(objective, W, iterations=30, tolerance=1e-5, validation=None, patie
     from scipy.optimize import minimize
 
     if iterations < 1:
-        raise ValueError(f"iterations is {iterations}; it must be at least 1")
+        raise UsageError(f"iterations is {iterations}; it must be at least 1")
     coordinates = Preconditioner(objective, W)
     shape, curve, best = W.shape, [], {"W": np.array(W, np.float64), "loss": np.inf, "at": 0}
     state = {"passes": 0, "stopped": None}
@@ -178,13 +177,11 @@ def minimise(objective, W, iterations=30, tolerance=1e-5, validation=None, patie
 
 def bohning_step(objective, W, factor=None):
     """(W, f(W) before the step, factor): one monotone step; hand `factor` (Cholesky of the bound) back in for the next."""
-    from ..closed_form.solvers import factor_spd, solve_factored
-
     if factor is None:
         bound = objective.gram() / 2
         bound[np.diag_indices_from(bound)] += objective.l2
         factor = factor_spd(bound)
         if factor is None:
-            raise ValueError("the features have no full column rank: give l2 above 0")
+            raise UsageError("the features have no full column rank: give l2 above 0")
     value, gradient = objective.value_and_gradient(W)
     return W - solve_factored(factor, gradient.T).T, value, factor

@@ -23,9 +23,9 @@ class Stream:
     def __len__(self):
         return len(self.batches)
 
-    def activations(self, b):
-        """The workspace for batch b, as the model's Activations."""
-        a = self.model.workspace.activations(*self.batches[b][0].shape)
+    def activations(self, b, training=False):
+        """The workspace for batch b, as the model's Activations; training: with the buffers of a backward pass."""
+        a = self.model.workspace.activations(*self.batches[b][0].shape, training)
         a.tokens = self.batches[b][0]
         return a
 

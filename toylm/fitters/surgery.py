@@ -3,6 +3,7 @@
 import contextlib
 
 from ..errors import UsageError
+from ..model.transformer import TransformerLM
 
 
 @contextlib.contextmanager
@@ -33,8 +34,6 @@ def rebuilt(model, names=None, **changes):
     names: a callable from a name there to the name here of the parameter it takes the values of (None: the same name). What
     has no counterpart keeps its initial values.
     """
-    from ..model.transformer import TransformerLM
-
     new = TransformerLM(model.config.replace(**changes), seed=0, precision=model.precision)
     for name, mat in new.parameters.items():
         source = name if names is None else names(name)

@@ -7,8 +7,14 @@ One-hot targets never exist as a matrix: S = Y'X is a scatter-add of rows, n d a
 
 import numpy as np
 
-from ..errors import CheckpointError
-from .documents import Documents
+from ..checks import check_lambda
+from ..closed_form.normal_equations import solve_moments
+from ..closed_form.row_sources import moments
+from ..counts.documents import Documents
+from ..errors import CheckpointError, UsageError
+from ..files import atomic_writer
+from ..formats.safetensors_files import SafetensorsFile
+from ..kernels.embedding import embedding_backward, order_sizes
 
 FORMAT = "toylm token gram 2"
 
@@ -33,32 +39,30 @@ class TokenGram:
         here = self._of_each(y)
         if (here > self.targets).any():
             token = int((here - self.targets).argmax())
-            raise ValueError(f"cannot remove {here[token]} rows of token {token}: only {self.targets[token]} were added")
+            raise UsageError(f"cannot remove {here[token]} rows of token {token}: only {self.targets[token]} were added")
         return self._accumulate(X, y, -1)
 
     def _of_each(self, y):
         """How often each id is in y: (V,)."""
         bad = y[(y < 0) | (y >= len(self.targets))]
         if len(bad):
-            raise ValueError(f"target id {bad[0]} is out of range; ids are 0 to {len(self.targets) - 1}")
+            raise UsageError(f"target id {bad[0]} is out of range; ids are 0 to {len(self.targets) - 1}")
         return np.bincount(y, minlength=len(self.targets))
 
     def _accumulate(self, X, y, sign):
-        from ..closed_form.passes import moments
-        from ..kernels.embedding import embedding_backward
-
         d = self.G.shape[0]
         if X.ndim != 2 or X.shape[1] != d or len(X) != len(y):
-            raise ValueError(f"X has shape {X.shape} for {len(y)} targets; {d} features a row are kept here")
+            raise UsageError(f"X has shape {X.shape} for {len(y)} targets; {d} features a row are kept here")
         if not len(X):
             return self
         here = self._of_each(y)
         gram = moments(X, np.empty((len(X), 0)), np.zeros(d), np.zeros(0))[0]
         if not np.isfinite(np.diag(gram)).all():
-            raise ValueError("the features are not finite: the model's weights have diverged")
+            raise UsageError("the features are not finite: the model's weights have diverged")
         self.G += sign * gram
         rows, ids = sign * X.astype(np.float64, order="C"), np.ascontiguousarray(y, np.int64)[None]
-        embedding_backward(ids, rows, self.S, self.S[:0])  # a scatter-add: S[y] += x
+        memory = [np.empty(size, np.int64) for size in order_sizes(ids.shape, d, rows.itemsize, len(self.S))]
+        embedding_backward(ids, rows, self.S, self.S[:0], memory)  # a scatter-add: S[y] += x
         self.targets += sign * here
         self.count += sign * len(y)
         return self
@@ -68,13 +72,31 @@ class TokenGram:
 
         The minimum-norm answer, by eigenvectors, where Cholesky cannot be trusted.
         """
-        from ..closed_form.estimator import check_lambda
-        from ..closed_form.kernel_ridge import solve_kernel
-
         if not self.count:
-            raise ValueError("no rows to fit: every one was removed")
-        coef, solver, rcond, _ = solve_kernel(self.G / self.count, self.S.T / self.count, check_lambda(lambda_reg))
-        return coef.T, solver, rcond
+            raise UsageError("no rows to fit: every one was removed")
+        found = solve_moments(self, check_lambda(lambda_reg) * self.count, fit_intercept=False)
+        return found.coef.T, found.solver, found.rcond
+
+    # -- what solve_moments reads ------------------------------------------------------------------------------------------
+
+    @property
+    def mean_x(self):
+        """Not kept: there is no intercept to take it for."""
+        return np.zeros(len(self.G))
+
+    @property
+    def mean_y(self):
+        """(V,): the share of each token."""
+        return self.targets / self.count
+
+    @property
+    def cross(self):
+        """X'Y, (d, V)."""
+        return self.S.T
+
+    def normal_equations(self, fit_intercept=False):
+        """(X'X, X'Y), about zero."""
+        return self.G, self.cross
 
     def distance(self, other):
         """The largest difference of any moment to `other`'s, relative to the largest entry of the moment; inf for other counts."""
@@ -92,8 +114,6 @@ class TokenGram:
         """Write the moments as safetensors, atomically. metadata: text."""
         from safetensors.numpy import save
 
-        from ..files import atomic_writer
-
         tensors = {"gram": self.G, "cross": self.S, "targets": self.targets, "count": np.array([self.count])}
         with atomic_writer(path) as file:
             file.write(save(tensors | self.documents.to_tensors(), {"format": FORMAT, **metadata}))
@@ -101,8 +121,6 @@ class TokenGram:
     @classmethod
     def load(cls, path):
         """(TokenGram, metadata) of a file that `save` wrote. Raises FileNotFoundError or CheckpointError."""
-        from ..interop.safetensors_files import SafetensorsFile
-
         file = SafetensorsFile(path)
         if file.metadata.get("format") == "toylm token gram 1":
             raise CheckpointError(

@@ -1,35 +1,58 @@
-"""Products of AMX tiles, through LLVM's intrinsics: this thread's configuration, and one block of C.
+"""bf16 products on AMX tiles: the operands are packed as for the pair tiles (pairs.py), but for a transposed A, which lies by rows.
 
 A tile register holds 16 rows of 64 bytes: 16 x 16 sums, 16 rows x 16 pairs of A, or 16 pairs x 16 columns of B, which is how rows
-of packed pairs and packed panels (operands.py) lie in memory. TDPBF16PS adds A · B, 32 values deep, to the sums.
+of packed pairs and packed panels lie in memory. TDPBF16PS adds A · B, 32 values deep, to the sums. The pair tiles multiply what
+fills no AMX tile: fewer than 16 rows, a panel whose columns are no whole number of tiles, and steps beyond a multiple of 16.
 
-These intrinsics name tile registers by number, and LLVM does not know that something is kept in them from one to the next. So a
+LLVM's intrinsics name tile registers by number, and LLVM does not know that something is kept in them from one to the next. So a
 block is emitted as a whole, with no call in it. LLVM takes the intrinsics to read and write any memory, so that loads and stores
 of C by vectors, before and after, stay before and after.
 """
 
+import ctypes
+import functools
+import sys
+
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
-I8, I64, I512 = ir.IntType(8), ir.IntType(64), ir.IntType(512)
+from .jit import I64, POINTER, cgutils, device_function, host_features
+from .pairs import tiles_of_pairs, value_at
+from .tile import FEATURES, WIDTH, pair, panel_width, store, transpose_paired_rows
+
+I8, I512 = ir.IntType(8), ir.IntType(512)
 TILE = 16  # rows of a tile, and columns or pairs in it
 A_TILES, B_TILES = 4, 6  # the first of two tiles each; tiles 0 to 3 are sums
 
 # LDTILECFG's operand: palette 1, then bytes a row of each of the eight tiles (16 bits from byte 16) and their rows (from byte 48).
 CONFIGURATION = bytes([1] + 15 * [0] + 8 * [4 * TILE, 0] + 16 * [0] + 8 * [TILE] + 8 * [0])
 
+_AMX = {"amx-tile", "amx-bf16"}
+# Numba may be told, by NUMBA_CPU_FEATURES, to compile for more than this CPU has, or for less.
+AMX_COMPILED = sys.platform == "linux" and sys.maxsize > 2**32 and _AMX <= FEATURES
+HOST_AMX = AMX_COMPILED and host_features() >= _AMX
+
+
+@functools.cache
+def permitted():
+    """Ask Linux for the tile registers, which it gives a process (all its threads, also later ones) on request only.
+
+    It refuses where a hypervisor keeps them back, or a thread has a signal stack too small for 8 KiB of tiles more.
+    """
+    arch_prctl, request_permission, tile_data = 158, 0x1023, 18
+    return ctypes.CDLL(None).syscall(*map(ctypes.c_long, (arch_prctl, request_permission, tile_data))) == 0
+
 
 def _emit(builder, name, *arguments):
     """Call one of LLVM's AMX intrinsics; an int is the number of a tile."""
-    values = [ir.Constant(I8, x) if isinstance(x, int) else x for x in arguments]
+    values = [I8(x) if isinstance(x, int) else x for x in arguments]
     kind = ir.FunctionType(ir.VoidType(), [value.type for value in values])
     builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.{name}"), values)
 
 
 @intrinsic
-def configure(typingctx):
+def _configure(typingctx):
     """Give this thread's tiles 16 rows of 64 bytes where they have another shape, or none yet.
 
     Reading the configuration takes a tenth of the time that loading one does, and every thread has its own, which another library
@@ -38,9 +61,9 @@ def configure(typingctx):
     """
 
     def codegen(context, builder, signature, args):
-        ours = ir.Constant(I512, int.from_bytes(CONFIGURATION, "little"))
+        ours = I512(int.from_bytes(CONFIGURATION, "little"))
         memory = cgutils.alloca_once(builder, I512)
-        pointer = builder.bitcast(memory, I8.as_pointer())
+        pointer = builder.bitcast(memory, POINTER)
         _emit(builder, "sttilecfg", pointer)
         with builder.if_then(builder.icmp_unsigned("!=", builder.load(memory), ours), likely=False):
             builder.store(ours, memory)
@@ -50,15 +73,13 @@ def configure(typingctx):
     return types.void(), codegen
 
 
-def _emit_block(builder, rows, columns, a, lda, panel, ldp, c, ldc, d, ldd, steps):
-    b = builder
+def _emit_block(b, rows, columns, a, lda, panel, ldp, c, ldc, d, ldd, steps):
     lda, ldp, ldc, ldd = (b.shl(stride, I64(2)) for stride in (lda, ldp, ldc, ldd))  # in bytes
     sums = [(i, j, 2 * i + j) for i in range(rows) for j in range(columns)]
 
     def at(matrix, stride, i, j):
         """Where tile (i, j) of a matrix begins."""
-        offset = b.add(b.mul(stride, I64(TILE * i)), I64(4 * TILE * j))
-        return b.inttoptr(b.add(matrix, offset), I8.as_pointer())
+        return b.inttoptr(b.add(matrix, b.add(b.mul(stride, I64(TILE * i)), I64(4 * TILE * j))), POINTER)
 
     load, zero, loop, done = (b.append_basic_block(name) for name in ("load_d", "zero", "loop", "done"))
     b.cbranch(b.icmp_signed("!=", d, I64(0)), load, zero)
@@ -108,4 +129,45 @@ def _make_block(rows, columns):
     return block
 
 
-block_1x1, block_1x2, block_2x1, block_2x2 = (_make_block(rows, columns) for rows in (1, 2) for columns in (1, 2))
+_block_1x1, _block_1x2, _block_2x1, _block_2x2 = (_make_block(rows, columns) for rows in (1, 2) for columns in (1, 2))
+_pair_tiles = device_function(tiles_of_pairs)
+
+
+# -- entries of an Arithmetic (arithmetic.py) ------------------------------------------------------------------------------
+
+
+def tiles_of_amx(like, a, lda, step, by_columns, panel, c, ldc, d, ldd, rows, columns, pairs):
+    nr, deep = panel_width(like), pairs // TILE * TILE
+    whole = rows // TILE * TILE if deep > 0 and columns % TILE == 0 else 0
+    if whole > 0:
+        _configure()
+        for i in range(0, whole, 2 * TILE):
+            here, target, addend = a + i * lda * 4, c + i * ldc * 4, d + i * ldd * 4 if d != 0 else d
+            if i + TILE < whole:
+                if columns > TILE:
+                    _block_2x2(here, lda, panel, nr, target, ldc, addend, ldd, deep)
+                else:
+                    _block_2x1(here, lda, panel, nr, target, ldc, addend, ldd, deep)
+            elif columns > TILE:
+                _block_1x2(here, lda, panel, nr, target, ldc, addend, ldd, deep)
+            else:
+                _block_1x1(here, lda, panel, nr, target, ldc, addend, ldd, deep)
+        if deep < pairs:
+            here, left = a + deep * 4, pairs - deep
+            _pair_tiles(like, here, lda, lda, by_columns, panel + deep * nr * 4, c, ldc, c, ldc, whole, columns, left)
+    if whole < rows:
+        here, target, addend = a + whole * lda * 4, c + whole * ldc * 4, d + whole * ldd * 4 if d != 0 else d
+        _pair_tiles(like, here, lda, lda, by_columns, panel, target, ldc, addend, ldd, rows - whole, columns, pairs)
+
+
+def columns_of_amx(like, a, lda, rows, k, packed):
+    """packed[i, p] = pair(A[2p, i], A[2p + 1, i]); A (k, rows) by rows."""
+    pairs = (k + 1) // 2
+    whole_rows, whole_pairs = rows // WIDTH * WIDTH, k // (2 * WIDTH) * WIDTH
+    for p in range(0, whole_pairs, WIDTH):
+        for i in range(0, whole_rows, WIDTH):
+            transpose_paired_rows(like, a + (2 * p * lda + i) * 4, lda, packed + (i * pairs + p) * 4, pairs)
+    for i in range(rows):
+        for p in range(whole_pairs if i < whole_rows else 0, pairs):
+            value = pair(value_at(like, a, lda, True, i, 2 * p, k), value_at(like, a, lda, True, i, 2 * p + 1, k))
+            store(value, packed, i * pairs + p)

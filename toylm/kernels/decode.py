@@ -7,20 +7,60 @@ are plain loops that LLVM vectorises, one thread a stream. The same arithmetic a
 Keys and values lie with the positions innermost, (K, h, T): scores and sums run along them, whatever the head size.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
-from .fastmath import LOG2E, exp2
-from .feed_forward import SWIGLU, activate
-from .jit import inner, jit
-from .layernorm import layernorm_row
-from .rmsnorm import rmsnorm_row
-from .rows import start_of
-from .simd import cast
-from .vectors import maximum
+from .jit import call, device_function, jit, start_of
+from .tile import cast
+from .vectors import LOG2E, exp2, maximum
 
-# `plan`: sizes, kinds (of feed_forward.KINDS, its number) and where in the flat parameters what stands outside the blocks starts
-# (-1: there is none)
-D, D_FF, HEADS, KV_HEADS, D_HEAD, LAYER_NORM, FEED_FORWARD, EMBED, POSITIONS, FINAL, FINAL_SHIFT, UNEMBED = range(12)
+
+class Plan(NamedTuple):
+    """Sizes, what norm and activation are (addresses of NormRows.forward and ActivationRows.forward), and where in the flat
+    parameters what stands outside the blocks starts (-1: there is none)."""
+
+    d: int
+    d_ff: int
+    d_ff_in: int
+    heads: int
+    kv_heads: int
+    d_head: int
+    valid_ids: int
+    norm: int
+    activation: int
+    eps: float
+    embed: int
+    positions: int
+    final_gamma: int
+    final_beta: int
+    unembed: int
+
+
+class Weights(NamedTuple):
+    """The flat parameters, `offsets` (L, 12) into them (see ROLES), and rotary tables, or no rows."""
+
+    flat: np.ndarray
+    offsets: np.ndarray
+    cos: np.ndarray
+    sin: np.ndarray
+
+
+class Streams(NamedTuple):
+    """Of S streams. tokens, positions: (S,), the newest token of each, which is not in the cache yet, and where it stands; both go
+    on with the text. found: (S, steps) receives the likeliest tokens, counts: (S,) how many. keys, values: (S, L, K, h, T), filled
+    up to `positions`. work: (S, work_size(...)). logits: (S, V), of the last step."""
+
+    tokens: np.ndarray
+    positions: np.ndarray
+    found: np.ndarray
+    counts: np.ndarray
+    keys: np.ndarray
+    values: np.ndarray
+    work: np.ndarray
+    logits: np.ndarray
+
+
 # columns of `offsets`: where a block's parameters start in the flat buffer
 ROLES = ("norm1_gamma", "norm1_beta", "w_qkv", "b_qkv", "w_o", "b_o",
          "norm2_gamma", "norm2_beta", "w_ff1", "b_ff1", "w_ff2", "b_ff2")  # fmt: skip
@@ -28,7 +68,7 @@ NORM1, SHIFT1, W_QKV, B_QKV, W_O, B_O, NORM2, SHIFT2, W_FF1, B_FF1, W_FF2, B_FF2
 PANEL_BYTES = 64 * 1024  # of a matrix that several streams go through, one after the other
 
 
-@inner
+@device_function
 def vector_matrix(x, w, stride, y):
     """y = x·W; x (k,), y (n,); row i of W starts at w[i · stride]."""
     k, n = x.shape[0], y.shape[0]
@@ -51,7 +91,7 @@ def vector_matrix(x, w, stride, y):
 
 # A stream's activations are columns of its row of `work` (S, W), named by where they start: slices of a row are known to be
 # contiguous, columns of a matrix are not, and would not be vectorised.
-@inner
+@device_function
 def _linear(p, weight, bias, streams, work, x, k, y, n):
     """y (n,) = x (k,)·W (+ b) of every stream."""
     panel = n if streams.shape[0] == 1 else max(64, PANEL_BYTES // (4 * k) // 64 * 64)
@@ -67,23 +107,23 @@ def _linear(p, weight, bias, streams, work, x, k, y, n):
                 out[j] += b[j]
 
 
-@inner
-def _norm(p, gamma, beta, is_layer_norm, eps, streams, work, x, d, y):
-    """y (d,) = the norm of x (d,) of every stream."""
+@device_function
+def _norm(plan, p, gamma, beta, streams, work, x, y):
+    """y (d,) = the norm of x (d,) of every stream. A norm without a shift has beta -1, and reads none."""
     for s in streams:
-        row, out = work[s, x : x + d], work[s, y : y + d]
-        if is_layer_norm:
-            layernorm_row(row, p[gamma : gamma + d], p[beta : beta + d], eps, out)
-        else:
-            rmsnorm_row(row.dtype.type(0), start_of(row), start_of(p[gamma:]), eps, start_of(out), d)
+        row = start_of(work[s])
+        size = work.itemsize
+        # the last element of a row receives the norm's rstd, for which there is no use
+        call(plan.norm, (p.dtype.type(0), row + x * size, start_of(p[gamma:]), start_of(p[max(beta, 0) :]), plan.eps,
+                         row + y * size, row + (work.shape[1] - 1) * size, plan.d))  # fmt: skip
 
 
-@inner
+@device_function
 def _attend(q, keys, values, n, z, scores):
     """z = softmax(q·keys / sqrt(h))·values over the first n positions of keys, values (h, T)."""
-    zero = q.dtype.type(0)
+    like = q.dtype.type(0)
     h = q.shape[0]
-    scale = cast(zero, LOG2E / np.sqrt(h))
+    scale = cast(like, LOG2E / np.sqrt(h))
     row = scores[:n]
     for t in range(n):
         row[t] = 0
@@ -97,27 +137,28 @@ def _attend(q, keys, values, n, z, scores):
         a, k0 = q[m], keys[m]
         for t in range(n):
             row[t] += a * k0[t]
-    peak = maximum(zero, np.int64(row.ctypes.data), np.int64(n))
-    total = zero
+    peak = maximum(like, start_of(row), np.int64(n))
+    total = cast(like, 0)
     for t in range(n):
         e = exp2(scale * (row[t] - peak))
         row[t] = e
         total += e
     inverse = q.dtype.type(1) / total
     for m in range(h):
-        v, inner = values[m], zero
+        v, inner = values[m], cast(like, 0)
         for t in range(n):
             inner += row[t] * v[t]
         z[m] = inner * inverse
 
 
-@inner
-def _attention(plan, layer, cos, sin, positions, streams, work, qkv, z, scores, keys, values):
-    """Turn q and k, put k and v into the caches (S, L, K, h, T), and attend: z (H·h,) from qkv ((H + 2K)·h,)."""
-    H, n_kv, h = plan[HEADS], plan[KV_HEADS], plan[D_HEAD]
+@device_function
+def _attention(plan, weights, layer, state, streams, qkv, z, scores):
+    """Rotate q and k, put k and v into the caches (S, L, K, h, T), and attend: z (H·h,) from qkv ((H + 2K)·h,)."""
+    H, n_kv, h = plan.heads, plan.kv_heads, plan.d_head
     half, group = h // 2, H // n_kv
+    cos, sin, work, keys, values = weights.cos, weights.sin, state.work, state.keys, state.values
     for s in streams:
-        row, at = work[s, qkv:], positions[s]
+        row, at = work[s, qkv:], state.positions[s]
         if cos.shape[0] > 0:
             for head in range(H + n_kv):
                 low, high = row[head * h : head * h + half], row[head * h + half : (head + 1) * h]
@@ -135,16 +176,16 @@ def _attention(plan, layer, cos, sin, positions, streams, work, qkv, z, scores, 
                         work[s, z + head * h : z + (head + 1) * h], work[s, scores:])
 
 
-@inner
-def _activate(kind, streams, work, pre, hidden, n):
-    """hidden (n,) = the activation of pre, which is twice as wide for SwiGLU."""
+@device_function
+def _activate(plan, streams, work, pre, hidden):
+    """hidden (d_ff,) = the activation of pre (d_ff_in,)."""
     for s in streams:
-        row = start_of(work[s])
-        x = row + pre * work.itemsize
-        activate(work.dtype.type(0), kind, x, x + n * work.itemsize, row + hidden * work.itemsize, n)
+        row, size = start_of(work[s]), work.itemsize
+        x = row + pre * size
+        call(plan.activation, (work.dtype.type(0), x, x + plan.d_ff * size, row + hidden * size, plan.d_ff))
 
 
-@inner
+@device_function
 def _add(streams, work, x, y, d):
     for s in streams:
         a, b = work[s, x : x + d], work[s, y : y + d]
@@ -152,46 +193,47 @@ def _add(streams, work, x, y, d):
             a[j] += b[j]
 
 
-@inner
-def _token(p, offsets, plan, eps, cos, sin, tokens, positions, streams, keys, values, work, logits):
-    """logits[s] (V,) of the token after tokens[s], which stands at positions[s], for every s of `streams`."""
-    d, d_q, ff, is_layer = plan[D], plan[HEADS] * plan[D_HEAD], plan[D_FF], plan[LAYER_NORM] == 1
-    d_qkv, d_pre = d_q + 2 * plan[KV_HEADS] * plan[D_HEAD], 2 * ff if plan[FEED_FORWARD] == SWIGLU else ff
+@device_function
+def _token(plan, weights, state, streams):
+    """state.logits[s] (V,) of the token after state.tokens[s] for every s of `streams`."""
+    p, work = weights.flat, state.work
+    d, d_q = plan.d, plan.heads * plan.d_head
+    d_qkv = d_q + 2 * plan.kv_heads * plan.d_head
     x, norm, out, qkv = 0, d, 2 * d, 3 * d
     z = qkv + d_qkv
     pre = z + d_q
-    hidden = pre + d_pre
-    scores = hidden + ff
+    hidden = pre + plan.d_ff_in
+    scores = hidden + plan.d_ff
     for s in streams:
-        row, start = work[s, :d], plan[EMBED] + tokens[s] * d
+        row, start = work[s, :d], plan.embed + state.tokens[s] * d
         vector = p[start : start + d]
         for j in range(d):
             row[j] = vector[j]
-        if plan[POSITIONS] >= 0:
-            start = plan[POSITIONS] + positions[s] * d
+        if plan.positions >= 0:
+            start = plan.positions + state.positions[s] * d
             vector = p[start : start + d]
             for j in range(d):
                 row[j] += vector[j]
-    for layer in range(offsets.shape[0]):
-        at = offsets[layer]
-        _norm(p, at[NORM1], at[SHIFT1], is_layer, eps, streams, work, x, d, norm)
+    for layer in range(weights.offsets.shape[0]):
+        at = weights.offsets[layer]
+        _norm(plan, p, at[NORM1], at[SHIFT1], streams, work, x, norm)
         _linear(p, at[W_QKV], at[B_QKV], streams, work, norm, d, qkv, d_qkv)
-        _attention(plan, layer, cos, sin, positions, streams, work, qkv, z, scores, keys, values)
+        _attention(plan, weights, layer, state, streams, qkv, z, scores)
         _linear(p, at[W_O], at[B_O], streams, work, z, d_q, out, d)
         _add(streams, work, x, out, d)
-        _norm(p, at[NORM2], at[SHIFT2], is_layer, eps, streams, work, x, d, norm)
-        _linear(p, at[W_FF1], at[B_FF1], streams, work, norm, d, pre, d_pre)
-        _activate(plan[FEED_FORWARD], streams, work, pre, hidden, ff)
-        _linear(p, at[W_FF2], at[B_FF2], streams, work, hidden, ff, out, d)
+        _norm(plan, p, at[NORM2], at[SHIFT2], streams, work, x, norm)
+        _linear(p, at[W_FF1], at[B_FF1], streams, work, norm, d, pre, plan.d_ff_in)
+        _activate(plan, streams, work, pre, hidden)
+        _linear(p, at[W_FF2], at[B_FF2], streams, work, hidden, plan.d_ff, out, d)
         _add(streams, work, x, out, d)
-    _norm(p, plan[FINAL], plan[FINAL_SHIFT], is_layer, eps, streams, work, x, d, norm)
-    for v in range(logits.shape[1]):
-        row = p[plan[UNEMBED] + v * d : plan[UNEMBED] + (v + 1) * d]
+    _norm(plan, p, plan.final_gamma, plan.final_beta, streams, work, x, norm)
+    for v in range(state.logits.shape[1]):
+        row = p[plan.unembed + v * d : plan.unembed + (v + 1) * d]
         for s in streams:
             h, total = work[s, norm : norm + d], p.dtype.type(0)
             for j in range(d):
                 total += row[j] * h[j]
-            logits[s, v] = total
+            state.logits[s, v] = total
 
 
 @jit
@@ -209,34 +251,34 @@ def _likeliest(logits):
 
 
 @jit
-def decode(p, offsets, plan, eps, cos, sin, tokens, positions, streams, steps, stops, found, counts, keys, values, work, logits):
+def decode(plan, weights, state, streams, steps, stops):
     """Up to `steps` greedy tokens for every stream whose number is in `streams`; with steps 1, the logits to sample from.
 
-    tokens, positions: (S,), the newest token of each stream, which is not in the cache yet, and where it stands; both go on
-    with the text. found: (S, steps) receives the likeliest tokens, counts: (S,) how many: a stream ends after a token of
-    `stops` (V,) or when its cache is full; a found -1 tells that the largest logit is not finite. logits: (S, V), of the last step.
-
-    p: the flat parameters; offsets: (L, 12) and plan: see above; cos, sin: rotary tables, or no rows. keys, values:
-    (S, L, K, h, T), filled up to `positions`; work: (S, 3d + d_qkv + d_q + d_ff (twice for SwiGLU) + d_ff + T).
-
+    A stream ends after a token of `stops` (V,) or when its cache is full; a found -1 tells that the largest logit is not finite.
     On the calling thread, without the GIL: threads of Python's take a share of the streams each.
     """
     active = streams.copy()
     going_on = active.shape[0]
     for step in range(steps):
-        _token(p, offsets, plan, eps, cos, sin, tokens, positions, active[:going_on], keys, values, work, logits)
+        _token(plan, weights, state, active[:going_on])
         ended = 0
         for i in range(going_on):
             s = active[i]
-            best = _likeliest(logits[s])
-            positions[s] += 1
-            found[s, step] = best
-            counts[s] += 1
-            tokens[s] = best
-            if best < 0 or stops[best] or positions[s] == keys.shape[4]:
+            best = _likeliest(state.logits[s, : plan.valid_ids])
+            state.positions[s] += 1
+            state.found[s, step] = best
+            state.counts[s] += 1
+            state.tokens[s] = best
+            if best < 0 or stops[best] or state.positions[s] == state.keys.shape[4]:
                 ended += 1
             else:
                 active[i - ended] = s
         going_on -= ended
         if going_on == 0:
             break
+
+
+def work_size(config):
+    """Columns of Streams.work: three rows of d, q | k | v, heads, the hidden units before and after, scores, and one more."""
+    c = config
+    return 3 * c.d_model + c.d_qkv + c.d_q + c.d_ff_in + c.d_ff + c.context_length + 1

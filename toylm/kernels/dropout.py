@@ -6,12 +6,10 @@ The mask is never stored: element i of a pass is kept or dropped by a hash of (k
 
 import numpy as np
 
-from .jit import inner
-from .parallel import parallel
-from .rows import rows_of
+from .jit import device_function, parallel, rows_of
 
 
-@inner(inline="always")
+@device_function(inline="always")
 def _keeps(i, key, threshold):
     """Whether element i stays: a hash of i and key, uniform on 0 to 2**32 - 1, at or above the threshold."""
     h = np.uint32(i) ^ np.uint32(key)
@@ -21,7 +19,7 @@ def _keeps(i, key, threshold):
 
 
 @parallel
-def dropout_forward(f, x, y, key, threshold, scale, threads, thread):
+def dropout_add(f, x, y, key, threshold, scale, threads, thread):
     """y = x + mask · scale · f; all (n,). key: uint32 as an integer; threshold: p · 2**32; scale: 1 / (1 - p)."""
     s, zero = f.dtype.type(scale), f.dtype.type(0)
     start, stop = rows_of(f.shape[0], threads, thread)
@@ -30,21 +28,9 @@ def dropout_forward(f, x, y, key, threshold, scale, threads, thread):
 
 
 @parallel
-def dropout_backward(dy, df, key, threshold, scale, threads, thread):
-    """df = mask · scale · dy, overwritten; both (n,). The gradient of x is dy itself."""
-    s, zero = dy.dtype.type(scale), dy.dtype.type(0)
-    start, stop = rows_of(dy.shape[0], threads, thread)
+def dropout_scale(x, y, key, threshold, scale, threads, thread):
+    """y = mask · scale · x; both (n,); y may be x. The backward pass of either is this, for the gradient."""
+    s, zero = x.dtype.type(scale), x.dtype.type(0)
+    start, stop = rows_of(x.shape[0], threads, thread)
     for i in range(start, stop):
-        df[i] = s * dy[i] if _keeps(i, key, threshold) else zero
-
-
-def mask_reference(n, key, threshold):
-    """The mask (n,) bool of `dropout_forward`, in NumPy."""
-    h = np.arange(n, dtype=np.uint32) ^ np.uint32(key)
-    h = (h ^ (h >> np.uint32(16))) * np.uint32(0x7FEB352D)
-    h = (h ^ (h >> np.uint32(15))) * np.uint32(0x846CA68B)
-    return (h ^ (h >> np.uint32(16))) >= np.uint32(threshold)
-
-
-def dropout_reference(f, x, key, threshold, scale):
-    return x + np.where(mask_reference(f.size, key, threshold), scale * f, 0)
+        y[i] = s * x[i] if _keeps(i, key, threshold) else zero

@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from .jit import jit
-from .parallel import parallel
-from .rows import rows_of, start_of
+from .jit import jit, parallel, rows_of, start_of
 from .vectors import add_rows, copy_row, prefetch_row
 
 AHEAD = 4  # rows that are on their way while one is added
@@ -16,20 +14,24 @@ def embedding_forward(tokens, token_embed, pos_embed, x, threads, thread):
     """tokens: (B, T) int64, 0 to V - 1; token_embed: (V, d); pos_embed: (context, d), or (0, d) for none; x: (B·T, d). All but
     tokens of one dtype, rows contiguous."""
     B, T = tokens.shape
-    d, zero = np.int64(x.shape[1]), x.dtype.type(0)
+    d, like = np.int64(x.shape[1]), x.dtype.type(0)
     start, stop = rows_of(B * T, threads, thread)
     for i in range(start, stop):
         row, out = start_of(token_embed[tokens[i // T, i % T]]), start_of(x[i])
         if pos_embed.shape[0] > 0:
-            add_rows(zero, row, start_of(pos_embed[i % T]), out, d)
+            add_rows(like, row, start_of(pos_embed[i % T]), out, d)
         else:
-            copy_row(zero, row, out, d)
+            copy_row(like, row, out, d)
 
 
 @jit
-def _by_token(tokens, vocab_size, order):
-    """order (N,) = the numbers of the tokens (N,), sorted by token; those of one token in order (a counting sort)."""
-    place = np.zeros(vocab_size + 1, np.int64)
+def _by_token(tokens, place, order):
+    """order (N,) = the numbers of the tokens (N,), sorted by token; those of one token in order (a counting sort).
+
+    place: (V + 1,), overwritten.
+    """
+    vocab_size = place.shape[0] - 1
+    place[:] = 0
     for token in tokens:
         place[token + 1] += 1
     for token in range(vocab_size):
@@ -42,7 +44,7 @@ def _by_token(tokens, vocab_size, order):
 @parallel
 def _backward(tokens, order, length, dx, dtoken_embed, dpos_embed, threads, thread):
     """tokens, order: (N,), of `_by_token`; length: T. A thread has the tokens whose first row in order is in its share."""
-    N, d, zero = np.int64(tokens.shape[0]), np.int64(dx.shape[1]), dx.dtype.type(0)
+    N, d, like = np.int64(tokens.shape[0]), np.int64(dx.shape[1]), dx.dtype.type(0)
     start, stop = rows_of(N, threads, thread)
     before, mine = np.int64(-1) if start == 0 else tokens[order[start - 1]], False
     for k in range(start, N):
@@ -52,46 +54,33 @@ def _backward(tokens, order, length, dx, dtoken_embed, dpos_embed, threads, thre
             if not mine:
                 break
         if mine:
-            prefetch_row(zero, start_of(dx[order[min(k + AHEAD, N - 1)]]), d)
+            prefetch_row(like, start_of(dx[order[min(k + AHEAD, N - 1)]]), d)
             target = start_of(dtoken_embed[token])
-            add_rows(zero, target, start_of(dx[order[k]]), target, d)
+            add_rows(like, target, start_of(dx[order[k]]), target, d)
     if dpos_embed.shape[0] > 0:
         start, stop = rows_of(length, threads, thread)
         for first in range(0, N, length):
             for t in range(start, stop):
                 target = start_of(dpos_embed[t])
-                add_rows(zero, target, start_of(dx[first + t]), target, d)
+                add_rows(like, target, start_of(dx[first + t]), target, d)
 
 
-def embedding_backward(tokens, dx, dtoken_embed, dpos_embed):
+def order_sizes(shape, d, item, vocab_size):
+    """Lengths of the two int64 arrays that `embedding_backward` takes as `memory`, for tokens of this shape (B, T)."""
+    return min(max(1, CHUNK_BYTES // (shape[1] * d * item)) * shape[1], shape[0] * shape[1]), vocab_size + 1
+
+
+def embedding_backward(tokens, dx, dtoken_embed, dpos_embed, memory):
     """dtoken_embed[tokens] += dx; dpos_embed[t] += dx summed over the batch (rows of zero length: none). Shapes, dtypes and rows as
-    forward.
+    forward. memory: two arrays of `order_sizes`, overwritten.
 
     A token may occur in any row. The rows of each are added up one after another by one thread: in a fixed order, to a row that
     stays in the first-level cache. Rows are read twice, for tokens and for positions: as many sequences at a time as stay in a
     cache.
     """
-    flat, length = tokens.reshape(-1), tokens.shape[1]
-    rows = max(1, CHUNK_BYTES // (length * dx.shape[1] * dx.itemsize)) * length
-    order = np.empty(min(rows, flat.size), np.int32)
+    (order, place), flat, length = memory, tokens.reshape(-1), tokens.shape[1]
+    rows = len(order)
     for first in range(0, flat.size, rows):
         here = flat[first : first + rows]
-        _by_token(here, len(dtoken_embed), order)
+        _by_token(here, place, order)
         _backward(here, order, length, dx[first : first + rows], dtoken_embed, dpos_embed)
-
-
-def embedding_reference(tokens, token_embed, pos_embed=None):
-    x = token_embed[tokens]
-    if pos_embed is not None:
-        x = x + pos_embed[: tokens.shape[1]]
-    return x.reshape(-1, token_embed.shape[1])
-
-
-def embedding_backward_reference(tokens, dx, vocab_size, context_length):
-    """Returns (dtoken_embed, dpos_embed)."""
-    B, T = tokens.shape
-    dtoken = np.zeros((vocab_size, dx.shape[1]), dx.dtype)
-    np.add.at(dtoken, tokens.reshape(-1), dx)
-    dpos = np.zeros((context_length, dx.shape[1]), dx.dtype)
-    dpos[:T] = dx.reshape(B, T, -1).sum(axis=0)
-    return dtoken, dpos

@@ -5,9 +5,7 @@ A step reads the gradient once: clipping is a factor that the norm decides befor
 
 import numpy as np
 
-from .jit import inner
-from .parallel import parallel
-from .rows import rows_of
+from .jit import device_function, parallel, rows_of
 
 CHUNK = 16384  # elements whose squares are added up by one thread: the norm's order of sums is the same for any number
 
@@ -24,9 +22,11 @@ def square_norm_parts(g, parts, threads, thread):
         parts[c] = total
 
 
-def norm(g):
-    """Euclidean norm of a flat array as a float, the same for any number of threads; NaN or infinity show in it."""
-    parts = np.zeros(-(-g.size // CHUNK))
+def norm(g, parts):
+    """Euclidean norm of a flat array as a float, the same for any number of threads; NaN or infinity show in it.
+
+    parts: (ceil(n / CHUNK),) float64, overwritten.
+    """
     square_norm_parts(g, parts)
     return float(np.sqrt(parts.sum()))
 
@@ -54,7 +54,7 @@ def sgd(p, g, velocity, n_decayed, learning_rate, momentum, weight_decay, factor
         ps[i] -= rate * (f_here * gs[i])
 
 
-@inner
+@device_function
 def _adam_range(p, g, m, v, keep, step_size, beta1, beta2, eps, correction, factor):
     one = p.dtype.type(1)
     for i in range(p.shape[0]):
@@ -82,22 +82,3 @@ def adam(p, g, m, v, n_decayed, learning_rate, beta1, beta2, eps, weight_decay, 
     border = min(max(start, n_decayed), stop)
     for low, high, kept in ((start, border, keep), (border, stop, one)):
         _adam_range(p[low:high], g[low:high], m[low:high], v[low:high], kept, step_size, b1, b2, e, correction, f)
-
-
-def sgd_reference(p, g, velocity, n_decayed, learning_rate, momentum, weight_decay, factor):
-    """Returns (p, velocity)."""
-    p = p.copy()
-    p[:n_decayed] *= 1 - learning_rate * weight_decay
-    velocity = momentum * velocity + factor * g
-    return p - learning_rate * velocity, velocity
-
-
-def adam_reference(p, g, m, v, n_decayed, learning_rate, beta1, beta2, eps, weight_decay, step, factor):
-    """Returns (p, m, v)."""
-    g = factor * g
-    m = beta1 * m + (1 - beta1) * g
-    v = beta2 * v + (1 - beta2) * g * g
-    p = p.copy()
-    p[:n_decayed] *= 1 - learning_rate * weight_decay
-    update = (m / (1 - beta1**step)) / (np.sqrt(v / (1 - beta2**step)) + eps)
-    return p - learning_rate * update, m, v

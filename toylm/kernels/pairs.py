@@ -1,118 +1,100 @@
-"""Rounding float32 to bf16 and laying pairs of neighbours along k side by side, as the pair tiles of simd.py read them.
+"""bf16 operands: float32 values rounded on their way into packed pairs along k, which halves k for what follows, and their tiles.
 
-A pair (even k low, odd k high) takes the place of one float32.
+Both operands are packed. Weights, activations and gradients stay float32 in memory.
 """
 
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
-
-from .simd import BFLOAT, HOST_BF16, I32, VECTOR_BYTES, _Tile
-
-I16 = ir.IntType(16)
-WIDTH = VECTOR_BYTES // 4  # float32 values a vector
-
-
-def _rounded(builder, vector):
-    """The bits of float32 values as bf16, to nearest, ties to even; a NaN stays one."""
-    count = vector.type.count
-    short = ir.VectorType(I16, count)
-    if HOST_BF16:
-        return builder.bitcast(builder.fptrunc(vector, ir.VectorType(BFLOAT, count)), short)
-    wide = ir.VectorType(I32, count)
-    shift, one, half, quiet = (ir.Constant(wide, [value] * count) for value in (16, 1, 0x7FFF, 0x7FC0))
-    bits = builder.bitcast(vector, wide)
-    last = builder.and_(builder.lshr(bits, shift), one)
-    up = builder.lshr(builder.add(bits, builder.add(last, half)), shift)
-    return builder.trunc(builder.select(builder.fcmp_unordered("uno", vector, vector), quiet, up), short)
+from .jit import device_function
+from .tile import (
+    MR,
+    WIDTH,
+    cast,
+    edge_pair_tile_by_column,
+    edge_pair_tile_by_row,
+    load,
+    pair,
+    pair_along,
+    pair_rows,
+    pair_tile_by_column,
+    pair_tile_by_row,
+    panel_width,
+    store,
+    transpose_pairs,
+)
 
 
-def _as_floats(builder, vector, tile):
-    return builder.bitcast(vector, tile.vector)
+@device_function
+def value_at(like, x, ld, by_columns, i, p, k):
+    """Element (i, p) of a matrix stored by rows, or by columns; 0 beyond k."""
+    if p >= k:
+        return cast(like, 0)
+    return load(like, x, p * ld + i if by_columns else i * ld + p)
 
 
-def _interleaved(builder, low, high):
-    mask = ir.Constant(ir.VectorType(I32, 2 * WIDTH), [i // 2 + (i % 2) * WIDTH for i in range(2 * WIDTH)])
-    return builder.shuffle_vector(low, high, mask)
+@device_function
+def _interleave(like, x, ldx, columns, k, packed, stride):
+    """packed[p, c] = pair(X[2p, c], X[2p + 1, c]), c < columns, zero up to `stride`; X (k, n) by rows."""
+    pairs = (k + 1) // 2
+    whole = columns // WIDTH * WIDTH
+    for p in range(pairs):
+        row = packed + p * stride * 4
+        start = 0
+        if 2 * p + 1 < k:
+            for c in range(0, whole, WIDTH):
+                at = x + (2 * p * ldx + c) * 4
+                pair_rows(like, at, at + ldx * 4, row + c * 4)
+            start = whole
+        for c in range(start, columns):
+            store(pair(value_at(like, x, ldx, True, c, 2 * p, k), value_at(like, x, ldx, True, c, 2 * p + 1, k)), row, c)
+        for c in range(columns, stride):
+            store(cast(like, 0), row, c)
 
 
-@intrinsic
-def pair_rows(typingctx, zero, even, odd, target):
-    """target[i] = pair(even[i], odd[i]) for a vector of values of two neighbouring rows."""
-
-    def codegen(context, builder, signature, args):
-        tile = _Tile(context, builder, signature.args[0])
-        low, high = (_rounded(builder, tile.load_vector(tile.pointer(x))) for x in args[1:3])
-        tile.store_vector(_as_floats(builder, _interleaved(builder, low, high), tile), tile.pointer(args[3]))
-        return context.get_dummy_value()
-
-    return types.void(zero, types.int64, types.int64, types.int64), codegen
-
-
-def _pairs_along(builder, tile, address):
-    """Two vectors of values in a row as a vector of pairs."""
-    halves = [
-        _rounded(builder, tile.load_vector(tile.pointer(address, tile.constant(half * WIDTH)))) for half in range(2)
-    ]
-    joined = ir.Constant(ir.VectorType(I32, 2 * WIDTH), list(range(2 * WIDTH)))
-    return _as_floats(builder, builder.shuffle_vector(*halves, joined), tile)
+def tiles_of_pairs(like, a, lda, step, by_columns, panel, c, ldc, d, ldd, rows, columns, pairs):
+    nr = panel_width(like)
+    for i in range(0, rows, MR):
+        here, left = a + i * step * 4, rows - i
+        target, addend = c + i * ldc * 4, d + i * ldd * 4 if d != 0 else d
+        if left >= MR and columns == nr:
+            if by_columns:
+                pair_tile_by_column(like, here, lda, panel, nr, target, ldc, pairs, addend, ldd)
+            else:
+                pair_tile_by_row(like, here, lda, panel, nr, target, ldc, pairs, addend, ldd)
+        else:
+            left = min(left, MR)
+            if by_columns:
+                edge_pair_tile_by_column(like, here, lda, panel, nr, target, ldc, pairs, addend, ldd, left, columns)
+            else:
+                edge_pair_tile_by_row(like, here, lda, panel, nr, target, ldc, pairs, addend, ldd, left, columns)
 
 
-@intrinsic
-def pair_along(typingctx, zero, source, target):
-    """target[i] = pair(source[2i], source[2i + 1]) for two vectors of values in a row."""
-
-    def codegen(context, builder, signature, args):
-        tile = _Tile(context, builder, signature.args[0])
-        tile.store_vector(_pairs_along(builder, tile, args[1]), tile.pointer(args[2]))
-        return context.get_dummy_value()
-
-    return types.void(zero, types.int64, types.int64), codegen
-
-
-@intrinsic
-def transpose_pairs(typingctx, zero, source, source_stride, target, target_stride):
-    """target[p, c] = pair(source[c, 2p], source[c, 2p + 1]) for WIDTH columns c and as many pairs p."""
-
-    def codegen(context, builder, signature, args):
-        tile = _Tile(context, builder, signature.args[0])
-        source, source_stride, target, target_stride = args[1:]
-        rows = []
-        for i in range(WIDTH):
-            offset = builder.mul(builder.mul(source_stride, tile.constant(i)), tile.constant(tile.size))
-            rows.append(_pairs_along(builder, tile, builder.add(source, offset)))
-        tile.store_transposed(rows, target, target_stride)
-        return context.get_dummy_value()
-
-    return types.void(zero, *[types.int64] * 4), codegen
+def panel_of_pairs(like, b, ldb, transposed, columns, k, panel):
+    nr, pairs = panel_width(like), (k + 1) // 2
+    if not transposed:
+        _interleave(like, b, ldb, columns, k, panel, nr)
+        return
+    whole_pairs, whole_columns = k // (2 * WIDTH) * WIDTH, columns // WIDTH * WIDTH
+    for c in range(0, whole_columns, WIDTH):
+        for p in range(0, whole_pairs, WIDTH):
+            transpose_pairs(like, b + (c * ldb + 2 * p) * 4, ldb, panel + (p * nr + c) * 4, nr)
+    for c in range(columns):
+        for p in range(whole_pairs if c < whole_columns else 0, pairs):
+            value = pair(value_at(like, b, ldb, False, c, 2 * p, k), value_at(like, b, ldb, False, c, 2 * p + 1, k))
+            store(value, panel, p * nr + c)
+    for c in range(columns, nr):
+        for p in range(pairs):
+            store(cast(like, 0), panel, p * nr + c)
 
 
-@intrinsic
-def transpose_paired_rows(typingctx, zero, source, source_stride, target, target_stride):
-    """target[i, p] = pair(source[2p, i], source[2p + 1, i]) for WIDTH columns i and as many pairs p."""
-
-    def codegen(context, builder, signature, args):
-        tile = _Tile(context, builder, signature.args[0])
-        source, source_stride, target, target_stride = args[1:]
-        pairs = []
-        for p in range(WIDTH):
-            rows = [tile.pointer(source, builder.mul(source_stride, tile.constant(2 * p + half))) for half in range(2)]
-            low, high = (_rounded(builder, tile.load_vector(row)) for row in rows)
-            pairs.append(_as_floats(builder, _interleaved(builder, low, high), tile))
-        tile.store_transposed(pairs, target, target_stride)
-        return context.get_dummy_value()
-
-    return types.void(zero, *[types.int64] * 4), codegen
+def rows_of_pairs(like, a, lda, rows, k, packed):
+    """packed[i, p] = pair(A[i, 2p], A[i, 2p + 1]); A (rows, k) by rows."""
+    pairs, whole = (k + 1) // 2, k // (2 * WIDTH)
+    for i in range(rows):
+        for p in range(whole):
+            pair_along(like, a + (i * lda + p * 2 * WIDTH) * 4, packed + (i * pairs + p * WIDTH) * 4)
+        for p in range(whole * WIDTH, pairs):
+            value = pair(value_at(like, a, lda, False, i, 2 * p, k), value_at(like, a, lda, False, i, 2 * p + 1, k))
+            store(value, packed, i * pairs + p)
 
 
-@intrinsic
-def pair(typingctx, low, high):
-    """One pair of float32 values, as the float32 with its bits."""
-
-    def codegen(context, builder, signature, args):
-        one = ir.VectorType(ir.FloatType(), 1)
-        bits = [builder.extract_element(_rounded(builder, builder.bitcast(x, one)), I32(0)) for x in args]
-        low, high = (builder.zext(x, I32) for x in bits)
-        return builder.bitcast(builder.or_(low, builder.shl(high, I32(16))), ir.FloatType())
-
-    return types.float32(types.float32, types.float32), codegen
+def columns_of_pairs(like, a, lda, rows, k, packed):
+    _interleave(like, a, lda, rows, k, packed, (rows + WIDTH - 1) // WIDTH * WIDTH)

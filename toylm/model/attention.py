@@ -1,14 +1,19 @@
 """Causal multi-head self-attention: (q | k | v) = h·w_qkv, heads attend, their outputs joined · w_o is added to the stream."""
 
-from ..kernels.attention import (
-    attention_backward,
-    attention_backward_with_projections,
-    attention_forward,
-    projection_gradients_fit,
-)
-from ..kernels.placement import threads_now
-from ..kernels.rope import rope_forward, rope_tables
+import functools
+
+from ..kernels.attention import attention_backward, attention_backward_with_projections, attention_forward
+from ..kernels.norm import norm_rows
+from ..kernels.rope import rotate
+from ..kinds import POSITIONS
 from .linear import Linear
+
+
+@functools.lru_cache(maxsize=4)
+def rotary_tables(positions, length, d_head, theta, dtype):
+    """cos and sin, (length, d_head / 2) each, which all blocks share; None where positions are not rotary."""
+    kind = POSITIONS[positions]
+    return kind.load().tables(length, d_head, theta, dtype) if kind.rotary else None
 
 
 class Attention:
@@ -18,75 +23,42 @@ class Attention:
 
     def __init__(self, config, prefix, precision):
         self.config, self.precision = config, precision
-        self.qkv = Linear(config, prefix, "qkv", config.d_model, config.d_qkv, precision)
-        self.output = Linear(config, prefix, "o", config.d_q, config.d_model, precision)
-        self.rope = config.positions == "rope"
-        if self.rope:
-            self.cos, self.sin = rope_tables(config.context_length, config.d_head, config.rope_theta, precision.dtype)
+        self.qkv, self.output = Linear(config, prefix, "qkv", precision), Linear(config, prefix, "o", precision)
+        c = config
+        self.tables = rotary_tables(c.positions, c.context_length, c.d_head, c.rope_theta, precision.dtype)
 
-    def layout(self):
-        return [*self.qkv.layout(), *self.output.layout()]
-
-    def _turn(self, qkv, length, direction):
+    def _rotate(self, qkv, length, direction):
         c = self.config
-        if self.rope:
-            rope_forward(qkv, self.cos, self.sin, length, c.n_heads + c.n_kv_heads, c.d_head, direction)
+        if self.tables is not None:
+            rotate(qkv, *self.tables, length, c.n_heads + c.n_kv_heads, c.d_head, direction)
 
-    def forward(self, parameters, h, residual, a, out, norm=None):
-        """out (N, d) = residual + attention(h) · w_o; qkv, log_sums and head_outputs are kept in `a` (BlockActivations).
-
-        norm: the NormOf that h is still to be written by, None where h is given.
-        """
-        if norm is None:
-            self.qkv.forward(parameters, h, a.qkv)
-        else:
-            self.qkv.forward_normed(parameters, norm, h, a.qkv)
-        self._turn(a.qkv, a.length, 1)
+    def forward(self, parameters, h, residual, a, out):
+        """out (N, d) = residual + attention(h) · w_o; qkv, log_sums and head_outputs are kept in `a` (BlockActivations). residual:
+        None for none."""
+        self.qkv.forward(parameters, h, a.qkv)
+        self._rotate(a.qkv, a.length, 1)
         attention_forward(a.qkv, a.head_outputs, a.log_sums, a.length, self.config.n_heads, bf16=self.precision.bf16)
         self.output.forward(parameters, a.head_outputs, out, residual)
 
-    def backward(self, parameters, gradients, workspace, dout, h, a, norm, dx):
-        """dx (N, d) += gradient of x, where h = norm(x); dout (N, d), which may be dx, is the gradient of the part's output."""
-        if self._backward_at_once(parameters, gradients, workspace, dout, h, a, norm, dx):
-            return
-        dz = workspace.take("dz", a.head_outputs.shape)
-        dqkv = workspace.take("dqkv", a.qkv.shape)
-        dh = workspace.take("dh", dx.shape)
+    def backward(self, parameters, gradients, dout, h, a, dh):
+        """dh (N, d) = gradient of h, overwritten, from dout (N, d), that of the part's output."""
+        dz, dqkv = a.buffers["dz"], a.buffers["dqkv"]
         # forward: out = residual + z·w_o
         self.output.backward(parameters, gradients, dout, a.head_outputs, dz)
         # forward: z = heads of softmax(q·kᵀ / sqrt(h))·v
         attention_backward(a.qkv, a.head_outputs, dz, a.log_sums, dqkv, a.length, self.config.n_heads, self.precision.bf16)
-        self._turn(dqkv, a.length, -1)
+        # forward: q and k rotated by their positions
+        self._rotate(dqkv, a.length, -1)
         # forward: qkv = h·w_qkv
         self.qkv.backward(parameters, gradients, dqkv, h, dh)
-        # forward: h = norm(x)
-        norm.backward(parameters, gradients, workspace, dh, dx)
 
-    def backward_sizes(self, parameters, rms, batch, length):
-        """The buffers that `backward` takes on (batch, length) tokens: name -> number of values; rms: whether behind an RMSNorm."""
-        c, N, matrices = self.config, batch * length, self._matrices(parameters)
-        if rms and self._at_once(matrices, batch, length):
-            return {"attention_sums": self._sums_size(matrices)}
-        return {"dz": N * c.d_q, "dqkv": N * c.d_qkv, "dh": N * c.d_model}
-
-    def _matrices(self, parameters):
-        return parameters[self.qkv.weight].array, parameters[self.output.weight].array
-
-    def _at_once(self, matrices, batch, length):
-        """Whether there is one kernel for `backward` behind an RMSNorm: where projections are small and have no biases."""
-        return not self.config.biases and self.precision.fused and projection_gradients_fit(*matrices, batch, length)
-
-    def _sums_size(self, matrices):
-        return threads_now() * (sum(w.size for w in matrices) + self.config.d_model)
-
-    def _backward_at_once(self, parameters, gradients, workspace, dout, h, a, norm, dx):
-        """`backward` as one kernel, where there is one. Whether there was."""
-        matrices, rms, c = self._matrices(parameters), norm.rms_arguments(parameters), self.config
-        if rms is None or not self._at_once(matrices, a.batch, a.length):
-            return False
-        sums = workspace.take("attention_sums", (self._sums_size(matrices),))
-        turn = (self.cos, self.sin, c.n_heads + c.n_kv_heads) if self.rope else None
-        found = [gradients[name].flat for name in (self.qkv.weight, self.output.weight, norm.norm.gamma)]
-        attention_backward_with_projections(a.qkv, a.head_outputs, dout, a.log_sums, a.length, c.n_heads, *matrices, h, rms, dx,
-                                            found, sums, turn, self.precision.bf16)  # fmt: skip
-        return True
+    def backward_through_norm(self, parameters, gradients, dout, h, a, norm, dx):
+        """The same, and the backward pass of h = norm(x), in one kernel, which keeps dz, dqkv and dh in a cache: dx (N, d) +=
+        gradient of x. dout may be dx. For what workspace.attention_in_one_kernel says."""
+        c = self.config
+        weights = parameters[self.qkv.weight].array, parameters[self.output.weight].array
+        before = norm_rows(norm.kind, dx.dtype), h, a.residual_in, parameters[norm.gamma].flat, a.rstd1
+        added = [gradients[name].flat for name in (self.qkv.weight, self.output.weight, *norm.names)]
+        rotary = None if self.tables is None else (*self.tables, c.n_heads + c.n_kv_heads)
+        attention_backward_with_projections(a.qkv, a.head_outputs, dout, a.log_sums, a.length, c.n_heads, weights, before, dx,
+                                            added, a.buffers["attention_shares"], rotary, self.precision.bf16)  # fmt: skip

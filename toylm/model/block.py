@@ -1,57 +1,52 @@
-"""The pre-norm block: x += attention(norm1(x)); x += feed_forward(norm2(x)). Which parts these are, the configuration says."""
+"""The pre-norm block: x += attention(norm1(x)); x += feed_forward(norm2(x))."""
 
 from .attention import Attention
 from .mlp import FeedForward
-from .norm import LayerNorm, NormOf, RMSNorm
-
-NORMS = {"rms": RMSNorm, "layer": LayerNorm}
+from .norm import Norm
 
 
 class Block:
-    """Composes four parts; `prefix` is "blocks.N."."""
+    """Composes four parts; `index` counts the blocks from 0."""
 
-    def __init__(self, config, prefix, precision):
-        norm = NORMS[config.norm]
-        self.index = int(prefix.split(".")[1])
-        self.norm1 = norm(config, f"{prefix}norm1")
+    def __init__(self, config, index, precision):
+        prefix = f"blocks.{index}."
+        self.index = index
+        self.norm1, self.norm2 = (Norm(config, f"{prefix}norm{i}", precision.dtype) for i in (1, 2))
         self.attention = Attention(config, prefix, precision)
-        self.norm2 = norm(config, f"{prefix}norm2")
         self.feed_forward = FeedForward(config, prefix, precision)
-
-    def layout(self):
-        parts = (self.norm1, self.attention, self.norm2, self.feed_forward)
-        return [entry for part in parts for entry in part.layout()]
 
     def forward(self, parameters, a, dropout=None):
         """Reads a.residual_in, writes a.residual_out (N, d), keeps what the backward pass needs in `a`.
 
-        dropout: the pass's Dropout, or None for none.
+        dropout: the pass's Dropout, or None for none: what a branch gives is then written to a buffer, and joins the stream from
+        there.
         """
-        norm1 = NormOf(self.norm1, a.residual_in, a.rstd1)
-        self._join(self.attention, parameters, norm1, a.norm1, a, a.residual_mid, dropout, 2 * self.index + 1)
-        norm2 = NormOf(self.norm2, a.residual_mid, a.rstd2)
-        self._join(self.feed_forward, parameters, norm2, a.norm2, a, a.residual_out, dropout, 2 * self.index + 2)
-
-    def _join(self, part, parameters, norm, h, a, out, dropout, place):
-        """out = x + part(norm(x)), with x the input of `norm`."""
+        branch = None if dropout is None else a.buffers["branch"]
+        self.norm1.forward(parameters, a.residual_in, a.norm1, a.rstd1)
         if dropout is None:
-            part.forward(parameters, h, norm.x, a, out, norm)
+            self.attention.forward(parameters, a.norm1, a.residual_in, a, a.residual_mid)
         else:
-            branch = dropout.branch(out.shape)
-            part.forward(parameters, h, None, a, branch, norm)
-            dropout.forward(place, branch, norm.x, out)
+            self.attention.forward(parameters, a.norm1, None, a, branch)
+            dropout.join(2 * self.index + 1, branch, a.residual_in, a.residual_mid)
+        self.norm2.forward(parameters, a.residual_mid, a.norm2, a.rstd2)
+        if dropout is None:
+            self.feed_forward.forward(parameters, a.norm2, a.residual_mid, a, a.residual_out)
+        else:
+            self.feed_forward.forward(parameters, a.norm2, None, a, branch)
+            dropout.join(2 * self.index + 2, branch, a.residual_mid, a.residual_out)
 
-    def backward_sizes(self, parameters, batch, length):
-        """The buffers that `backward` takes on (batch, length) tokens, beside a norm's: name -> number of values."""
-        behind = parameters, isinstance(self.norm1, RMSNorm), batch, length
-        return self.attention.backward_sizes(*behind) | self.feed_forward.backward_sizes(*behind)
-
-    def backward(self, parameters, gradients, workspace, a, dstream, dropout=None):
+    def backward(self, parameters, gradients, a, dstream, dropout=None):
         """dstream (N, d): gradient of residual_out on entry, of residual_in on return. The residual add hands it to both
         branches: it stays, and what comes back through the branch is added."""
-        norm2 = NormOf(self.norm2, a.residual_mid, a.rstd2)
-        dbranch = dstream if dropout is None else dropout.backward(2 * self.index + 2, dstream)
-        self.feed_forward.backward(parameters, gradients, workspace, dbranch, a.norm2, a, norm2, dstream)
-        norm1 = NormOf(self.norm1, a.residual_in, a.rstd1)
-        dbranch = dstream if dropout is None else dropout.backward(2 * self.index + 1, dstream)
-        self.attention.backward(parameters, gradients, workspace, dbranch, a.norm1, a, norm1, dstream)
+        buffers, dh = a.buffers, a.buffers["dh"]
+        # forward: residual_out = residual_mid + feed_forward(norm2(residual_mid))
+        dbranch = dstream if dropout is None else dropout.drop(2 * self.index + 2, dstream, buffers["dbranch"])
+        self.feed_forward.backward(parameters, gradients, dbranch, a.norm2, a, dh)
+        self.norm2.backward(parameters, gradients, buffers, dh, a.residual_mid, a.rstd2, dstream)
+        # forward: residual_mid = residual_in + attention(norm1(residual_in))
+        dbranch = dstream if dropout is None else dropout.drop(2 * self.index + 1, dstream, buffers["dbranch"])
+        if "attention_shares" in buffers:
+            self.attention.backward_through_norm(parameters, gradients, dbranch, a.norm1, a, self.norm1, dstream)
+        else:
+            self.attention.backward(parameters, gradients, dbranch, a.norm1, a, dh)
+            self.norm1.backward(parameters, gradients, buffers, dh, a.residual_in, a.rstd1, dstream)

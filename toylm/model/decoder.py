@@ -9,6 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from ..errors import DivergedError, UsageError
+from ..kernels.activations import activation_rows
+from ..kernels.decode import ROLES, Plan, Streams, Weights, decode, work_size
+from ..kernels.jit import threads_now
+from ..kernels.norm import norm_rows
+
+FIRST_POSITIONS = 256  # of the cache, which then doubles
 GREEDY_STEPS = 32  # tokens a compiled call: few enough to show a text while it comes
 FEW = 8  # so many tokens of a prompt cost less one by one than a forward pass with all its kernels
 
@@ -20,37 +27,25 @@ class Decoder:
         c, self.model = model.config, model
         self.slide = max(1, c.context_length // 8) if slide is None else int(slide)
         if not 1 <= self.slide <= c.context_length:
-            raise ValueError(f"slide is {slide}; it must be from 1 to the context length {c.context_length}")
-        shape = (streams, c.n_layers, c.n_kv_heads, c.d_head, c.context_length)
-        self.keys, self.values = np.zeros(shape, model.dtype), np.zeros(shape, model.dtype)
+            raise UsageError(f"slide is {slide}; it must be from 1 to the context length {c.context_length}")
         self.tokens = [[] for _ in range(streams)]
         self.logits = np.zeros((streams, c.vocab_size), model.dtype)
-        width = 3 * c.d_model + c.d_qkv + c.d_q + c.d_ff_in + c.d_ff + c.context_length
-        self._work = np.zeros((streams, width), model.dtype)
         self._newest, self._positions = np.zeros((2, streams), np.int64)
         self._found, self._counts = np.zeros((streams, GREEDY_STEPS), np.int64), np.zeros(streams, np.int64)
+        self._work = np.zeros((streams, work_size(c)), model.dtype)
         self._no_stops = np.zeros(c.vocab_size, np.bool_)
         self._threads = None
-        self._plan()
+        self.keys = self.values = np.zeros((streams, c.n_layers, c.n_kv_heads, c.d_head, 0), model.dtype)
+        self._reserve(1)
+        self._plan, self._weights = _plan_of(model)
 
-    def _plan(self):
-        """Where each parameter starts in the flat buffer, and the rotary tables: see toylm.kernels.decode."""
-        from ..kernels import decode
-        from ..kernels.feed_forward import KINDS
-
-        c, starts, at = self.model.config, {}, 0
-        for name, rows, columns in self.model.parameters.layout:
-            starts[name] = at
-            at += rows * columns
-        blocks = [[starts.get(f"blocks.{i}.{role}", -1) for role in decode.ROLES] for i in range(c.n_layers)]
-        self._offsets = np.array(blocks, np.int64)
-        plan = [c.d_model, c.d_ff, c.n_heads, c.n_kv_heads, c.d_head, c.norm == "layer"]
-        plan += [KINDS.index(c.feed_forward), starts["token_embed"], starts.get("pos_embed", -1)]
-        plan += [starts["norm_final_gamma"], starts.get("norm_final_beta", -1), starts[self.model.unembedding.name]]
-        self._sizes = np.array(plan, np.int64)
-        attention = self.model.blocks[0].attention
-        empty = np.zeros((0, 1), self.model.dtype)
-        self._cos, self._sin = (attention.cos, attention.sin) if attention.rope else (empty, empty)
+    def _reserve(self, length):
+        """Make room for as many positions in the cache, which grows with the texts: a context may be far longer than they are."""
+        held = self.keys.shape[4]
+        if length > held:
+            room = min(max(length, 2 * held, FIRST_POSITIONS), self.model.config.context_length)
+            wider = [(0, 0)] * 4 + [(0, room - held)]
+            self.keys, self.values = np.pad(self.keys, wider), np.pad(self.values, wider)
 
     def extend(self, stream, tokens):
         """Take several tokens into one stream and return its logits (V,): in one forward pass, where they are many."""
@@ -65,6 +60,7 @@ class Decoder:
             excess = len(window) - c.context_length
             window = window[-(-excess // self.slide) * self.slide :]
             window = window or [int(tokens[-1])]
+        self._reserve(len(window))
         a = self.model._forward_to_norm(self.model._tokens(np.array([window])))
         for layer, block in enumerate(a.blocks):
             self.keys[stream, layer, :, :, : len(window)] = block.keys[0].swapaxes(1, 2)
@@ -93,11 +89,11 @@ class Decoder:
         """Take a token into each of `streams` and go on with the likeliest ones: a list of up to `steps` new ids for each.
 
         A stream ends with an id of `stops` (V,) bool. All but the newest id of each are then in its cache. Raises
-        FloatingPointError where a logit is NaN or the largest infinite.
+        DivergedError where a logit is NaN or the largest infinite.
         """
         found = self._advance(streams, tokens, min(steps, GREEDY_STEPS), stops)
         if any(ids[-1] < 0 for ids in found):
-            raise FloatingPointError("the model's logits are not finite: its weights have diverged")
+            raise DivergedError("the model's logits are not finite: its weights have diverged")
         return found
 
     def _advance(self, streams, tokens, steps, stops):
@@ -107,11 +103,12 @@ class Decoder:
             steps = 1  # the next token is known only when all is added
         for stream, token in zip(streams, tokens):
             if not 0 <= token < c.vocab_size:
-                raise ValueError(f"token id {token} is out of range; this model has ids 0 to {c.vocab_size - 1}")
+                raise UsageError(f"token id {token} is out of range; this model has ids 0 to {c.vocab_size - 1}")
             if len(self.tokens[stream]) == c.context_length:
                 self.extend(stream, [token])
                 new[stream] = self._likeliest(stream)
                 continue
+            self._reserve(len(self.tokens[stream]) + 1)
             self._newest[stream], self._positions[stream], self._counts[stream] = token, len(self.tokens[stream]), 0
             going.append(stream)
         if going:
@@ -128,23 +125,18 @@ class Decoder:
 
     def _likeliest(self, stream):
         """The likeliest next id in a list, -1 where the largest logit is not finite: a NaN, if there is one."""
-        logits = self.logits[stream]
+        logits = self.logits[stream, : self.model.valid_ids]
         likeliest = int(np.argmax(logits))
         return [likeliest if np.isfinite(logits[likeliest]) else -1]
 
     def _decode(self, streams, steps, stops):
         """The compiled call, on this thread for one stream, else on as many of Python's threads as kernels may use."""
-        import numba
-
-        from ..kernels.decode import decode
-
-        c, shares = self.model.config, min(len(streams), numba.get_num_threads())
+        shares = min(len(streams), threads_now())
         parts = [np.array(part, np.int64) for part in np.array_split(streams, shares)]
+        state = Streams(self._newest, self._positions, self._found, self._counts, self.keys, self.values, self._work, self.logits)
 
         def run(part):
-            decode(self.model.parameters.flat, self._offsets, self._sizes, c.norm_eps, self._cos, self._sin, self._newest,
-                   self._positions, part, steps, stops, self._found, self._counts, self.keys, self.values, self._work,
-                   self.logits)  # fmt: skip
+            decode(self._plan, self._weights, state, part, steps, stops)
 
         if shares == 1:
             return run(parts[0])
@@ -152,6 +144,23 @@ class Decoder:
             self._threads = ThreadPoolExecutor(shares)
         for done in [self._threads.submit(run, part) for part in parts]:
             done.result()
+
+
+def _plan_of(model):
+    """Where each parameter starts in the flat buffer, the kinds' functions and the rotary tables: see toylm.kernels.decode."""
+    c, starts, at = model.config, {}, 0
+    for name, rows, columns in model.parameters.layout:
+        starts[name] = at
+        at += rows * columns
+    blocks = [[starts.get(f"blocks.{i}.{role}", -1) for role in ROLES] for i in range(c.n_layers)]
+    plan = Plan(
+        c.d_model, c.d_ff, c.d_ff_in, c.n_heads, c.n_kv_heads, c.d_head, model.valid_ids, norm_rows(c.norm, model.dtype).forward,
+        activation_rows(c.feed_forward, model.dtype).forward, c.norm_eps, starts["token_embed"], starts.get("pos_embed", -1),
+        starts["norm_final_gamma"], starts.get("norm_final_beta", -1), starts[model.unembedding.name],
+    )  # fmt: skip
+    empty = np.zeros((0, 1), model.dtype)
+    cos, sin = model.blocks[0].attention.tables or (empty, empty)
+    return plan, Weights(model.parameters.flat, np.array(blocks, np.int64), cos, sin)
 
 
 class KeyValueCache:

@@ -7,6 +7,12 @@ not fit.
 
 import numpy as np
 
+from ..kernels.activations import activation_forward
+from ..kernels.attention import attention_forward
+from ..kernels.cross_entropy import cross_entropy_backward, softmax_forward
+from ..kernels.embedding import embedding_forward
+from ..kernels.matmul import matmul
+from ..kernels.norm import norm_forward, norm_rows
 from .ids import target_ids, token_ids
 
 
@@ -15,8 +21,6 @@ def embed(tokens, token_embed, pos_embed=None):
 
     Raises ValueError for ids that are not 0 to V - 1 and sequences longer than pos_embed.
     """
-    from ..kernels.embedding import embedding_forward
-
     table = _matrix("token_embed", token_embed)
     tokens = token_ids(tokens, len(table))
     positions = table[:0]
@@ -31,21 +35,17 @@ def embed(tokens, token_embed, pos_embed=None):
 
 def rms_norm(x, gamma, eps=1e-5):
     """gamma (d,) · x / sqrt(mean(x²) + eps) row by row."""
-    from ..kernels.rmsnorm import rmsnorm_forward
-
     x = _matrix("x", x)
     gamma = _array("gamma", gamma, x.dtype).reshape(-1)
     if gamma.size != x.shape[1]:
         raise ValueError(f"gamma has {gamma.size} values, x {x.shape[1]} columns: one a column")
     y = np.empty(x.shape, x.dtype)
-    rmsnorm_forward(x, gamma, eps, y, np.empty(len(x), x.dtype))
+    norm_forward(norm_rows("rms", x.dtype).forward, x, gamma, gamma, eps, y, np.empty(len(x), x.dtype))
     return y
 
 
 def softmax(x):
     """Softmax of every row of x (N, n)."""
-    from ..kernels.softmax import softmax_forward
-
     x = _matrix("x", x)
     y = np.empty(x.shape, x.dtype)
     softmax_forward(x, y)
@@ -54,12 +54,9 @@ def softmax(x):
 
 def gelu(x):
     """GELU, tanh form, element by element; x of any shape."""
-    from ..kernels.gelu import gelu_forward
-
     x = _array("x", x)
-    y = np.empty(x.shape, x.dtype)
-    gelu_forward(x.reshape(-1), y.reshape(-1))
-    return y
+    rows = x.reshape(-1, x.shape[-1] if x.ndim else 1)
+    return activation_forward("gelu", rows, np.empty_like(rows)).reshape(x.shape)
 
 
 def self_attention(qkv, length, n_heads, n_kv_heads=None):
@@ -68,8 +65,6 @@ def self_attention(qkv, length, n_heads, n_kv_heads=None):
     qkv: (B·T, (H + 2K)·h), with K key-value heads (None: as many as heads), which divide H. Raises ValueError for rows that are not
     whole sequences of `length` and columns that are not whole heads.
     """
-    from ..kernels.attention import attention_forward
-
     qkv, shared = _matrix("qkv", qkv), n_heads if n_kv_heads is None else n_kv_heads
     if n_heads < 1 or shared < 1 or n_heads % shared:
         raise ValueError(f"n_heads {n_heads} is not divisible by n_kv_heads {shared}; both are at least 1")
@@ -86,8 +81,6 @@ def self_attention(qkv, length, n_heads, n_kv_heads=None):
 
 def feed_forward(h, w_ff1, w_ff2):
     """gelu(h·w_ff1)·w_ff2."""
-    from ..kernels.matmul import matmul
-
     h = _matrix("h", h)
     w_ff1, w_ff2 = _matrix("w_ff1", w_ff1, h.dtype), _matrix("w_ff2", w_ff2, h.dtype)
     hidden = gelu(matmul(h, w_ff1, np.empty((len(h), w_ff1.shape[1]), h.dtype)))
@@ -99,8 +92,6 @@ def cross_entropy_grad(logits, targets):
 
     logits (..., V), targets (...): the gradient has the shape of the logits. Raises ValueError for a target above V - 1.
     """
-    from ..kernels.cross_entropy import cross_entropy_backward
-
     gradient = np.array(_array("logits", logits))
     shape = gradient.shape
     if not shape or np.shape(targets) != shape[:-1]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..errors import DivergedError, UsageError
 from .decoder import Decoder, KeyValueCache
 
 __all__ = ["Decoder", "KeyValueCache", "check_sampling", "generate_batch", "sample_logits_row", "stream"]
@@ -9,12 +10,12 @@ __all__ = ["Decoder", "KeyValueCache", "check_sampling", "generate_batch", "samp
 
 def sample_logits_row(logits, temperature=1.0, top_k=None, top_p=None, rng=None):
     """Draw one id from softmax(logits / temperature), restricted to the top_k likeliest and to the smallest set whose
-    probability reaches top_p. temperature 0 takes the likeliest. logits: (V,). Raises FloatingPointError where one is NaN or the
+    probability reaches top_p. temperature 0 takes the likeliest. logits: (V,). Raises DivergedError where one is NaN or the
     largest is infinite; -infinity is a probability of 0.
     """
     likeliest = int(np.argmax(logits))  # a NaN, if there is one
     if not np.isfinite(logits[likeliest]):
-        raise FloatingPointError("the model's logits are not finite: its weights have diverged")
+        raise DivergedError("the model's logits are not finite: its weights have diverged")
     if temperature == 0 or top_k == 1:
         return likeliest
     logits = np.asarray(logits, np.float64)
@@ -22,7 +23,8 @@ def sample_logits_row(logits, temperature=1.0, top_k=None, top_p=None, rng=None)
         kept = np.argpartition(logits, -top_k)[-top_k:]
     else:
         kept = np.arange(logits.size)
-    p = np.exp((logits[kept] - logits[likeliest]) / temperature)
+    with np.errstate(over="ignore"):  # a temperature next to 0: all but the likeliest are at -infinity
+        p = np.exp((logits[kept] - logits[likeliest]) / temperature)
     p /= p.sum()
     if top_p is not None and top_p < 1:
         order = np.argsort(-p, kind="stable")
@@ -37,13 +39,13 @@ def sample_logits_row(logits, temperature=1.0, top_k=None, top_p=None, rng=None)
 def check_sampling(temperature, top_k, top_p, max_tokens):
     """Raise ValueError with the setting, its value and its limits where one is out of range."""
     if not temperature >= 0 or not np.isfinite(temperature):
-        raise ValueError(f"temperature is {temperature}; it must be 0 (the likeliest token) or above")
+        raise UsageError(f"temperature is {temperature}; it must be 0 (the likeliest token) or above")
     if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"top_p is {top_p}; it must be above 0 and at most 1")
+        raise UsageError(f"top_p is {top_p}; it must be above 0 and at most 1")
     if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k is {top_k}; it must be at least 1")
+        raise UsageError(f"top_k is {top_k}; it must be at least 1")
     if max_tokens < 0:
-        raise ValueError(f"max_tokens is {max_tokens}; it must be 0 or above")
+        raise UsageError(f"max_tokens is {max_tokens}; it must be 0 or above")
 
 
 def stream(model, prompt_ids, max_tokens, temperature=1.0, top_k=None, top_p=None, seed=0, stop_ids=(), slide=None):
@@ -58,11 +60,11 @@ def stream(model, prompt_ids, max_tokens, temperature=1.0, top_k=None, top_p=Non
 def _checked_prompt(model, prompt_ids):
     prompt = [int(i) for i in prompt_ids]
     if not prompt:
-        raise ValueError("the prompt has no tokens; give at least one (the end-of-text token starts a new document)")
+        raise UsageError("the prompt has no tokens; give at least one (the end-of-text token starts a new document)")
     low, high = min(prompt), max(prompt)
     if low < 0 or high >= model.config.vocab_size:
         bad = low if low < 0 else high
-        raise ValueError(f"token id {bad} is out of range; this model has ids 0 to {model.config.vocab_size - 1}")
+        raise UsageError(f"token id {bad} is out of range; this model has ids 0 to {model.config.vocab_size - 1}")
     return prompt
 
 
@@ -73,7 +75,7 @@ def _stream(model, prompt, max_tokens, temperature, top_k, top_p, seed, stop_ids
     cache = KeyValueCache(model, slide)
     logits = cache.extend(prompt)
     for count in range(1, max_tokens + 1):
-        token = sample_logits_row(logits, temperature, top_k, top_p, rng)
+        token = sample_logits_row(logits[: model.valid_ids], temperature, top_k, top_p, rng)
         if token in stop_ids:
             return
         yield token
@@ -93,7 +95,7 @@ def _stream_greedy(model, prompt, max_tokens, stop_ids, slide):
     if max_tokens == 0:
         return
     decoder, stops = Decoder(model, 1, slide), _stop_table(model, stop_ids)
-    new = [sample_logits_row(decoder.extend(0, prompt), temperature=0)]
+    new = [sample_logits_row(decoder.extend(0, prompt)[: model.valid_ids], temperature=0)]
     while True:
         for token in new:
             if stops[token]:
@@ -119,7 +121,11 @@ def generate_batch(model, prompts, max_tokens, temperature=1.0, top_k=None, top_
     greedy, stops = temperature == 0 or top_k == 1, _stop_table(model, stop_ids)
     rngs = [np.random.default_rng(seed + i) for i in range(len(prompts))]
     decoder, active = Decoder(model, len(prompts), slide), list(range(len(prompts)))
-    new = [[sample_logits_row(decoder.extend(i, prompt), temperature, top_k, top_p, rngs[i])] for i, prompt in enumerate(prompts)]
+
+    def draw(i, logits):
+        return [sample_logits_row(logits[: model.valid_ids], temperature, top_k, top_p, rngs[i])]
+
+    new = [draw(i, decoder.extend(i, prompt)) for i, prompt in enumerate(prompts)]
     while True:
         going = []
         for i, ids in zip(active, new):
@@ -135,4 +141,4 @@ def generate_batch(model, prompts, max_tokens, temperature=1.0, top_k=None, top_
             new = decoder.greedy(active, newest, max(max_tokens - len(texts[i]) for i in active), stops)
         else:
             decoder.append(active, newest)
-            new = [[sample_logits_row(decoder.logits[i], temperature, top_k, top_p, rngs[i])] for i in active]
+            new = [draw(i, decoder.logits[i]) for i in active]

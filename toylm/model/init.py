@@ -14,6 +14,7 @@ def initialise(parameters, config, seed):
 
     "normal": embeddings 0.02 · N(0, 1); matrices N(0, 1) / sqrt(inputs); what writes to the residual stream (w_o, w_ff2)
     divided by sqrt(2 L) besides, so that the stream's variance does not grow with depth (Radford et al. 2019).
+    "zero": the same with w_o and w_ff2 at 0, so that every block starts as the identity.
     "uniform": every matrix on ±1/sqrt(d). Gains are 1; biases and shifts 0. Where a counts model is added to the logits, the
     transformer's weight in them starts at 0 and that of the counts at 1: the model starts as the counts.
     """
@@ -35,5 +36,5 @@ def initialise(parameters, config, seed):
             else:
                 scale = 1 / math.sqrt(mat.nrows)
             if role in ("w_o", "w_ff2"):
-                scale /= math.sqrt(2 * config.n_layers)
+                scale *= 0 if config.init == "zero" else 1 / math.sqrt(2 * config.n_layers)
             mat.fill_random(scale, rng, "normal")

@@ -1,20 +1,22 @@
 """TransformerLM: a decoder-only transformer with hand-written gradients, on one flat parameter buffer."""
 
-
 import numpy as np
 
-from ..config import ModelConfig
-from ..kernels.placement import on_own_core
+from ..config import ModelConfig, layout_of
+from ..errors import InputTypeError, UsageError
+from ..optimizers import SGD, Adam
 from ..parameters import Parameters
-from .block import NORMS, Block
-from .chunks import chunk_rows
+from ..threads import get_threads, set_threads
+from .block import Block
 from .dropout import Dropout
 from .embedding import Embedding
+from .generation import generate_batch, stream
 from .ids import target_ids, token_ids
 from .init import initialise
+from .norm import Norm
 from .precision import precision_of
 from .unembedding import Unembedding
-from .workspace import Workspace
+from .workspace import Workspace, buffers_of, bytes_of
 
 ALL_COUNTS, NO_COUNTS = -1, -2  # folds, see TransformerLM.log_counts
 
@@ -36,22 +38,29 @@ class TransformerLM:
         model.gradients.zero_()
     """
 
+    tokenizer = None  # that of the folder which the model was loaded from
+
     def __init__(self, config, seed=0, precision="float32", threads=None):
         if not isinstance(config, ModelConfig):
-            raise TypeError(f"config must be a ModelConfig, not {type(config).__name__}")
-        from ..threads import get_threads, set_threads
-
+            raise InputTypeError(f"config must be a ModelConfig, not {type(config).__name__}")
         self.threads = get_threads() if threads is None else set_threads(threads)
-        arithmetic = precision_of(precision)
+        arithmetic = self._precision = precision_of(precision)
         self.config, self.precision, self.dtype = config, arithmetic.name, arithmetic.dtype
-        parts = self.embedding, *self.blocks, self.norm_final, self.unembedding = _parts(config, arithmetic)
-        self.parameters = Parameters(_layout(parts), self.dtype)
+        self.embedding = Embedding(config)
+        self.blocks = [Block(config, i, arithmetic) for i in range(config.n_layers)]
+        self.norm_final = Norm(config, "norm_final", self.dtype)
+        self.unembedding = Unembedding(config, arithmetic)
+        self.parameters = Parameters(layout_of(config), self.dtype)
         self._gradients = None
-        self.workspace = Workspace(config, self.dtype)
+        self.workspace = Workspace(config, arithmetic)
         self.activations = None
-        self.counts = None  # where config.counts: the CountsLM whose log-probabilities are added to the logits
+        self.counts = None  # where config.counts: what has log_probabilities(tokens, folds), such as a CountsLM; see log_counts
+        self.valid_ids = config.vocab_size  # ids from here on have no token: they are never generated
         self._optimizers = {}
         initialise(self.parameters, config, seed)
+
+    def __getstate__(self):  # a copy (copy.deepcopy, pickle) starts without activations
+        return {**self.__dict__, "activations": None}
 
     @property
     def gradients(self):
@@ -73,34 +82,30 @@ class TransformerLM:
         self.unembedding.forward(self.parameters, a.final_norm, logits, self.log_counts(batch))
         return logits.reshape(*np.shape(tokens), self.config.vocab_size)
 
-    def _forward_to_norm(self, tokens, dropout=None):
-        a = self.activations = self.workspace.activations(*tokens.shape)
+    def _forward_to_norm(self, tokens, training=False, dropout=None):
+        a = self.activations = self.workspace.activations(*tokens.shape, training, dropout is not None)
         a.tokens = tokens
         self.embedding.forward(self.parameters, tokens, a.embedded)
         if dropout is not None:
-            nothing = self.workspace.take("nothing", a.embedded.shape)
-            nothing.fill(0)
-            dropout.forward(0, a.embedded, nothing, a.embedded)
+            dropout.drop(0, a.embedded, a.embedded)
         for block, block_activations in zip(self.blocks, a.blocks):
             block.forward(self.parameters, block_activations, dropout)
         self.norm_final.forward(self.parameters, a.last_residual, a.final_norm, a.final_rstd)
         return a
 
-    @on_own_core
     def loss(self, tokens, targets):
         """Mean cross-entropy in nats per counted target, without gradients; 0 where no target is counted."""
         tokens, targets = self._pair(tokens, targets)
         a = self._forward_to_norm(tokens)
         counted = int((targets >= 0).sum())
-        losses = self.unembedding.losses(self.parameters, self.workspace, a.final_norm, targets, self.log_counts(tokens))
+        losses = self.unembedding.losses(self.parameters, a.buffers, a.final_norm, targets, self.log_counts(tokens))
         return float(losses.sum()) / max(1, counted)
 
-    @on_own_core
     def token_losses(self, tokens, targets):
         """Nats of every target, in the targets' shape, float64; 0 where it is not counted."""
         batch, flat = self._pair(tokens, targets)
         a = self._forward_to_norm(batch)
-        losses = self.unembedding.losses(self.parameters, self.workspace, a.final_norm, flat, self.log_counts(batch))
+        losses = self.unembedding.losses(self.parameters, a.buffers, a.final_norm, flat, self.log_counts(batch))
         return losses.reshape(np.shape(targets)).copy()
 
     def log_counts(self, tokens, folds=None):
@@ -114,7 +119,7 @@ class TransformerLM:
         if not self.config.counts:
             return None
         counts = self.counts_model()
-        found = self.workspace.take("log_counts", (*tokens.shape, self.config.vocab_size), np.float32)
+        found = self.workspace.activations(*tokens.shape).buffers["log_counts"]
         rows = np.ones(len(tokens), bool) if folds is None else np.asarray(folds) != NO_COUNTS
         if rows.all():
             counts.log_probabilities(tokens, folds, found.reshape(tokens.size, -1))
@@ -127,12 +132,11 @@ class TransformerLM:
     def counts_model(self):
         """The CountsLM of a model with config.counts. Raises ValueError where it has not been set."""
         if self.counts is None:
-            raise ValueError("this model adds a counts model's log-probabilities to its logits: set model.counts to a CountsLM")
+            raise UsageError("this model adds a counts model's log-probabilities to its logits: set model.counts to a CountsLM")
         return self.counts
 
     # -- backward ----------------------------------------------------------------------------------------------------
 
-    @on_own_core
     def loss_and_gradients(self, tokens, targets, scale=1.0, dropout=0.0, dropout_seed=0, folds=None):
         """The same loss, and `scale` times its gradient added to `model.gradients`.
 
@@ -142,14 +146,13 @@ class TransformerLM:
         see `log_counts`.
         """
         tokens, targets = self._pair(tokens, targets)
-        masks = Dropout(dropout, dropout_seed, self.config.n_layers, self.workspace) if dropout else None
-        a = self._forward_to_norm(tokens, masks)
+        masks = Dropout(dropout, dropout_seed, self.config.n_layers) if dropout else None
+        a = self._forward_to_norm(tokens, True, masks)
         counted = max(1, int((targets >= 0).sum()))
-        dnorm = self.workspace.take("dnorm", a.final_norm.shape)
+        log_counts, dnorm = self.log_counts(tokens, folds), a.buffers["dnorm"]
         losses = self.unembedding.losses_and_gradients(
-            self.parameters, self.gradients, self.workspace, a.final_norm, targets, scale / counted, dnorm,
-            self.log_counts(tokens, folds),
-        )  # fmt: skip
+            self.parameters, self.gradients, a.buffers, a.final_norm, targets, scale / counted, dnorm, log_counts
+        )
         self._backward_from_norm(a, dnorm, masks)
         return float(losses.sum()) / counted
 
@@ -157,31 +160,31 @@ class TransformerLM:
         """Add the gradient of sum(logits · dlogits) to `model.gradients`; dlogits has the shape of the last `forward`."""
         a = self.activations
         if a is None or np.size(dlogits) != a.tokens.size * self.config.vocab_size:
-            raise ValueError("backward takes the gradient of the logits of the last forward pass, in their shape")
+            raise UsageError("backward takes the gradient of the logits of the last forward pass, in their shape")
         dlogits = np.ascontiguousarray(dlogits, self.dtype).reshape(-1, self.config.vocab_size)
-        dnorm = self.workspace.take("dnorm", a.final_norm.shape)
-        offset = self.log_counts(a.tokens)
+        tokens = a.tokens
+        a = self.activations = self.workspace.activations(*tokens.shape, True)  # the same memory, and that of a backward pass
+        a.tokens, dnorm, offset = tokens, a.buffers["dnorm"], self.log_counts(tokens)
         self.unembedding.backward(self.parameters, self.gradients, dlogits, a.final_norm, dnorm, offset)
         self._backward_from_norm(a, dnorm)
 
     def _backward_from_norm(self, a, dnorm, dropout=None):
-        dstream = self.workspace.take("dstream", dnorm.shape)
+        buffers = a.buffers
+        dstream = buffers["dstream"]
         dstream.fill(0)
-        self.norm_final.backward(
-            self.parameters, self.gradients, self.workspace, dnorm, a.last_residual, a.final_rstd, dstream
-        )
+        # forward: final_norm = norm_final(last_residual)
+        self.norm_final.backward(self.parameters, self.gradients, buffers, dnorm, a.last_residual, a.final_rstd, dstream)
         for block, block_activations in zip(reversed(self.blocks), reversed(a.blocks)):
-            block.backward(self.parameters, self.gradients, self.workspace, block_activations, dstream, dropout)
+            block.backward(self.parameters, self.gradients, block_activations, dstream, dropout)
         if dropout is not None:
-            dstream = dropout.backward(0, dstream)
-        self.embedding.backward(self.gradients, a.tokens, dstream)
+            dropout.drop(0, dstream, dstream)
+        # forward: residual.0 = token_embed[tokens] (+ pos_embed)
+        self.embedding.backward(self.gradients, buffers, a.tokens, dstream)
 
     # -- text --------------------------------------------------------------------------------------------------------
 
     def stream(self, prompt_ids, max_tokens, temperature=1.0, top_k=None, top_p=None, seed=0, stop_ids=()):
         """Yield new token ids one by one (see toylm.model.generation.stream)."""
-        from .generation import stream
-
         return stream(self, prompt_ids, max_tokens, temperature, top_k, top_p, seed, stop_ids)
 
     def generate(self, prompt_ids, max_tokens, temperature=1.0, top_k=None, top_p=None, seed=0, stop_ids=()):
@@ -190,8 +193,6 @@ class TransformerLM:
 
     def generate_batch(self, prompts, max_tokens, temperature=1.0, top_k=None, top_p=None, seed=0, stop_ids=()):
         """The new ids of several prompts, decoded together: text i equals `generate(prompts[i], ..., seed=seed + i)`."""
-        from .generation import generate_batch
-
         return generate_batch(self, prompts, max_tokens, temperature, top_k, top_p, seed, stop_ids)
 
     def generate_from_ids(self, start_ids, max_tokens, temperature=0.0):
@@ -201,15 +202,15 @@ class TransformerLM:
     # -- files -------------------------------------------------------------------------------------------------------
 
     def save(self, directory, tokenizer=None):
-        """Write a checkpoint directory (toylm.checkpoint.save_checkpoint)."""
-        from ..checkpoint import save_checkpoint
+        """Write a checkpoint directory (toylm.save)."""
+        from ..formats.checkpoint import save
 
-        return save_checkpoint(directory, self, tokenizer)
+        return save(self, directory, tokenizer)
 
     @classmethod
     def load(cls, directory, precision="float32"):
         """The model of a checkpoint directory, or of a run's best checkpoint (without a best one, its latest)."""
-        from ..checkpoint import load_checkpoint
+        from ..formats.checkpoint import load_checkpoint
 
         return load_checkpoint(directory, precision, transformer=True).model
 
@@ -217,7 +218,7 @@ class TransformerLM:
         """A copy of this model in another precision."""
         other = TransformerLM(self.config, precision=precision)
         other.parameters.copy_from(self.parameters)
-        other.counts = self.counts
+        other.counts, other.valid_ids = self.counts, self.valid_ids
         return other
 
     # -- one-line training steps ---------------------------------------------------------------------------------------
@@ -231,8 +232,6 @@ class TransformerLM:
         return self._apply("adam", learning_rate)
 
     def _apply(self, kind, learning_rate):
-        from ..optimizers import SGD, Adam
-
         if kind not in self._optimizers:
             self._optimizers[kind] = {"sgd": SGD, "adam": Adam}[kind](self.parameters)
         norm = self._optimizers[kind].step(self.gradients, learning_rate)
@@ -252,7 +251,7 @@ class TransformerLM:
         n_heads of them for "q", n_kv_heads for "k" and "v".
         """
         if kind not in "qkv" or len(kind) != 1:
-            raise ValueError(f"kind is {kind!r}; valid: 'q', 'k', 'v'")
+            raise UsageError(f"kind is {kind!r}; valid: 'q', 'k', 'v'")
         c, h = self.config, self.config.d_head
         start, count = {"q": (0, c.n_heads), "k": (c.d_q, c.n_kv_heads), "v": (c.d_q + c.d_kv, c.n_kv_heads)}[kind]
         fused = self.parameters[f"blocks.{layer}.w_qkv"]
@@ -260,28 +259,19 @@ class TransformerLM:
 
     def workspace_bytes(self, batch, length, dropout=False):
         """Bytes of activations and gradient buffers that training on (batch, length) tokens takes, with or without dropout."""
-        c, N = self.config, batch * length
-        block = N * (4 * c.d_model + c.d_qkv + c.d_q + c.d_ff_in + 2 + c.n_heads)
-        ends = N * (2 * c.d_model + 1 + c.d_ff)  # before the first block, behind the last, and hidden rows that blocks share
-        chunk = min(chunk_rows(c.vocab_size, self.dtype.itemsize), N) * c.vocab_size
-        backward = dict.fromkeys(("dnorm", "dstream"), N * c.d_model)
-        backward |= self.norm_final.backward_sizes() | self.blocks[0].backward_sizes(self.parameters, batch, length)
-        if dropout:
-            backward |= dict.fromkeys(("branch", "dbranch", "nothing"), N * c.d_model)
-        held = self.dtype.itemsize * (c.n_layers * block + ends + chunk + sum(backward.values()))
-        return held + 8 * N + (4 * N * c.vocab_size if c.counts else 0)  # the losses; what the counts say
+        return bytes_of(buffers_of(self.config, self._precision, batch, length, True, dropout))
 
     def _tokens(self, tokens):
         """(B, T) int64, checked."""
         array = token_ids(tokens, self.config.vocab_size)
         if array.shape[1] > self.config.context_length:
-            raise ValueError(f"{array.shape[1]} tokens in a row; context_length is {self.config.context_length}")
+            raise UsageError(f"{array.shape[1]} tokens in a row; context_length is {self.config.context_length}")
         return array
 
     def _pair(self, tokens, targets):
         batch, targets = self._tokens(tokens), np.asarray(targets)
         if np.atleast_2d(targets).shape != batch.shape:
-            raise ValueError(f"targets have shape {targets.shape}, tokens {batch.shape}: one target a token")
+            raise UsageError(f"targets have shape {targets.shape}, tokens {batch.shape}: one target a token")
         return batch, target_ids(targets, self.config.vocab_size)
 
     def __repr__(self):
@@ -292,16 +282,3 @@ class TransformerLM:
             f"{c.feed_forward}, {self.precision})"
         )
 
-
-def _parts(config, arithmetic):
-    blocks = [Block(config, f"blocks.{i}.", arithmetic) for i in range(config.n_layers)]
-    return Embedding(config), *blocks, NORMS[config.norm](config, "norm_final"), Unembedding(config, arithmetic)
-
-
-def _layout(parts):
-    return [entry for part in parts for entry in part.layout()]
-
-
-def layout_of(config):
-    """(name, rows, columns) of every parameter of a TransformerLM, without the memory for their values."""
-    return _layout(_parts(config, precision_of("float32")))

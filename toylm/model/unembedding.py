@@ -1,17 +1,20 @@
 """The unembedding, logits = x·Uᵀ with U the token embedding or a matrix of its own, and the cross-entropy behind it.
 
 Where the configuration says so, a bias is added to the logits, or the transformer is combined with a counts model
-(toylm.fitters.counts): logits = b · x·Uᵀ + a · log p_counts, a product of experts whose two weights are parameters: a,
+(toylm.counts): logits = b · x·Uᵀ + a · log p_counts, a product of experts whose two weights are parameters: a,
 counts_scale, starts at 1, and b, transformer_scale, at 0. `log_counts` below are (log-probabilities (N, V), rows (N,) bool that
 have them), None for none.
 """
 
 import numpy as np
 
-from ..kernels.bias import bias_backward
-from ..kernels.cross_entropy import cross_entropy_backward, cross_entropy_forward
-from ..kernels.logit_offset import logit_offset_backward, logit_offset_forward
-from .chunks import chunk_rows
+from ..kernels.cross_entropy import (
+    cross_entropy_backward,
+    cross_entropy_forward,
+    logit_offset_backward,
+    logit_offset_forward,
+)
+from ..kernels.matmul import bias_backward
 
 EXPERT_WEIGHTS = ("counts_scale", "transformer_scale")
 
@@ -21,21 +24,13 @@ class Unembedding:
 
     def __init__(self, config, precision):
         self.matmul = precision.matmul
-        self.vocab_size, self.d, self.tied = config.vocab_size, config.d_model, config.tied
         self.name = "token_embed" if config.tied else "unembed"
         self.bias = "b_unembed" if config.output_bias else None
-        self.counts = config.counts
 
     @staticmethod
     def expert_weights(parameters):
         """(a, b), the weights of the counts and of the transformer."""
         return tuple(float(parameters[name].flat[0]) for name in EXPERT_WEIGHTS)
-
-    def layout(self):
-        entries = [] if self.tied else [(self.name, self.vocab_size, self.d)]
-        if self.bias is not None:
-            entries.append((self.bias, 1, self.vocab_size))
-        return [*entries, ("counts_scale", 1, 1), ("transformer_scale", 1, 1)] if self.counts else entries
 
     def forward(self, parameters, x, logits, log_counts=None):
         """logits (N, V) = x (N, d) · Uᵀ (+ bias); where there are counts, b times that + a · log_counts."""
@@ -82,30 +77,31 @@ class Unembedding:
         gradients["counts_scale"].flat[0] += logit_offset_backward(dlogits, log_counts[0])
         dx *= scale[:, None]
 
-    def _chunks(self, workspace, rows):
-        size = chunk_rows(self.vocab_size, workspace.pool.dtype.itemsize)
-        logits = workspace.take("logits_chunk", (min(size, rows), self.vocab_size))
-        for start in range(0, rows, size):
-            stop = min(start + size, rows)
-            yield start, stop, logits[: stop - start]
-
-    def losses(self, parameters, workspace, x, targets, log_counts=None):
+    def losses(self, parameters, buffers, x, targets, log_counts=None):
         """Nats of every row's target (N,) float64, 0 where targets (N,) < 0; no gradients."""
-        losses = workspace.take("losses", (x.shape[0],), np.float64)
-        for start, stop, logits in self._chunks(workspace, x.shape[0]):
+        losses = buffers["losses"]
+        for start, stop, logits in _chunks(buffers, len(x)):
             self.forward(parameters, x[start:stop], logits, _rows(log_counts, start, stop))
             cross_entropy_forward(logits, targets[start:stop], losses[start:stop])
         return losses
 
-    def losses_and_gradients(self, parameters, gradients, workspace, x, targets, scale, dx, log_counts=None):
+    def losses_and_gradients(self, parameters, gradients, buffers, x, targets, scale, dx, log_counts=None):
         """The same, and dx (N, d) = scale · the gradient of the summed losses, overwritten; U's is added to."""
-        losses = workspace.take("losses", (x.shape[0],), np.float64)
-        for start, stop, logits in self._chunks(workspace, x.shape[0]):
+        losses = buffers["losses"]
+        for start, stop, logits in _chunks(buffers, len(x)):
             offset = _rows(log_counts, start, stop)
             self.forward(parameters, x[start:stop], logits, offset)
             cross_entropy_backward(logits, targets[start:stop], scale, losses[start:stop])
             self.backward(parameters, gradients, logits, x[start:stop], dx[start:stop], offset)
         return losses
+
+
+def _chunks(buffers, rows):
+    """(start, stop, memory for their logits) of as many rows at a time as stay in a cache."""
+    logits = buffers["logits_chunk"]
+    for start in range(0, rows, len(logits)):
+        stop = min(start + len(logits), rows)
+        yield start, stop, logits[: stop - start]
 
 
 def _rows(log_counts, start, stop):

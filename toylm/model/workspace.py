@@ -1,6 +1,7 @@
-"""Memory of a forward and backward pass: allocated once for the largest batch seen, then reused; a step allocates nothing.
+"""Memory of a forward and backward pass: allocated once for the largest batch seen, then reused.
 
-Activations are kept by name, so that fitters and analyses can read what a forward pass computed:
+`buffers_of` lists every buffer of a pass; it is what the workspace allocates and what a printed figure counts. Activations are
+kept by name, so that fitters and analyses can read what a forward pass computed:
 
     model.forward(tokens)
     model.activations.blocks[0].attention_probabilities      # (B, H, T, T)
@@ -12,27 +13,63 @@ import math
 
 import numpy as np
 
+from ..kernels.activations import activation_forward
+from ..kernels.attention import attention_forward, projection_gradients_fit, projection_shares
+from ..kernels.embedding import order_sizes
+from ..kernels.jit import threads_now
+from ..kinds import FEED_FORWARDS, NORMS
 
-class Pool:
-    """Named 1-D buffers that only grow; `take` gives a view of the wanted shape on the front of one."""
+CHUNK_BYTES = 4 * 2**20  # of logits at a time: all (N, V) of them would be far more memory than a model, and leave the cache
 
-    def __init__(self, dtype):
-        self.dtype = np.dtype(dtype)
-        self.buffers = {}
 
-    def take(self, name, shape, dtype=None):
-        """An array of `shape` under `name`; its values are whatever was there. Earlier views stay valid unless it grew."""
-        dtype = np.dtype(dtype or self.dtype)
-        size = math.prod(shape)
-        buffer = self.buffers.get(name)
-        if buffer is None or buffer.size < size or buffer.dtype != dtype:
-            buffer = self.buffers[name] = np.empty(size, dtype)
-        return buffer[:size].reshape(shape)
+def chunk_rows(vocab_size, item):
+    """Rows of a chunk of logits, `item` bytes a value."""
+    return max(64, CHUNK_BYTES // (vocab_size * item))
 
-    @property
-    def nbytes(self):
-        """Bytes held."""
-        return sum(b.nbytes for b in self.buffers.values())
+
+def buffers_of(config, precision, batch, length, training=True, dropout=False):
+    """Every buffer of a pass over (batch, length) tokens: name -> (shape, dtype). training: with the backward pass."""
+    c, N, dtype = config, batch * length, precision.dtype
+    d, H = c.d_model, c.n_heads
+    shapes = {"residual.0": (N, d)}
+    for i in range(c.n_layers):
+        shapes |= {f"{i}.norm1": (N, d), f"{i}.rstd1": (N,), f"{i}.qkv": (N, c.d_qkv), f"{i}.head_outputs": (N, c.d_q)}
+        shapes |= {f"{i}.log_sums": (N, H), f"residual.{2 * i + 1}": (N, d), f"{i}.norm2": (N, d), f"{i}.rstd2": (N,)}
+        shapes |= {f"{i}.ff_pre": (N, c.d_ff_in), f"residual.{2 * i + 2}": (N, d)}
+    shapes |= {"final_norm": (N, d), "final_rstd": (N,)}
+    shapes["logits_chunk"] = min(chunk_rows(c.vocab_size, dtype.itemsize), N), c.vocab_size
+    other = {"losses": ((N,), np.float64)}
+    if c.counts:
+        other["log_counts"] = (batch, length, c.vocab_size), np.float32
+    if training or not precision.fused:
+        shapes["ff_hidden"] = N, c.d_ff
+    if training:
+        shapes |= {"dnorm": (N, d), "dstream": (N, d), "dh": (N, d), "dpre": (N, c.d_ff_in)}
+        shapes["norm_shares"] = threads_now(), 1 + NORMS[c.norm].shift, d
+        if not precision.fused and FEED_FORWARDS[c.feed_forward].gated:
+            shapes["dhidden"] = N, c.d_ff
+        if attention_in_one_kernel(config, precision, batch, length):
+            shapes["attention_shares"] = (projection_shares(d, c.d_qkv, c.d_q),)
+        else:
+            shapes |= {"dz": (N, c.d_q), "dqkv": (N, c.d_qkv)}
+        if dropout:
+            shapes |= {"branch": (N, d), "dbranch": (N, d)}
+        sizes = order_sizes((batch, length), d, dtype.itemsize, c.vocab_size)
+        other |= {name: ((size,), np.int64) for name, size in zip(("token_order", "token_places"), sizes)}
+    return {name: (shape, dtype) for name, shape in shapes.items()} | other
+
+
+def bytes_of(buffers):
+    """Bytes of `buffers_of`."""
+    return sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in buffers.values())
+
+
+def attention_in_one_kernel(config, precision, batch, length):
+    """Whether one kernel does the backward pass of attention, its projections and its norm: where they are small, without
+    biases."""
+    c = config
+    sizes = c.d_model, c.d_qkv, c.d_q, precision.dtype.itemsize
+    return not c.biases and precision.fused and projection_gradients_fit(*sizes, batch, length)
 
 
 class BlockActivations:
@@ -45,83 +82,89 @@ class BlockActivations:
     ff_hidden (N, d_ff)    act(ff_pre)                       residual_out (N, d)       the stream that leaves
     """
 
-    def __init__(self, pool, config, i, batch, length):
-        N, d, H = batch * length, config.d_model, config.n_heads
-        self.batch, self.length, self.n_heads, self.n_kv_heads = batch, length, H, config.n_kv_heads
-        take = pool.take
-        self.residual_in = take(f"residual.{2 * i}", (N, d))
-        self.norm1, self.rstd1 = take(f"{i}.norm1", (N, d)), take(f"{i}.rstd1", (N,))
-        self.qkv = take(f"{i}.qkv", (N, config.d_qkv))
-        self.head_outputs, self.log_sums = take(f"{i}.head_outputs", (N, config.d_q)), take(f"{i}.log_sums", (N, H))
-        self.residual_mid = take(f"residual.{2 * i + 1}", (N, d))
-        self.norm2, self.rstd2 = take(f"{i}.norm2", (N, d)), take(f"{i}.rstd2", (N,))
-        self.ff_pre = take(f"{i}.ff_pre", (N, config.d_ff_in))
-        self.feed_forward, self.shared_hidden = config.feed_forward, take("ff_hidden", (N, config.d_ff))
-        self.residual_out = take(f"residual.{2 * i + 2}", (N, d))
+    def __init__(self, buffers, config, i, batch, length):
+        self.buffers, self.config, self.batch, self.length = buffers, config, batch, length
+        self.residual_in, self.residual_mid, self.residual_out = (buffers[f"residual.{2 * i + j}"] for j in range(3))
+        self.norm1, self.rstd1, self.norm2, self.rstd2 = (buffers[f"{i}.{name}"] for name in ("norm1", "rstd1", "norm2", "rstd2"))
+        self.qkv, self.head_outputs, self.log_sums = (buffers[f"{i}.{name}"] for name in ("qkv", "head_outputs", "log_sums"))
+        self.ff_pre = buffers[f"{i}.ff_pre"]
 
     def _heads(self, first, count):
-        heads = self.qkv.reshape(self.batch, self.length, self.n_heads + 2 * self.n_kv_heads, -1)
+        heads = self.qkv.reshape(self.batch, self.length, self.config.n_heads + 2 * self.config.n_kv_heads, -1)
         return heads[:, :, first : first + count].transpose(0, 2, 1, 3)
 
-    queries = property(lambda self: self._heads(0, self.n_heads), doc="(B, H, T, h), after rotary positions.")
-    keys = property(lambda self: self._heads(self.n_heads, self.n_kv_heads), doc="(B, K, T, h), after rotary positions.")
-    values = property(lambda self: self._heads(self.n_heads + self.n_kv_heads, self.n_kv_heads), doc="(B, K, T, h).")
+    @property
+    def queries(self):
+        """(B, H, T, h), after rotary positions."""
+        return self._heads(0, self.config.n_heads)
+
+    @property
+    def keys(self):
+        """(B, K, T, h), after rotary positions."""
+        return self._heads(self.config.n_heads, self.config.n_kv_heads)
+
+    @property
+    def values(self):
+        """(B, K, T, h)."""
+        return self._heads(self.config.n_heads + self.config.n_kv_heads, self.config.n_kv_heads)
 
     @property
     def ff_hidden(self):
-        """(N, d_ff). Computed from ff_pre when asked for: the blocks share one buffer for it, `shared_hidden`."""
-        from .hidden import hidden_rows
-
-        return hidden_rows(self.feed_forward, self.ff_pre, np.empty_like(self.shared_hidden))
+        """(N, d_ff). Computed from ff_pre when asked for: training stores none."""
+        hidden = np.empty((len(self.ff_pre), self.config.d_ff), self.ff_pre.dtype)
+        return activation_forward(self.config.feed_forward, self.ff_pre, hidden)
 
     @property
     def attention_probabilities(self):
         """(B, H, T, T), rows sum to 1, zero above the diagonal. Computed from q and k when asked for: training stores none."""
-        from ..kernels.attention import attention_forward
-
-        B, T, H = self.batch, self.length, self.n_heads
+        B, T, H = self.batch, self.length, self.config.n_heads
         probabilities = np.empty((B, H, T, T), self.qkv.dtype)
         attention_forward(self.qkv, np.empty_like(self.head_outputs), np.empty_like(self.log_sums), T, H, probabilities)
         return probabilities
 
 
 class Activations:
-    """What the last forward pass computed on (B, T) tokens: `blocks`, `final_norm` (N, d), `final_rstd` (N,)."""
+    """What the last forward pass computed on (B, T) tokens: `blocks`, `final_norm` (N, d), `final_rstd` (N,). `buffers`: all
+    buffers of the pass by name, those of the backward pass among them."""
 
-    def __init__(self, pool, config, batch, length):
-        self.tokens = None
-        self.batch, self.length = batch, length
-        self.blocks = [BlockActivations(pool, config, i, batch, length) for i in range(config.n_layers)]
-        self.embedded = pool.take("residual.0", (batch * length, config.d_model))
-        self.last_residual = pool.take(f"residual.{2 * config.n_layers}", (batch * length, config.d_model))
-        self.final_norm = pool.take("final_norm", (batch * length, config.d_model))
-        self.final_rstd = pool.take("final_rstd", (batch * length,))
+    def __init__(self, buffers, config, batch, length):
+        self.buffers, self.tokens, self.batch, self.length = buffers, None, batch, length
+        self.blocks = [BlockActivations(buffers, config, i, batch, length) for i in range(config.n_layers)]
+        self.embedded, self.last_residual = buffers["residual.0"], buffers[f"residual.{2 * config.n_layers}"]
+        self.final_norm, self.final_rstd = buffers["final_norm"], buffers["final_rstd"]
 
 
 class Workspace:
-    """Activations by shape, and the gradient buffers of a backward pass, on one pool."""
+    """Activations and gradient buffers by shape, on memory that only grows."""
 
-    def __init__(self, config, dtype):
-        self.config, self.pool = config, Pool(dtype)
-        self.capacity = 0  # rows
-        self._by_shape = {}
+    def __init__(self, config, precision):
+        self.config, self.precision = config, precision
+        self._memory, self._passes = {}, {}
 
-    def activations(self, batch, length):
-        """The Activations for (batch, length), the same object each time while nothing had to grow."""
-        if batch * length > self.capacity:
-            self._by_shape.clear()
-            self.capacity = batch * length
-        if (batch, length) not in self._by_shape:
-            if len(self._by_shape) > 8:
-                self._by_shape.clear()
-            self._by_shape[batch, length] = Activations(self.pool, self.config, batch, length)
-        return self._by_shape[batch, length]
+    def __reduce__(self):  # a copy starts without memory
+        return Workspace, (self.config, self.precision)
 
-    def take(self, name, shape, dtype=None):
-        """A buffer of the backward pass or of the loss, by name."""
-        return self.pool.take(name, shape, dtype)
+    def activations(self, batch, length, training=False, dropout=False):
+        """The Activations of a pass over (batch, length) tokens, the same object each time while nothing had to grow."""
+        key = batch, length, training, dropout, threads_now(), self.precision.fused
+        if key not in self._passes:
+            wanted = buffers_of(self.config, self.precision, batch, length, training, dropout)
+            grown = [name for name, buffer in wanted.items() if self._reserve(name, *buffer)]
+            if grown or len(self._passes) > 8:
+                self._passes.clear()
+            views = {name: self._memory[name][: math.prod(shape)].reshape(shape) for name, (shape, _) in wanted.items()}
+            self._passes[key] = Activations(views, self.config, batch, length)
+        return self._passes[key]
+
+    def _reserve(self, name, shape, dtype):
+        """Whether the memory under this name had to grow; its values are then lost."""
+        size, held = math.prod(shape), self._memory.get(name)
+        if held is not None and held.size >= size:
+            return False
+        self._memory[name] = np.empty(size, dtype)
+        return True
 
     @property
     def nbytes(self):
         """Bytes held."""
-        return self.pool.nbytes
+        return sum(memory.nbytes for memory in self._memory.values())

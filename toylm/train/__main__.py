@@ -1,8 +1,8 @@
-"""python -m toylm.train ... is the same as toylm train ..."""
+"""python -m toylm.train ... is toylm train ..."""
 
 import sys
 
-from ..cli import run_verb
+from ..cli import main
 
 if __name__ == "__main__":
-    sys.exit(run_verb("train", sys.argv[1:]))
+    sys.exit(main(["train", *sys.argv[1:]]))

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request: the step at hand is finished and saved. A second Ctrl-C stops at once."""
+"""Ctrl-C and SIGTERM as a request: the step at hand is finished and saved. A second one stops at once."""
 
 import contextlib
 import os
@@ -7,7 +7,7 @@ import threading
 
 
 class StopRequest:
-    """A context manager in whose body SIGINT and SIGTERM set `requested` (the signal's name) instead of ending the process.
+    """A context manager in whose body SIGINT and SIGTERM set `requested` (the signal's number) instead of ending the process.
 
     The second signal raises KeyboardInterrupt. Outside the main thread signals cannot be caught, and nothing is changed.
     """
@@ -29,8 +29,9 @@ class StopRequest:
     def _handle(self, number, frame):
         if self.requested:
             raise KeyboardInterrupt
-        self.requested = signal.Signals(number).name
-        text = f"\n{self.requested}: finishing the step, then saving (Ctrl-C again stops at once, without saving)\n"
+        self.requested = number
+        what = "stopping" if number == signal.SIGINT else "asked to end (SIGTERM)"
+        text = f"\n{what}: this step is finished first, then saved (Ctrl-C again: at once, without saving)\n"
         with contextlib.suppress(OSError):
             # Straight to the descriptor: the signal may have arrived in the middle of a print to the same stream.
             os.write(2, text.encode())

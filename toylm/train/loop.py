@@ -1,4 +1,4 @@
-"""The training loop: steps, and between them lines of progress, evaluations, samples and checkpoints.
+"""The training loop: steps, and between them lines of progress, evaluations, fits, samples and checkpoints.
 
 All that a later process needs in order to go on with the same bits is in the checkpoint: the parameters, the optimizer's
 moments, the position in the data, and LoopState. Samples draw from generators of their own, so that they change nothing.
@@ -10,18 +10,18 @@ import math
 import time
 from dataclasses import dataclass, field
 
-from ..checkpoint import TrainingState
-from ..errors import DivergedError, UsageError
+from ..console import display_path, duration
+from ..dissect.emergence import coupling_record, draw_emergence
+from ..errors import CheckpointError, DivergedError, UsageError
+from ..evaluation import evaluate
 from ..fitters.counts_offset import counts_for
 from ..fitters.expert_weights import zero_expert_gradients
+from ..formats.checkpoint import TrainingState
+from ..invocation import command_line
 from ..kernels.jit import compile_seconds
 from . import metrics
-from .console import display_path, duration
-from .evaluation import evaluate
 from .plot import draw_loss
-from .polish import Polish
 from .run_folder import METRICS, SAMPLES
-from .schedule import Schedule
 
 _TIMED_STEPS = 10  # steps timed before the expected duration is said
 _RECENT = 10  # losses whose mean tells a diverged run from one bad batch
@@ -47,27 +47,25 @@ class LoopState:
 
 
 class Trainer:
-    """Trains `model` as the TrainSettings say, in a locked RunFolder.
+    """Trains a model as the TrainSettings say, in a locked RunFolder.
 
-    batches: a Batches; held_out: a TokenFile; tokenizer: a Tokenizer; stop: a StopRequest; console: a Console; compiled: the
-    seconds that compiling kernels took before; calibration: what sets the weight of counts before an evaluation, or None.
-    `run()` returns the LoopState at the end. Raises DivergedError, and UsageError when a file cannot be written; the
-    message of either names the last good checkpoint.
+    parts: what `set_up` made; prepared: a toylm.data.Prepared; stop: a StopRequest; console: a Console; compiled: the seconds that
+    compiling kernels took before. `run()` returns the LoopState at the end. Raises DivergedError, and UsageError when a file cannot
+    be written; the message of either names the last good checkpoint.
     """
 
-    def __init__(self, settings, model, optimizer, tokenizer, batches, held_out, run, console, stop, compiled=0.0,
-                 calibration=None):  # fmt: skip
-        self.calibration = calibration
-        self.settings, self.model, self.optimizer, self.tokenizer = settings, model, optimizer, tokenizer
-        self.batches, self.held_out, self.run_folder, self.console, self.stop = batches, held_out, run, console, stop
-        self.schedule = Schedule(settings, batches.context_length)
-        self.polish = Polish(settings, batches, held_out, tokenizer)
+    def __init__(self, settings, parts, prepared, run_folder, console, stop, compiled=0.0):
+        self.settings, self.run_folder, self.console, self.stop = settings, run_folder, console, stop
+        self.model, self.optimizer, self.batches, self.schedule, self.fits, self.calibration = parts
+        self.held_out, self.tokenizer = prepared.held_out, prepared.tokenizer
         self.state = LoopState()
         self.compile_seconds = compiled  # for this process, outside the run's own seconds
         self._saved_step = None
         self._step_seconds = 0.0  # of steps alone, in this process
         self._window_seconds, self._window_tokens = 0.0, 0  # the same since the last line
         self._plotted = -math.inf
+        self._first = (0, 0.0)  # step and seconds where this process began
+        self._start_clock()
 
     # -- resuming ------------------------------------------------------------------------------------------------------
 
@@ -81,38 +79,56 @@ class Trainer:
         }
 
     def load(self, training):
-        """Continue from a checkpoint's TrainingState. Raises ValueError if it belongs to other data."""
-        state = training.state
-        self.state = LoopState(**state["loop"])
-        self.optimizer.load_state(training.arrays, state["optimizer"]["step_count"])
-        self.batches.load_state(state["batches"])
-        self.run_folder.truncate_logs(state["log_sizes"])
-        self.run_folder.remove_remnants()
+        """Continue from a checkpoint's TrainingState, without writing anything; returns whether the run has ended there.
+
+        Raises UsageError or CheckpointError where the state does not fit.
+        """
+        try:
+            self.state = LoopState(**training.state["loop"])
+            self.optimizer.load_state(training.arrays, training.state["optimizer"]["step_count"])
+            self.batches.load_state(training.state["batches"])
+            self.log_sizes = dict(training.state["log_sizes"])
+            over = self.schedule.finished(self.state.step, self.state.seconds)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(f"the training.json of {display_path(self.run_folder.path)} is damaged: {error}") from None
         self._saved_step = self.state.step
-        self.state.finished = None
+        ended = metrics.last_end(self._path(METRICS)) == self.state.step
+        if over:
+            self.state.finished = self.settings.horizon
+        elif self.state.finished != "patience" or ended:
+            self.state.finished = None
+        return over and ended
 
     # -- the loop ------------------------------------------------------------------------------------------------------
 
     def run(self):
         """Train to the end, or until a stop is requested."""
-        state, schedule = self.state, self.schedule
+        state, settings = self.state, self.settings
         self._start_clock()
-        first_step, first_seconds = state.step, state.seconds
-        total = schedule.total_steps or round(schedule.total_seconds)
-        self.console.start(total, "step" if schedule.total_steps else "s", self._progress())
+        self._first = (state.step, state.seconds)
+        total = self.schedule.total_steps or round(self.schedule.total_seconds)
+        self.console.start(total, "step" if self.schedule.total_steps else "s", self._progress())
         try:
-            if state.step == 0:
+            if state.step == 0 and settings.coupling_every is not None:
                 self._couple()
             while state.finished is None and not self.stop.requested:
                 self._step()
+                if self.schedule.finished(state.step, state.seconds):
+                    state.finished = settings.horizon
+                if self._due(settings.log_every):
+                    self._log()
+                if self.fits.due(state.step, state.finished):
+                    self._fit()
+                improved = self._due(settings.eval_every) and self._evaluate()
+                if self._due(settings.sample_every) and self.tokenizer is not None:
+                    self._sample()
+                if self._due(settings.coupling_every):
+                    self._couple()
+                self.console.advance(self._progress())
+                if improved or self._due(settings.save_every):
+                    self._save(best=improved)
+                    self._plot()
                 self._count_time()
-                done = state.step - first_step
-                if done == 1:
-                    timed_from = self._step_seconds  # the first step allocates: expectations are built on those after it
-                if done == _TIMED_STEPS + 1:
-                    self._say_expected((self._step_seconds - timed_from) / _TIMED_STEPS)
-                per_step = (state.seconds - first_seconds) / done
-                self._after_step(per_step)
             if state.step != self._saved_step:
                 self._save()
             self._plot(at_once=True)
@@ -120,47 +136,29 @@ class Trainer:
         finally:
             self.console.close()
 
-    def _after_step(self, per_step):
-        """Log, evaluate, sample and save where it is due after the step."""
-        state, settings = self.state, self.settings
-        if self.schedule.finished(state.step, state.seconds):
-            state.finished = settings.horizon
-        improved = False
-        due = state.step % settings.log_every == 0
-        if due or state.finished:
-            self._log(per_step)
-        if self.polish.due(state.step, state.finished):
-            self._polish()
-        if state.step % settings.eval_every == 0 or state.finished:
-            improved = self._evaluate()
-            if settings.patience is not None and state.evaluations_since_best >= settings.patience and not state.finished:
-                state.finished = "patience"
-        sampling = settings.sample_every is not None and self.tokenizer is not None
-        if sampling and (state.step % settings.sample_every == 0 or state.finished):
+    def rehearse(self, parts):
+        """Do once what `run` does between loading and saving, so that it is compiled: "training", "sampling" or both."""
+        if "training" in parts:
+            self._step()
+            for report in self.fits.run(self.model):
+                self.console.say(report)
+            self._evaluate()
+            if self.settings.coupling_every is not None:
+                self._couple()
+        if "sampling" in parts:
             self._sample()
-        self._couple()
-        self.console.advance(self._progress())
-        if improved or state.finished or state.step % settings.save_every == 0:
-            self._save(best=improved)
-            self._plot()
-        self._count_time()
+
+    def _due(self, every):
+        """Whether something is due that is done every so many steps and at the end; None is never."""
+        return every is not None and bool(self.state.finished or self.state.step % every == 0)
 
     def _step(self):
         """One optimizer step over `grad_accum` batches."""
         state, settings = self.state, self.settings
-        learning_rate = self.schedule.learning_rate(state.step, state.seconds)
         began, compiled = time.perf_counter(), compile_seconds()
+        learning_rate = self.schedule.learning_rate(state.step, state.seconds)
         self.model.gradients.zero_()
-        loss, share = 0.0, 1.0 / settings.grad_accum
-        for part in range(settings.grad_accum):
-            tokens, targets = self.batches.next()
-            seed = [settings.seed, state.step, part]
-            loss += share * self.model.loss_and_gradients(
-                tokens, targets, scale=share, dropout=settings.dropout, dropout_seed=seed,
-                folds=counts_for(self.model, self.batches, settings.counts_share, seed),
-            )  # fmt: skip
-        if self.calibration is not None:
-            zero_expert_gradients(self.model)
+        loss = self._loss_and_gradients()
         if not math.isfinite(loss):
             raise self._diverged(f"the loss is {loss}", learning_rate, state.step + 1)
         try:
@@ -175,12 +173,32 @@ class Trainer:
         state.recent_losses = [*state.recent_losses[1 - _RECENT :], loss]
         if state.first_loss is None:
             state.first_loss = loss
+        if self._suspicious() and len(state.recent_losses) == _RECENT:
+            raise self._diverged(self._far_from_guessing(), learning_rate)
         seconds = time.perf_counter() - began - (compile_seconds() - compiled)
         self._step_seconds += seconds
         self._window_seconds += seconds
         self._window_tokens += self.schedule.tokens_per_step
-        if self._suspicious() and len(state.recent_losses) == _RECENT:
-            raise self._diverged(self._far_from_guessing(), learning_rate)
+        self._count_time()
+        self._say_expected()
+
+    def _loss_and_gradients(self):
+        """The loss over the step's batches, each weighted by its counted targets, so that they are one large batch."""
+        settings, passes = self.settings, []
+        for part in range(settings.grad_accum):
+            tokens, targets = self.batches.next()
+            seed = [settings.seed, self.state.step, part]
+            passes.append((tokens, targets, seed, counts_for(self.model, self.batches, settings.counts_share, seed)))
+        counted = [int((targets >= 0).sum()) for _, targets, _, _ in passes]
+        loss = 0.0
+        for (tokens, targets, seed, folds), targets_counted in zip(passes, counted):
+            share = targets_counted / max(1, sum(counted))
+            loss += share * self.model.loss_and_gradients(
+                tokens, targets, scale=share, dropout=settings.dropout, dropout_seed=seed, folds=folds
+            )
+        if self.calibration is not None:
+            zero_expert_gradients(self.model)
+        return loss
 
     def _suspicious(self):
         """Whether the last losses are far above those of guessing: nothing that should be kept or gone on with."""
@@ -196,7 +214,7 @@ class Trainer:
         return f"the loss is {math.fsum(recent) / len(recent):.3g}, where blind guessing has {guess:.3g}"
 
     def _diverged(self, what, learning_rate, step=None):
-        peak = self.settings.learning_rate
+        peak = self.settings.peak_learning_rate
         return DivergedError(
             f"diverged at step {step or self.state.step}: {what} (learning rate {learning_rate:.3g}, peak {peak:g}); "
             f"{self._kept()}; lower --learning-rate{self._or_resume()}"
@@ -204,7 +222,7 @@ class Trainer:
 
     # -- between the steps ---------------------------------------------------------------------------------------------
 
-    def _log(self, per_step):
+    def _log(self):
         state = self.state
         if not state.loss_count:
             return
@@ -217,6 +235,7 @@ class Trainer:
         state.loss_sum, state.loss_count = 0.0, 0
         self._window_seconds, self._window_tokens = 0.0, 0
         fraction = self.schedule.fraction(state.step, state.seconds)
+        per_step = (state.seconds - self._first[1]) / (state.step - self._first[0])
         eta = duration(self.schedule.remaining_seconds(state.step, state.seconds, per_step))
         total = self.schedule.total_steps
         counted = f"{state.step:05d}" + (f"/{total:05d}" if total else "")
@@ -230,7 +249,7 @@ class Trainer:
     def _evaluate(self):
         """Evaluate on held-out text; returns whether it is the best so far."""
         state, settings = self.state, self.settings
-        windows = self.held_out.windows(settings.context_length, settings.batch_size, settings.eval_tokens)
+        windows = self.held_out.windows(settings.model.context_length, settings.batch_size, settings.eval_tokens)
         if self.calibration is not None:
             self.calibration(self.model)
             counts, transformer = self.model.unembedding.expert_weights(self.model.parameters)
@@ -243,6 +262,8 @@ class Trainer:
             state.best_loss, state.best_step, state.evaluations_since_best = result.loss, state.step, 0
         else:
             state.evaluations_since_best += 1
+        if settings.patience is not None and state.evaluations_since_best >= settings.patience and not state.finished:
+            state.finished = "patience"
         state.evaluated_step = state.step
         self._append(
             step=state.step, held_out_loss=result.loss, perplexity=result.perplexity, bits_per_byte=result.bits_per_byte,
@@ -251,9 +272,9 @@ class Trainer:
         self.console.say(f"step {state.step:05d} | held-out {result}{' | best' if improved else ''}")
         return improved
 
-    def _polish(self):
+    def _fit(self):
         """The fitters that are due, each with a line of metrics.jsonl."""
-        for report in self.polish.run(self.model):
+        for report in self.fits.run(self.model):
             if not math.isfinite(report.loss_after):
                 raise self._diverged(f"the held-out loss is {report.loss_after} after a fit of {report.part}", self.learning_rate)
             self._append(
@@ -266,27 +287,24 @@ class Trainer:
 
     def _sample(self):
         """A text from the model, into samples.txt and onto the console."""
-        state, settings, tokenizer = self.state, self.settings, self.tokenizer
-        prompt = [tokenizer.start_id, *(tokenizer.encode(settings.sample_prompt) if settings.sample_prompt else [])]
-        ids = self.model.generate(
-            prompt, settings.sample_tokens, temperature=settings.sample_temperature, seed=settings.seed + state.step,
-            stop_ids=(tokenizer.end_id,),
-        )  # fmt: skip
-        text = tokenizer.decode([*prompt[1:], *ids])
-        with self._writing(SAMPLES), open(self._path(SAMPLES), "a", encoding="utf-8", newline="\n") as file:
-            file.write(f"=== step {state.step} ===\n{text}\n\n")
-        indented = "\n".join(f"    {line}" for line in text.strip().splitlines()) or "    (an empty document)"
-        self.console.say(f"sample at step {state.step}:\n{indented}")
+        with self._not_worth_a_run("sample"):
+            state, settings, tokenizer = self.state, self.settings, self.tokenizer
+            prompt = [tokenizer.start_id, *(tokenizer.encode(settings.sample_prompt) if settings.sample_prompt else [])]
+            ids = self.model.generate(
+                prompt, settings.sample_tokens, temperature=settings.sample_temperature, seed=settings.seed + state.step,
+                stop_ids=(tokenizer.end_id,),
+            )  # fmt: skip
+            text = tokenizer.decode([*prompt[1:], *ids])
+            with open(self._path(SAMPLES), "a", encoding="utf-8", newline="\n") as file:
+                file.write(f"=== step {state.step} ===\n{text}\n\n")
+            indented = "\n".join(f"    {line}" for line in text.strip().splitlines()) or "    (an empty document)"
+            self.console.say(f"sample at step {state.step}:\n{indented}")
 
     def _couple(self):
-        """Where it is due, the coupling of the blocks on the start of the held-out text, into metrics.jsonl."""
-        every = self.settings.coupling_every
-        if every is None or (self.state.step % every and not self.state.finished):
-            return
-        from ..dissect.emergence import coupling_record
-
-        tokens, _ = next(iter(self.held_out.windows(self.settings.context_length, 1)))
-        self._append(step=self.state.step, **coupling_record(self.model, tokens[0]))
+        """The coupling of the blocks on the start of the held-out text, into metrics.jsonl."""
+        with self._not_worth_a_run("coupling"):
+            tokens, _ = next(iter(self.held_out.windows(self.settings.model.context_length, 1)))
+            self._append(step=self.state.step, **coupling_record(self.model, tokens[0]))
 
     def _save(self, best=False):
         if self._suspicious():  # a checkpoint of a run that is falling apart would push out a good one
@@ -304,12 +322,10 @@ class Trainer:
     def _plot(self, at_once=False):
         if not at_once and time.perf_counter() - self._plotted < _PLOT_SECONDS:
             return
-        with self._writing("loss.png"):
+        with self._not_worth_a_run("picture"):
             draw_loss(self._path(METRICS), self._path("loss.png"), title=self.run_folder.path.name)
             if self.settings.coupling_every is not None:
-                from ..dissect.emergence import draw_emergence
-
-                draw_emergence(self._path(METRICS), self._path("coupling.png"), title=self.run_folder.path.name)
+                draw_emergence(metrics.read(self._path(METRICS)), self._path("coupling.png"), title=self.run_folder.path.name)
         self._plotted = time.perf_counter()
 
     def finish(self, peak_memory):
@@ -335,9 +351,15 @@ class Trainer:
         self.state.seconds += max(0.0, now - self._clock - (compiled - self._compiled))
         self._clock, self._compiled = now, compiled
 
-    def _say_expected(self, per_step):
+    def _say_expected(self):
         """After a few timed steps: how long the run will take, and how much text it will see."""
         state, schedule = self.state, self.schedule
+        done = state.step - self._first[0]
+        if done == 1:
+            self._timed_from = self._step_seconds  # the first step allocates: expectations are built on those after it
+        if done != _TIMED_STEPS + 1:
+            return
+        per_step = (self._step_seconds - self._timed_from) / _TIMED_STEPS
         seconds = schedule.remaining_seconds(state.step, state.seconds, per_step)
         steps = schedule.total_steps or state.step + round(seconds / per_step)
         tokens = steps * schedule.tokens_per_step
@@ -353,6 +375,14 @@ class Trainer:
 
     def _path(self, name):
         return self.run_folder.path / name
+
+    @contextlib.contextmanager
+    def _not_worth_a_run(self, what):
+        """A sample or a picture that fails is told of, and training goes on."""
+        try:
+            yield
+        except Exception as error:
+            self.console.say(f"step {self.state.step:05d} | no {what}: {type(error).__name__}: {error}")
 
     @contextlib.contextmanager
     def _writing(self, what):
@@ -372,5 +402,5 @@ class Trainer:
     def _or_resume(self):
         if self.run_folder.latest() is None:
             return ""
-        return f"; go on with --resume {display_path(self.run_folder.path)}"
+        return f"; go on with: {command_line('train', '--resume', display_path(self.run_folder.path))}"
 

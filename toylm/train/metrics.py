@@ -32,3 +32,10 @@ def read(path):
             except ValueError:
                 continue
     return records
+
+
+def last_end(path):
+    """The step at which the run last came to its end, or None: after a kill or an interrupt it has not."""
+    records = read(path)
+    ended = records and records[-1].get("finished") not in (None, "interrupted")
+    return records[-1].get("step") if ended else None

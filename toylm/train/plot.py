@@ -1,5 +1,9 @@
 """loss.png: the training and the held-out loss of a run, drawn from its metrics.jsonl with matplotlib where it is installed."""
 
+import warnings
+
+import numpy as np
+
 from ..files import atomic_writer
 from . import metrics
 
@@ -26,7 +30,8 @@ def draw_loss(metrics_path, picture_path, title=""):
     from matplotlib.figure import Figure
 
     # A figure of its own, without pyplot: no window system, no global state, whatever backend the user has set.
-    with matplotlib.rc_context({"font.size": 10, "axes.spines.top": False}):
+    with matplotlib.rc_context({"font.size": 10, "axes.spines.top": False}), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a name with letters that the font lacks
         figure = Figure(figsize=(8, 5), dpi=130, layout="constrained")
         FigureCanvasAgg(figure)
         _draw(figure, training, held_out, title)
@@ -36,8 +41,6 @@ def draw_loss(metrics_path, picture_path, title=""):
 
 
 def _draw(figure, training, held_out, title):
-    import numpy as np
-
     axes = figure.add_subplot()
     if training:
         steps, losses = zip(*training)
@@ -56,7 +59,7 @@ def _draw(figure, training, held_out, title):
         )  # fmt: skip
     axes.set_xlabel("step")
     axes.set_ylabel("loss (nats per token)")
-    axes.set_title(title, loc="left", fontsize=11)
+    axes.set_title(title.encode("utf-8", "replace").decode("utf-8"), loc="left", fontsize=11, parse_math=False)
     axes.grid(color="#dddddd", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.margins(x=0.02)
@@ -82,8 +85,6 @@ def _low(axes):
 
 def _perplexity_ticks(low, high):
     """1, 2, 5, 10, 20 ... whose logarithms lie within [low, high], thinned to about eight."""
-    import numpy as np
-
     ticks = [m * 10**e for e in range(0, 8) for m in (1, 2, 5) if low <= np.log(m * 10**e) <= high]
     if len(ticks) < 3:  # a flat curve: round numbers between its ends
         span = np.exp(np.linspace(low, min(high, 20.0), 5))
@@ -95,8 +96,6 @@ def _perplexity_ticks(low, high):
 
 def _smooth(values):
     """Centred moving average over a twentieth of the points, shortened at the ends so that it has no lag."""
-    import numpy as np
-
     values = np.asarray(values, dtype=np.float64)
     half = max(2, len(values) // 40)
     total = np.concatenate([[0.0], np.cumsum(values)])

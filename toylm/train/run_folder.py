@@ -13,18 +13,22 @@ import os
 import shutil
 from pathlib import Path
 
-from ..checkpoint import (
+import numpy as np
+
+from ..errors import CheckpointError, DivergedError, MissingFileError, UsageError
+from ..formats.checkpoint import (
+    find_checkpoint,
     foreign_files,
     list_checkpoints,
+    load_checkpoint,
     read_json,
     read_pointer,
     recover_checkpoints,
     save_checkpoint,
     write_pointer,
 )
-from ..errors import CheckpointError, UsageError
 from ..invocation import command_line
-from .settings import TrainSettings
+from .settings import read_settings
 
 METRICS = "metrics.jsonl"
 SAMPLES = "samples.txt"
@@ -87,13 +91,14 @@ class RunFolder:
     def save(self, step, model, tokenizer, training, best=False, keep_last=2):
         """Save a checkpoint for `step`, point `latest` (and `best`) at it, remove the ones no longer kept. Returns its path."""
         path = save_checkpoint(self.path / f"step-{step:06d}", model, tokenizer, training)
-        write_pointer(self.path, "latest", path)
-        if best:
+        if best:  # first: a run goes on from `latest`, and would not know of the best one
             write_pointer(self.path, "best", path)
-        self._prune(step, keep_last)
+        write_pointer(self.path, "latest", path)
+        self.prune(step, keep_last)
         return path
 
-    def _prune(self, step, keep_last):
+    def prune(self, step, keep_last):
+        """Remove the checkpoints up to `step` but for the best and the last few."""
         best = read_pointer(self.path, "best")
         # A run taken back to an earlier step leaves the later checkpoints alone until it reaches them.
         behind = [path for s, path in list_checkpoints(self.path) if s <= step]
@@ -123,8 +128,9 @@ class RunFolder:
                 sizes[name] = path.stat().st_size
         return sizes
 
-    def truncate_logs(self, sizes):
-        """Cut the logs back to `sizes`, as they were when the checkpoint was written, so that they read like one run."""
+    def rewind(self, sizes):
+        """Remove what a killed process left, and cut the logs back to `sizes`, as they were when the checkpoint was written."""
+        self.remove_remnants()
         for name in (METRICS, SAMPLES):
             path = self.path / name
             if path.exists() and path.stat().st_size > sizes.get(name, 0):
@@ -202,15 +208,34 @@ def default_path(name, parent="runs"):
 
 
 def read_run(path):
-    """(TrainSettings, the whole record) of a run's run.json. Raises FileNotFoundError or CheckpointError."""
+    """(TrainSettings, the whole record) of a run's run.json. Raises MissingFileError or CheckpointError."""
     file = Path(path) / "run.json"
     if not file.is_file():
-        raise FileNotFoundError(f"{path} has no run.json: only a run made by toylm train can be resumed")
+        raise MissingFileError(f"{path} has no run.json: only a run made by toylm train can be resumed")
     record = read_json(file)
-    try:
-        return TrainSettings.from_dict(record["settings"]), record
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{file} is damaged: {error}") from None
+    return read_settings(record, file), record
+
+
+def open_checkpoint(path, **options):
+    """`load_checkpoint` for reading only: a run that goes on meanwhile may prune a checkpoint, then its run's next one is taken.
+
+    Raises DivergedError where the weights are not finite.
+    """
+    for _ in range(3):
+        found = find_checkpoint(path)
+        try:
+            checkpoint = load_checkpoint(found, **options)
+            break
+        except (FileNotFoundError, CheckpointError):
+            if found.is_dir() and find_checkpoint(path) == found:
+                raise
+    else:
+        raise CheckpointError(f"{path} changes faster than it can be read: name one of its checkpoints")
+    parameters = getattr(checkpoint.model, "parameters", None)  # counts have none
+    for name, mat in parameters.items() if parameters is not None else ():
+        if not np.isfinite(mat.flat).all():
+            raise DivergedError(f"{checkpoint.path} holds weights that are not finite ({name}): take an earlier checkpoint")
+    return checkpoint
 
 
 def newest_run(parent="runs"):
@@ -221,7 +246,7 @@ def newest_run(parent="runs"):
             if (path / "latest").exists() and (path / "run.json").is_file():
                 candidates.append(((path / "latest").stat().st_mtime_ns, path))
     if not candidates:
-        raise FileNotFoundError(f"no run with a checkpoint in the folder {parent}; name it: --resume RUN")
+        raise MissingFileError(f"no run with a checkpoint in the folder {parent}; name it: --resume RUN")
     return max(candidates)[1]
 
 

@@ -16,10 +16,10 @@ class Schedule:
     """
 
     def __init__(self, settings, context_length=None):
-        self.peak = settings.learning_rate
-        self.floor = settings.learning_rate * settings.final_learning_rate
+        self.peak = settings.peak_learning_rate
+        self.floor = settings.peak_learning_rate * settings.final_learning_rate
         self.warmup = settings.warmup
-        self.tokens_per_step = settings.batch_size * settings.grad_accum * (context_length or settings.context_length)
+        self.tokens_per_step = settings.batch_size * settings.grad_accum * (context_length or settings.model.context_length)
         self.total_seconds = None if settings.minutes is None else settings.minutes * 60
         if settings.tokens is not None:
             self.total_steps = math.ceil(settings.tokens / self.tokens_per_step)

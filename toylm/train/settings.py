@@ -4,19 +4,21 @@
     d_model = 64
     n_layers = 2
 
-The TOML tables carry the names of the groups below and exist for the reader; a key may also stand outside any table. "none"
-switches an optional setting off. An unknown key is an error that names the nearest valid one.
+`TrainSettings.model` has the fields of ModelConfig: whatever is added there is a setting and a flag here. In recipes, flags and
+run.json all settings stand by their own names. The TOML tables carry the names of the groups below and exist for the reader; a key
+may also stand outside any table. "none" switches an optional setting off. An unknown key is an error that names the nearest valid
+one.
 """
 
 import dataclasses
-import math
 import tomllib
-import types
-import typing
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import UsageError, nearest
+from ..config import ModelConfig
+from ..data.separator import unescape
+from ..errors import CheckpointError, MissingFileError, UsageError, nearest
+from ..fields import check, check_fields, parse, setting
 from ..resources import resource_path
 
 # group -> its heading in the help
@@ -30,14 +32,26 @@ GROUPS = {
     "output": "run folder",
     "machine": "machine",
 }
+LEARNING_RATES = {"muon": 0.02}
+EARLIER = {"embedding_rate": 1.0, "vector_rate": 1.0}  # what runs were made with before these settings existed
 HORIZONS = ("steps", "minutes", "tokens")
 
+# A ModelConfig whose vocabulary is not known yet, and whose sizes still follow each other.
+ModelSettings = dataclasses.make_dataclass(
+    "ModelSettings",
+    [
+        (f.name, f.type, dataclasses.field(default=f.default, metadata=f.metadata))
+        for f in dataclasses.fields(ModelConfig)
+        if f.metadata["flag"]
+    ],
+    namespace={"__post_init__": check_fields},
+    frozen=True,
+)
 
-def _setting(default, group, help, *, fixed=False, choices=None, at_least=None, above=None, at_most=None, below=None):
-    """A field. `fixed`: a resumed run cannot change it. The limits are checked by `TrainSettings`."""
-    rules = dict(group=group, help=help, fixed=fixed, choices=choices)
-    rules.update(at_least=at_least, above=above, at_most=at_most, below=below)
-    return dataclasses.field(default=default, metadata=rules)
+
+def _setting(default, group, help, *, fixed=False, path=False, **rules):
+    """A field. `fixed`: a resumed run cannot change it; `path`: it may name a file, and is made absolute."""
+    return setting(default, help, group=group, fixed=fixed, path=path, **rules)
 
 
 @dataclass(frozen=True)
@@ -49,37 +63,25 @@ class TrainSettings:
         ("stories",), "data", "stories (comes with toylm); shakespeare (1.1 MB), tinystories (2.2 GB), tinystories-valid (22 MB), "
         "which are downloaded; UTF-8 files, a folder of them or a quoted pattern; task:copy|bracket|reverse|running-sum; a folder "
         "that toylm data made",
-        fixed=True)
+        fixed=True, path=True)
     separator: str | None = _setting(
-        None, "data", r"text between two documents, where the files have no <|endoftext|>; \n and \t are understood", fixed=True)
-    tokenizer: str = _setting("bpe", "data", "bpe, char, byte, word, or the path of a tokenizer.json", fixed=True)
+        None, "data", r"text between two documents, where the files have no <|endoftext|>; \n and \t are understood", fixed=True,
+        type=unescape)
+    tokenizer: str = _setting("bpe", "data", "bpe, char, byte, word, or the path of a tokenizer.json", fixed=True, path=True)
     vocab_size: int | None = _setting(
         None, "data", "tokens in the vocabulary, at most; none: 2048 for bpe, 8192 for words", fixed=True, at_least=3)
     held_out: float | None = _setting(
         None, "data", "share of the documents kept for evaluation; none: the corpus's own split, else 0.05",
         fixed=True, above=0, below=1)
-    held_out_data: str | None = _setting(None, "data", "text to hold out instead of a share: a corpus or a file", fixed=True)
+    held_out_data: str | None = _setting(
+        None, "data", "text to hold out instead of a share: a corpus or a file", fixed=True, path=True)
     limit: int | None = _setting(None, "data", "read this many characters of the text only", fixed=True, at_least=1)
 
     # -- model
     start_from: str | None = _setting(
         None, "model", "go on from this model's weights, with its shape and tokenizer: a run, a checkpoint, a Hugging Face "
-        "folder", fixed=True)
-    d_model: int = _setting(128, "model", "width of the residual stream", fixed=True, at_least=1)
-    d_ff: int | None = _setting(
-        None, "model", "hidden width of the feed-forward; none: 4 d_model, 8/3 d_model for swiglu", fixed=True, at_least=1)
-    n_heads: int = _setting(4, "model", "attention heads", fixed=True, at_least=1)
-    n_layers: int = _setting(4, "model", "blocks", fixed=True, at_least=1)
-    context_length: int = _setting(128, "model", "tokens in a training sequence", fixed=True, at_least=1)
-    positions: str = _setting("rope", "model", "position encoding", fixed=True, choices=("rope", "learned"))
-    norm: str = _setting("rms", "model", "RMSNorm or LayerNorm", fixed=True, choices=("rms", "layer"))
-    feed_forward: str = _setting(
-        "gelu", "model", "swiglu makes a Llama model", fixed=True, choices=("gelu", "swiglu", "relu2", "silu"))
-    biases: bool = _setting(False, "model", "a bias in every linear layer, as in GPT-2", fixed=True)
-    n_kv_heads: int | None = _setting(
-        None, "model", "heads of keys and values, shared in groups; none: n_heads", fixed=True, at_least=1)
-    d_head: int | None = _setting(None, "model", "values per head; none: d_model / n_heads", fixed=True, at_least=1)
-    tied: bool = _setting(True, "model", "the output matrix is the token embedding", fixed=True)
+        "folder", fixed=True, path=True, alias="--from")
+    model: ModelSettings = ModelSettings(context_length=128, init="zero")
     counts: int | None = _setting(
         None, "model", "n-gram order of counts of the training text that are combined with the transformer, whose weight "
         "starts at zero; none: no counts", fixed=True, at_least=1)
@@ -93,22 +95,28 @@ class TrainSettings:
         "random", "model", "unigram: an output bias of log token frequencies; bigram: embeddings from the log-PMI of neighbours as "
         "well (needs tied false)", fixed=True, choices=("random", "unigram", "bigram"))
     precision: str = _setting(
-        "float32", "model", "arithmetic of the kernels; auto: bf16 where the CPU multiplies it, else float32",
+        "float32", "model", "arithmetic of the kernels; auto: bf16 where that is faster on this CPU, else float32",
         fixed=True, choices=("float32", "float64", "bf16", "auto"))
 
     # -- optimization
     optimizer: str = _setting(
-        "adamw", "optimization", "sgd, adam (no weight decay), adamw", fixed=True, choices=("sgd", "adam", "adamw"))
-    learning_rate: float = _setting(3e-3, "optimization", "peak learning rate", above=0)
+        "muon", "optimization", "sgd, adam (no weight decay), adamw, muon (for the blocks' matrices; adam for all else)",
+        fixed=True, choices=("sgd", "adam", "adamw", "muon"))
+    learning_rate: float | None = _setting(
+        None, "optimization", "peak learning rate; none: 0.02 for muon, 0.003 for the others", above=0, alias="--lr")
+    embedding_rate: float = _setting(
+        6.0, "optimization", "learning rate of embeddings over that of matrices (adam, adamw, muon's adam)", above=0)
+    vector_rate: float = _setting(
+        3.0, "optimization", "learning rate of gains and biases over that of matrices (adam, adamw, muon's adam)", above=0)
     final_learning_rate: float = _setting(
         0.1, "optimization", "learning rate at the end, as a share of the peak", at_least=0, at_most=1)
     warmup: float = _setting(
         0.05, "optimization", "share of the run over which the learning rate rises to its peak", at_least=0, below=1)
-    weight_decay: float = _setting(0.1, "optimization", "decay of the matrices (adamw, sgd); gains have none", at_least=0)
+    weight_decay: float = _setting(0.1, "optimization", "decay of the matrices (adamw, muon, sgd); gains have none", at_least=0)
     momentum: float = _setting(0.9, "optimization", "of sgd", fixed=True, at_least=0, below=1)
-    beta1: float = _setting(0.9, "optimization", "of adam and adamw", at_least=0, below=1)
-    beta2: float = _setting(0.95, "optimization", "of adam and adamw", at_least=0, below=1)
-    eps: float = _setting(1e-8, "optimization", "of adam and adamw", above=0)
+    beta1: float = _setting(0.9, "optimization", "of adam, adamw and muon's adam", at_least=0, below=1)
+    beta2: float = _setting(0.95, "optimization", "of adam, adamw and muon's adam", at_least=0, below=1)
+    eps: float = _setting(1e-8, "optimization", "of adam, adamw and muon's adam", above=0)
     clip: float | None = _setting(1.0, "optimization", "largest gradient norm; none: no clipping", above=0)
     dropout: float = _setting(
         0.0, "optimization", "share of what embedding, attention and feed-forward add to the stream that is dropped in training",
@@ -157,158 +165,108 @@ class TrainSettings:
     threads: int | None = _setting(None, "machine", "threads of Numba and BLAS; none: physical cores", at_least=1)
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            _check(field, getattr(self, field.name))
+        for field in FIELDS.values():
+            object.__setattr__(self, field.name, check(field, getattr(self, field.name)))
+        if not self.data:
+            raise UsageError("data names no text; give a corpus name or a path")
         chosen = [name for name in HORIZONS if getattr(self, name) is not None]
         if len(chosen) != 1:
             raise UsageError(f"give exactly one of steps, minutes and tokens, not {' and '.join(chosen) or 'none of them'}")
+
+    @property
+    def peak_learning_rate(self):
+        """learning_rate, or the optimizer's own where that is left out."""
+        return self.learning_rate or LEARNING_RATES.get(self.optimizer, 3e-3)
 
     @property
     def horizon(self):
         """The one of "steps", "minutes" and "tokens" that ends the run."""
         return next(name for name in HORIZONS if getattr(self, name) is not None)
 
+    def model_config(self, vocab_size):
+        """The ModelConfig of these settings for a vocabulary of this size."""
+        shape = vars(self.model) | {"output_bias": self.model.output_bias or self.start != "random"}
+        return ModelConfig(vocab_size, **shape, counts=self.counts is not None)
+
     def updated(self, changes):
         """A copy with `changes` (name -> value); a length among them replaces the other two."""
-        named = [name for name in HORIZONS if changes.get(name) is not None]
-        if named:
+        if any(changes.get(name) is not None for name in HORIZONS):
             changes = {**dict.fromkeys(HORIZONS), **changes}
-        return dataclasses.replace(self, **changes)
+        own = {name: value for name, value in changes.items() if name not in MODEL_FIELDS}
+        model = {name: value for name, value in changes.items() if name in MODEL_FIELDS}
+        return dataclasses.replace(self, **own, model=dataclasses.replace(self.model, **model))
 
     def to_dict(self):
-        """All settings as a JSON-able dictionary."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+        """All settings by name, JSON-able."""
+        values = {name: getattr(self, name) for name in FIELDS} | vars(self.model)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     def to_toml(self):
         """The settings as the text of a recipe: `--config` reads it back to the same settings."""
-        lines = []
+        values, lines = self.to_dict(), []
         for group in GROUPS:
-            lines.append(f"[{group}]")
-            lines += [f"{f.name} = {_toml(getattr(self, f.name))}" for f in fields_of(group)]
-            lines.append("")
+            lines += [f"[{group}]", *(f"{field.name} = {_toml(values[field.name])}" for field in fields_of(group)), ""]
         return "\n".join(lines)
 
     @classmethod
     def from_dict(cls, values):
-        """The inverse of `to_dict`. Raises ValueError for an unknown key or a value of the wrong kind."""
-        return cls(**parse_values(values, "run.json"))
+        """The inverse of `to_dict`. Raises UsageError for an unknown key or a value of the wrong kind."""
+        return cls().updated(EARLIER | parse_values(values, "run.json"))
 
 
-FIELDS = {field.name: field for field in dataclasses.fields(TrainSettings)}
+FIELDS = {field.name: field for field in dataclasses.fields(TrainSettings) if field.name != "model"}
+MODEL_FIELDS = {field.name: field for field in dataclasses.fields(ModelSettings)}
+ALL_FIELDS = FIELDS | MODEL_FIELDS
 
 
 def fields_of(group):
     """The fields of one group, in order."""
-    return [field for field in FIELDS.values() if field.metadata["group"] == group]
+    own = [field for field in FIELDS.values() if field.metadata["group"] == group]
+    return [*MODEL_FIELDS.values(), *own] if group == "model" else own
 
 
-def is_optional(field):
-    """Whether "none" is a value of the field."""
-    return type(None) in _kinds(field)
-
-
-def _kinds(field):
-    return typing.get_args(field.type) if isinstance(field.type, types.UnionType) else (field.type,)
-
-
-def _check(field, value):
-    if value is None:
-        if not is_optional(field):
-            raise UsageError(f"{field.name} cannot be none")
-        return
-    rules = field.metadata
-    if rules["choices"] and value not in rules["choices"]:
-        raise UsageError(f"{field.name} is {value!r}{nearest(value, rules['choices'])}")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise UsageError(f"{field.name} is {value}; it must be a finite number")
-    limits = [
-        ("at_least", "at least", lambda v, limit: v >= limit),
-        ("above", "above", lambda v, limit: v > limit),
-        ("at_most", "at most", lambda v, limit: v <= limit),
-        ("below", "below", lambda v, limit: v < limit),
-    ]
-    said = [f"{words} {rules[key]}" for key, words, _ in limits if rules[key] is not None]
-    if any(rules[key] is not None and not holds(value, rules[key]) for key, _, holds in limits):
-        raise UsageError(f"{field.name} is {value}; it must be {' and '.join(said)}")
-    if field.name == "data" and not value:
-        raise UsageError("data names no text; give a corpus name or a path")
-
-
-def parse_value(name, value):
-    """Bring a value from the command line (a string) or from TOML/JSON to the kind of setting `name`."""
-    field = FIELDS[name]
-    kinds = _kinds(field)
-    if value is None or (isinstance(value, str) and value.lower() == "none" and is_optional(field)):
-        return None
-    if str in kinds:
-        if not isinstance(value, str):
-            raise UsageError(f"{name} is {value!r}; it must be text")
-        return value
-    if bool in kinds:
-        truth = {"true": True, "false": False}.get(str(value).lower())
-        if truth is None:
-            raise UsageError(f"{name} is {value!r}; it must be true or false")
-        return truth
-    if int in kinds or float in kinds:
-        return _number(name, value, whole=int in kinds)
-    values = [value] if isinstance(value, str) else value  # the tuple of texts
-    if not isinstance(values, (list, tuple)) or not all(isinstance(v, str) for v in values):
-        raise UsageError(f"{name} is {value!r}; it must be text, or a list of texts")
-    return tuple(values)
-
-
-def _number(name, value, whole):
-    what = "a whole number" if whole else "a number"
-    number = value
-    if isinstance(value, str):
-        factor = {"k": 10**3, "m": 10**6, "g": 10**9}.get(value[-1:].lower()) if whole else None
-        try:
-            number = float(value[:-1]) * factor if factor else float(value)
-        except ValueError:
-            raise UsageError(f"{name} is {value!r}; it must be {what}") from None
-        if whole and value.strip().lstrip("+-").isdecimal():
-            number = int(value)  # beyond 2**53 a float would round
-    if isinstance(number, bool) or not isinstance(number, (int, float)):
-        raise UsageError(f"{name} is {value!r}; it must be {what}")
-    if not whole:
-        return float(number)
-    if not math.isfinite(number) or number != int(number):
-        raise UsageError(f"{name} is {value!r}; it must be a whole number")
-    return int(number)
+def is_fixed(name):
+    """Whether a resumed run cannot change this setting."""
+    return name in MODEL_FIELDS or FIELDS[name].metadata["fixed"]
 
 
 def parse_values(values, source):
     """Check the keys of a flat dictionary and convert its values; `source` names the file in messages."""
-    parsed = {}
-    for name, value in values.items():
-        if name not in FIELDS:
-            raise UsageError(f"{source} has an unknown key {name!r}{nearest(name, FIELDS)}")
-        parsed[name] = parse_value(name, value)
-    return parsed
+    for name in values:
+        if name not in ALL_FIELDS:
+            raise UsageError(f"{source} has an unknown key {name!r}{nearest(name, ALL_FIELDS)}")
+    return {name: parse(ALL_FIELDS[name], value) for name, value in values.items()}
 
 
 def read_toml(path):
-    """The settings in a TOML file as a dictionary. Raises UsageError or FileNotFoundError with one sentence."""
+    """The settings in a TOML file as a dictionary. Raises UsageError or MissingFileError with one sentence."""
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"the settings file {path} does not exist")
+        raise MissingFileError(f"the settings file {path} does not exist")
     try:
-        with open(path, "rb") as file:
-            document = tomllib.load(file)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # not TOML, or not UTF-8
         raise UsageError(f"{path} is not valid TOML: {error}") from None
     flat = {}
     for key, value in document.items():
-        if not isinstance(value, dict):
-            flat[key] = value
-            continue
-        if key not in GROUPS:
+        table = value if isinstance(value, dict) else {key: value}
+        if table is value and key not in GROUPS:
             raise UsageError(f"{path} has an unknown table [{key}]{nearest(key, GROUPS)}")
-        for name, inner in value.items():
+        for name, inner in table.items():
             if name in flat:
                 raise UsageError(f"{path} gives {name} twice")
             flat[name] = inner
     return parse_values(flat, path)
+
+
+def read_settings(record, file):
+    """The TrainSettings in the record of a run's run.json. Raises CheckpointError naming the file."""
+    if not isinstance(record.get("settings"), dict):
+        raise CheckpointError(f"{file} is damaged: it holds no settings")
+    try:
+        return TrainSettings.from_dict(record["settings"])
+    except UsageError as error:
+        raise CheckpointError(f"{file} is damaged: {error}") from None
 
 
 def recipes():
@@ -335,7 +293,7 @@ def _toml(value):
         return '"none"'
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, tuple):
+    if isinstance(value, list):
         return "[" + ", ".join(map(_toml, value)) + "]"
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')

@@ -1,13 +1,35 @@
 """From settings to what the loop works with: prepared text, model, optimizer, batches; and the report before step 1."""
 
+import glob
+import json
 import math
+import os
 from pathlib import Path
 from typing import NamedTuple
 
-from ..config import ModelConfig
-from .console import count, size
-from .polish import check_polish
+from .. import optimizers
+from ..console import count, size
+from ..data import CORPORA, Batches, load_corpus, load_prepared, prepare
+from ..data.corpora import TASK_PREFIX
+from ..data.preparation import MARK
+from ..data.token_file import TokenFile
+from ..data.tokenizer import LEVELS
+from ..errors import UsageError
+from ..fitters.counts_offset import Calibration, attach_counts
+from ..fitters.data import FitData
+from ..fitters.start import start_from_counts
+from ..formats.checkpoint import load_checkpoint, read_training
+from ..host import cpu_name
+from ..model.precision import describe
+from ..model.transformer import TransformerLM
+from ..threads import get_threads, physical_cores, set_threads
+from .periodic_fits import PeriodicFits
+from .run_folder import read_run
 from .schedule import Schedule
+from .settings import FIELDS, MODEL_FIELDS
+
+# What is decided when a folder is prepared.
+PREPARED = ("tokenizer", "vocab_size", "held_out", "held_out_data", "separator", "limit")
 
 
 class Parts(NamedTuple):
@@ -17,67 +39,60 @@ class Parts(NamedTuple):
     optimizer: object
     batches: object
     schedule: Schedule
+    fits: PeriodicFits
     calibration: object = None  # where there are counts: what sets their weight (toylm.fitters.counts_offset.Calibration)
 
 
 def check_settings(settings):
-    """Everything about the settings that can be wrong without having read the text: raises ValueError before any work."""
-    from ..threads import set_threads
-
-    model_config(settings, vocab_size=settings.vocab_size or 257)
+    """Everything about the settings that can be wrong without having read the text: raises UsageError before any work."""
+    settings.model_config(settings.vocab_size or 257)
     set_threads(settings.threads)
 
 
-def model_config(settings, vocab_size):
-    """The ModelConfig that the settings ask for."""
-    return ModelConfig(
-        vocab_size=vocab_size,
-        d_model=settings.d_model,
-        d_ff=settings.d_ff,
-        n_heads=settings.n_heads,
-        n_layers=settings.n_layers,
-        context_length=settings.context_length,
-        positions=settings.positions,
-        norm=settings.norm,
-        feed_forward=settings.feed_forward,
-        biases=settings.biases,
-        n_kv_heads=settings.n_kv_heads,
-        d_head=settings.d_head,
-        tied=settings.tied,
-        counts=settings.counts is not None,
-        output_bias=settings.start != "random",
-    )
+# -- text ------------------------------------------------------------------------------------------------------------------
 
 
-MODEL_FIELDS = ("d_model", "d_ff", "n_heads", "n_layers", "positions", "norm", "feed_forward", "biases", "n_kv_heads", "d_head",
-                "tied")  # fmt: skip
+def settle_text(settings, flags):
+    """The settings with absolute paths, so that the run can be resumed from another folder.
 
-
-def load_start(settings, flags):
-    """(settings, model) to go on from `settings.start_from`: its shape and tokenizer are taken over.
-
-    flags: the settings that were asked for by name. Raises UsageError where one of them contradicts the model, where it has no
-    tokenizer, or where the context is longer than it can take.
+    flags: the settings that were asked for by name. Raises UsageError for one that the text has no use for.
     """
-    from ..checkpoint import load_checkpoint
-    from ..errors import UsageError
+    settings = settings.updated(absolute({name: getattr(settings, name) for name in FIELDS}))
+    given = {name for name in PREPARED if flags.get(name) is not None}
+    only = settings.data[0] if len(settings.data) == 1 else ""
+    if _prepared_folder(settings.data):
+        for name in sorted(given):
+            raise UsageError(f"{name} was decided when {only} was prepared: leave it out, or prepare the text again")
+        tokenizer = settings.tokenizer if settings.start_from else only
+        return settings.updated({**dict.fromkeys(PREPARED), "tokenizer": tokenizer})
+    if only.startswith(TASK_PREFIX):
+        for name in sorted(given & {"held_out_data", "separator", "limit"}):
+            raise UsageError(f"{name} is for text, and {only} has none: leave it out")
+    elif settings.held_out is not None:
+        corpus = load_corpus(_data(settings), settings.separator, held_out_data=settings.held_out_data)
+        if corpus.held_out_files:
+            held_out = settings.held_out_data or "the file that comes with the corpus"
+            raise UsageError(f"held_out is {settings.held_out}, but what is held out is {held_out}: leave held_out out")
+    return settings
 
-    checkpoint = load_checkpoint(settings.start_from, settings.precision, settings.threads, transformer=True)
-    config, path = checkpoint.model.config, checkpoint.path
-    if checkpoint.tokenizer is None:
-        raise UsageError(f"{path} has no tokenizer.json: there is no way to turn the text into this model's tokens")
-    for name in MODEL_FIELDS:
-        if name in flags and flags[name] != getattr(config, name):
-            raise UsageError(f"{name} is {flags[name]!r}, but the model in {path} has {getattr(config, name)!r}: leave it out")
-    for name in ("tokenizer", "vocab_size"):
-        if name in flags:
-            raise UsageError(f"{name} cannot be chosen with --from: the model in {path} has its own")
-    length = flags.get("context_length", config.context_length)
-    if length > config.context_length:
-        raise UsageError(f"context_length is {length}; the model in {path} takes at most {config.context_length} tokens")
-    changes = {name: getattr(config, name) for name in MODEL_FIELDS}
-    changes |= {"context_length": length, "tokenizer": str(path.absolute()), "vocab_size": None}
-    return settings.updated({**changes, "start_from": str(path.absolute())}), checkpoint.model
+
+def absolute(values):
+    """Those of the settings (name -> value) that name files, with absolute paths and patterns; names of corpora, tasks and kinds of
+    tokenizers stay as they are."""
+
+    def one(text):
+        named = text in CORPORA or text in LEVELS or text.startswith(TASK_PREFIX)
+        return text if named or not (Path(text).exists() or glob.has_magic(text)) else str(Path(text).absolute())
+
+    return {
+        name: tuple(map(one, value)) if isinstance(value, tuple) else one(value) if value is not None else None
+        for name, value in values.items()
+        if name in FIELDS and FIELDS[name].metadata["path"]
+    }
+
+
+def _data(settings):
+    return settings.data[0] if len(settings.data) == 1 else list(settings.data)
 
 
 def prepare_text(settings, quiet=False, kept=None):
@@ -85,113 +100,199 @@ def prepare_text(settings, quiet=False, kept=None):
 
     kept: the folder an earlier process of the same run found it in, used where the text itself is gone.
     """
-    from ..data import load_prepared, prepare
-
-    data = settings.data[0] if len(settings.data) == 1 else list(settings.data)
     try:
         return prepare(
-            data,
-            tokenizer=settings.tokenizer,
-            vocab_size=settings.vocab_size,
-            held_out=settings.held_out,
-            separator=settings.separator,
-            limit=settings.limit,
-            held_out_data=settings.held_out_data,
-            context_length=settings.context_length,
-            progress=not quiet,
-        )
+            _data(settings), tokenizer=settings.tokenizer, vocab_size=settings.vocab_size, held_out=settings.held_out,
+            separator=settings.separator, limit=settings.limit, held_out_data=settings.held_out_data,
+            context_length=settings.model.context_length, progress=not quiet,
+        )  # fmt: skip
     except FileNotFoundError:
         if kept is None or not Path(kept).is_dir():
             raise
         return load_prepared(kept)
 
 
-def make_optimizer(settings, parameters):
-    """The optimizer that the settings name."""
-    from .. import optimizers
+def is_own_text(checkpoint, texts, separator=None):
+    """Whether texts (named as for `load_corpus`) are the text that the run of the checkpoint folder was trained on.
 
-    if settings.optimizer == "sgd":
-        return optimizers.SGD(
-            parameters, settings.learning_rate, momentum=settings.momentum, weight_decay=settings.weight_decay
+    Raises UsageError where they are only a part of it.
+    """
+    run = Path(checkpoint).parent
+    if not (run / "run.json").is_file():
+        return False
+    asked = set()
+    for text in texts:
+        corpus = None if text.startswith(TASK_PREFIX) else load_corpus(text, separator)
+        if corpus is not None and not corpus.held_out_files:  # else those are what is measured
+            asked |= {file.resolve() for file in corpus.files}
+    trained = _training_files(read_run(run)[0])
+    if asked & trained and not trained <= asked:
+        raise UsageError(f"{sorted(asked & trained)[0]} is text that {run} was trained on: leave it out, or name no text at all")
+    return bool(asked & trained)
+
+
+def _training_files(settings):
+    """The files, resolved, whose text a run was trained on but for what it held out; none where they are gone."""
+    if _prepared_folder(settings.data):
+        about = json.loads((Path(settings.data[0]) / MARK).read_text(encoding="utf-8")).get("settings", {})
+        files = [file for file, *_ in about.get("files", [])]
+        return {Path(file) for file in files[: len(files) - about.get("own_held_out_files", 0)]}
+    if settings.data[0].startswith(TASK_PREFIX):
+        return set()
+    try:
+        return {file.resolve() for file in load_corpus(_data(settings), settings.separator).files}
+    except (OSError, ValueError):
+        return set()
+
+
+def _prepared_folder(data):
+    return len(data) == 1 and (Path(data[0]) / MARK).is_file()
+
+
+def text_record(prepared):
+    """What run.json tells of the text; its identity is compared when the run is resumed or measured."""
+    sides = {"train": prepared.train.identity(), "held_out": prepared.held_out.identity()}
+    path = None if prepared.path is None else str(prepared.path)
+    return {"name": prepared.name, "path": path, "identity": sides, "counts": prepared.counts, "notes": prepared.notes}
+
+
+def text_of_run(checkpoint, tokenizer, quiet=True):
+    """(TrainSettings, Prepared) of the run that the checkpoint folder belongs to.
+
+    tokenizer: the checkpoint's, or None. Raises UsageError where it belongs to no run, or the run's text is another one now.
+    """
+    run = Path(checkpoint).parent
+    if not (run / "run.json").is_file():
+        raise UsageError(f"{checkpoint} belongs to no run whose text could be taken; name a text")
+    settings, record = read_run(run)
+    prepared = prepare_text(settings, quiet, kept=(record.get("data") or {}).get("path"))
+    check_same_text(checkpoint, settings, record, prepared, tokenizer)
+    return settings, prepared
+
+
+def check_same_text(checkpoint, settings, record, prepared, tokenizer):
+    """Raise UsageError unless the prepared text is the one that the checkpoint's run began with: another text has another split."""
+    same = _digest(tokenizer) == _digest(prepared.tokenizer)
+    known, here = (record.get("data") or {}).get("identity"), text_record(prepared)["identity"]
+    if known is None and settings.counts is None:  # a run of an earlier version: its checkpoints name the training side
+        position = (read_training(checkpoint) or {}).get("batches") or {}
+        known = here | {"train": position.get("source", here["train"])}
+    if not same or known not in (None, here):
+        raise UsageError(
+            f"the text of {Path(checkpoint).parent} has changed since it was trained: restore the text, or start a new run with it"
         )
-    decay = settings.weight_decay if settings.optimizer == "adamw" else 0.0
-    betas = (settings.beta1, settings.beta2)
-    return optimizers.Adam(parameters, settings.learning_rate, betas=betas, eps=settings.eps, weight_decay=decay)
+
+
+def _digest(tokenizer):
+    return None if tokenizer is None else tokenizer.digest
 
 
 def running_text(prepared, what):
     """The training tokens as a TokenFile. Raises UsageError where they are the examples of a task."""
-    from ..data.token_file import TokenFile
-    from ..errors import UsageError
-
     if not isinstance(prepared.train, TokenFile):
         raise UsageError(f"{what} is counted on running text, and {prepared.name} is a synthetic task: leave it out")
     return prepared.train
 
 
-def set_up(settings, prepared, model=None):
-    """Model (a new one unless given), optimizer, batches and schedule. Raises ValueError if the settings do not fit."""
-    if model is None:
-        from ..model.transformer import TransformerLM
+# -- model, optimizer, batches -----------------------------------------------------------------------------------------------
 
-        config = model_config(settings, prepared.vocab_size)
+
+def load_start(settings, flags):
+    """(settings, Checkpoint) to go on from `settings.start_from`: its model's shape and tokenizer are taken over.
+
+    flags: the settings that were asked for by name. Raises UsageError where one of them contradicts the model, where it has no
+    tokenizer, or where the context is longer than it can take.
+    """
+    checkpoint = load_checkpoint(settings.start_from, settings.precision, settings.threads, transformer=True)
+    config, path = checkpoint.model.config, checkpoint.path
+    if checkpoint.tokenizer is None:
+        raise UsageError(f"{path} has no tokenizer.json: there is no way to turn the text into this model's tokens")
+    shape = {name: getattr(config, name) for name in MODEL_FIELDS}
+    length = flags.get("context_length", config.context_length)
+    for name in flags.keys() & shape.keys() - {"context_length"}:
+        if flags[name] != shape[name]:
+            raise UsageError(f"{name} is {flags[name]!r}, but the model in {path} has {shape[name]!r}: leave it out")
+    for name in ("tokenizer", "vocab_size"):
+        if name in flags:
+            raise UsageError(f"{name} cannot be chosen with --from: the model in {path} has its own")
+    if length > config.context_length:
+        raise UsageError(f"context_length is {length}; the model in {path} takes at most {config.context_length} tokens")
+    folder = str(path.absolute())
+    changes = {"context_length": length, "tokenizer": folder, "vocab_size": None, "start_from": folder}
+    return settings.updated(shape | changes), checkpoint
+
+
+def make_optimizer(settings, model):
+    """The optimizer that the settings name."""
+    s, rate = settings, settings.peak_learning_rate
+    if s.optimizer == "sgd":
+        return optimizers.SGD(model, rate, momentum=s.momentum, weight_decay=s.weight_decay)
+    shared = {"betas": (s.beta1, s.beta2), "eps": s.eps, "embedding_rate": s.embedding_rate, "vector_rate": s.vector_rate}
+    if s.optimizer == "muon":
+        return optimizers.Muon(model, rate, weight_decay=s.weight_decay, **shared)
+    return optimizers.Adam(model, rate, weight_decay=s.weight_decay if s.optimizer == "adamw" else 0.0, **shared)
+
+
+def set_up(settings, prepared, model=None):
+    """Model (a new one unless given), optimizer, batches and schedule. Raises UsageError if the settings do not fit."""
+    length = settings.model.context_length
+    if model is None:
+        config = settings.model_config(prepared.vocab_size)
         model = TransformerLM(config, seed=settings.seed, precision=settings.precision, threads=settings.threads)
         if settings.start != "random":
-            from ..fitters.start import start_from_counts
-
             start_from_counts(model, running_text(prepared, f"start {settings.start}").tokens, settings.start)
-    batches, calibration = prepared.batches(settings.batch_size, settings.context_length, settings.seed), None
+    fits = PeriodicFits(settings, prepared, model.config)
+    batches, calibration = prepared.batches(settings.batch_size, length, settings.seed), None
     if settings.counts is not None:
-        from ..data.batches import Batches
-        from ..fitters.counts_offset import Calibration, attach_counts
-        from ..fitters.data import FitData
-
         attach_counts(model, running_text(prepared, "counts"), settings.counts, settings.counts_folds, prepared.tokenizer)
-        text = FitData(prepared.train, prepared.held_out, None, settings.context_length, settings.batch_size)
-        batches = Batches(text.fitting, settings.batch_size, settings.context_length, settings.seed)
+        text = FitData(prepared.train, prepared.held_out, None, length, settings.batch_size)
+        batches = Batches(text.fitting, settings.batch_size, length, settings.seed)
         calibration = Calibration(model, text)
-    check_polish(settings, prepared, model.config)
     schedule = Schedule(settings, batches.context_length)
-    return Parts(model, make_optimizer(settings, model.parameters), batches, schedule, calibration)
+    return Parts(model, make_optimizer(settings, model), batches, schedule, fits, calibration)
+
+
+# -- the report ------------------------------------------------------------------------------------------------------------
 
 
 def memory_bytes(parts, settings):
     """What training will hold, in bytes, by kind: parameters, gradients, moments, activations."""
-    parameters = parts.model.parameters.flat.nbytes
     return {
-        "parameters": parameters,
+        "parameters": parts.model.parameters.flat.nbytes,
         "gradients": parts.model.gradients.flat.nbytes,
         "moments": sum(array.nbytes for array in parts.optimizer.state().values()),
-        "activations": parts.model.workspace_bytes(settings.batch_size, settings.context_length, settings.dropout > 0),
+        "activations": parts.model.workspace_bytes(settings.batch_size, settings.model.context_length, settings.dropout > 0),
         "counts": parts.model.counts.nbytes if parts.model.counts is not None else 0,
     }
 
 
+def describe_text(prepared):
+    """The line of a report that tells how much text there is."""
+    train, held_out = prepared.counts["train"], prepared.counts["held_out"]
+    noun = "part" if prepared.counts.get("stretches") else "document"
+    return (
+        f"{prepared.name}: {count(train['documents'], noun)}, {size(train['bytes'])}, {train['tokens']:,} tokens; "
+        f"held out {count(held_out['documents'], noun)}, {held_out['tokens']:,} tokens"
+    )
+
+
 def report(settings, prepared, parts, console):
     """Print what is about to be trained: text, model, memory, tokens per step and epoch."""
-    from ..model.precision import spelled
-    from ..threads import get_threads
-    from .host import cpu_name
-
-    config, schedule = parts.model.config, parts.schedule
-    counts = prepared.counts
-    train, held_out = counts["train"], counts["held_out"]
-    say = console.say
+    config, schedule, say = parts.model.config, parts.schedule, console.say
     say(f"machine      {count(get_threads(), 'thread')} on {cpu_name()}")
-    say(
-        f"text         {prepared.name}: {count(train['documents'], 'document')}, {size(train['bytes'])}, "
-        f"{train['tokens']:,} tokens; held out {count(held_out['documents'], 'document')}, {held_out['tokens']:,} tokens"
-    )
+    for note in _busy():
+        say(f"note         {note}")
+    say(f"text         {describe_text(prepared)}")
     if prepared.tokenizer is not None:
-        ratio = train["bytes"] / max(1, train["tokens"])
-        level = settings.tokenizer if not Path(settings.tokenizer).exists() else Path(settings.tokenizer).name
-        say(f"tokenizer    {level}, {prepared.vocab_size:,} tokens, {ratio:.2f} bytes a token")
+        train = prepared.counts["train"]
+        level = settings.tokenizer if settings.tokenizer in LEVELS else Path(settings.tokenizer).name
+        say(f"tokenizer    {level}, {prepared.vocab_size:,} tokens, {train['bytes'] / max(1, train['tokens']):.2f} bytes a token")
     for note in prepared.notes:
         say(f"note         {note}")
     say(
         f"model        {parts.model.parameters.size:,} parameters: d_model {config.d_model}, d_ff {config.d_ff}, "
         f"{count(config.n_layers, 'layer')}, {count(config.n_heads, 'head')}, context {config.context_length}, "
-        f"positions {config.positions}, {spelled(settings.precision)}"
+        f"positions {config.positions}, {describe(settings.precision)}"
     )
     if parts.model.counts is not None:
         say(f"counts       {parts.model.counts}")
@@ -201,11 +302,18 @@ def report(settings, prepared, parts, console):
     accumulated = f" x {settings.grad_accum} accumulated" if settings.grad_accum > 1 else ""
     per_epoch = parts.batches.windows_per_epoch / (settings.batch_size * settings.grad_accum)
     say(
-        f"a step       {schedule.tokens_per_step:,} tokens ({settings.batch_size} sequences x {settings.context_length}"
+        f"a step       {schedule.tokens_per_step:,} tokens ({settings.batch_size} sequences x {parts.batches.context_length}"
         f"{accumulated}); an epoch {math.ceil(per_epoch):,} steps"
     )
     say(f"length       {_length(settings, schedule, per_epoch)}")
-    say(f"optimizer    {settings.optimizer}, learning rate {settings.learning_rate:g}, seed {settings.seed}")
+    say(f"optimizer    {settings.optimizer}, learning rate {settings.peak_learning_rate:g}, seed {settings.seed}")
+
+
+def _busy():
+    """A line where other programs want the cores too: threads that wait for one that is held up are slower than one alone."""
+    load, cores = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0, physical_cores()
+    if get_threads() > 1 and load > 1.5 * cores:
+        yield f"other programs keep this machine busy (load {load:.1f}, {count(cores, 'core')}): --threads 1 may be faster"
 
 
 def _length(settings, schedule, per_epoch):
@@ -213,4 +321,4 @@ def _length(settings, schedule, per_epoch):
     if schedule.total_steps is None:
         return f"{settings.minutes:g} minutes{patience}"
     total = schedule.total_steps
-    return f"{total:,} steps, {total * schedule.tokens_per_step:,} tokens, {total / per_epoch:.2f} epochs{patience}"
+    return f"{count(total, 'step')}, {total * schedule.tokens_per_step:,} tokens, {total / per_epoch:.2f} epochs{patience}"

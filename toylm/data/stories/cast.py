@@ -2,6 +2,8 @@
 
 from toylm.data.stories.grammar import possessive
 
+from ...errors import UsageError
+
 # subject, object, possessive, possessive standing alone, reflexive
 _PRONOUNS = {
     "he": ("he", "him", "his", "his", "himself"),
@@ -126,4 +128,4 @@ class Thing:
                 return "them" if self.many else "it"
             case "was":
                 return "were" if self.many else "was"
-        raise ValueError(f"a thing has no form {form!r}")
+        raise UsageError(f"a thing has no form {form!r}")

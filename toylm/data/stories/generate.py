@@ -21,6 +21,8 @@ from toylm.data.stories.chance import Chance
 from toylm.data.stories.context import Story
 from toylm.data.stories.registry import PLOTS
 
+from ...errors import MissingFileError, UsageError
+
 END_OF_STORY = "<|endoftext|>"
 
 
@@ -62,10 +64,10 @@ def write_stories(path: str | Path, count: int, seed: int, progress: Callable[[i
     Raises ValueError for a count below 1 and FileNotFoundError where the folder does not exist.
     """
     if count < 1:
-        raise ValueError(f"the number of stories is {count}; it must be at least 1")
+        raise UsageError(f"the number of stories is {count}; it must be at least 1")
     path = Path(path)
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"the folder {path.parent} does not exist; create it or write somewhere else")
+        raise MissingFileError(f"the folder {path.parent} does not exist; create it or write somewhere else")
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(unfinished, "w", encoding="utf-8", newline="\n") as file:

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
+from ...errors import UsageError
+
 _TOKEN = re.compile(r"[\[\]|]|\{[^{}]*\}|[^\[\]|{}]+")
 _ENDS_SENTENCE = re.compile(r'(?:[.!?]|\.") $')
 _HOLDS_SENTENCE_END = re.compile(r'(?:[.!?]|\.") ')
@@ -46,10 +48,10 @@ def parse(template: str) -> tuple:
     """The template as a sequence of Text, Field and Choice. Raises ValueError for unbalanced brackets."""
     tokens = _TOKEN.findall(template)
     if "".join(tokens) != template:
-        raise ValueError(f"stray brace in template {template!r}")
+        raise UsageError(f"stray brace in template {template!r}")
     sequence, position = _sequence(tokens, 0)
     if position != len(tokens):
-        raise ValueError(f"unbalanced ']' or stray '|' in template {template!r}")
+        raise UsageError(f"unbalanced ']' or stray '|' in template {template!r}")
     return sequence
 
 
@@ -74,7 +76,7 @@ def _choice(tokens: list[str], position: int) -> tuple[Choice, int]:
         option, position = _sequence(tokens, position)
         options.append(option)
         if position == len(tokens):
-            raise ValueError(f"unclosed '[' in template {''.join(tokens)!r}")
+            raise UsageError(f"unclosed '[' in template {''.join(tokens)!r}")
         position += 1
         if tokens[position - 1] == "]":
             return Choice(tuple(options)), position

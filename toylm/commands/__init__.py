@@ -1,0 +1,1 @@
+"""What the verbs of the command line do: arguments, printing, exit status. The work itself is in the packages below."""

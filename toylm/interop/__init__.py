@@ -1,1 +1,0 @@
-"""Other programs' formats: what a toylm model is called there, and back."""
