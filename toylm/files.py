@@ -42,8 +42,10 @@ def write_text(path, text):
 
 
 def write_json(path, value):
-    """Write `value` to `path` as indented JSON, atomically."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """Write `value` to `path` as indented JSON, atomically. A file name in it that is not UTF-8 is read back as it was."""
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    with atomic_writer(path) as file:
+        file.write(text.encode("utf-8", "backslashreplace"))  # of half a surrogate pair this makes JSON's own escape
 
 
 def sync_directory(directory):

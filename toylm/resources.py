@@ -4,9 +4,15 @@ In a source tree (and an editable install) they lie in the top-level folders `da
 the package, as `toylm/_files/data/` and `toylm/_files/train/`.
 """
 
+import errno
 import os
+import stat
 import sys
+import tempfile
+from functools import cache
 from pathlib import Path
+
+import platformdirs
 
 from .errors import MissingFileError
 
@@ -27,17 +33,43 @@ def resource_path(*parts):
 
 
 def cache_directory():
-    """Where toylm keeps what it can make again, prepared texts and compiled kernels: `TOYLM_CACHE` if set, else the user's
-    cache folder.
+    """The folder in which toylm keeps what it can make again, prepared texts and compiled kernels.
+
+    `TOYLM_CACHE` if set, else the user's cache folder. Where that cannot be written to (no home, an unknown user, a read-only
+    disk), a temporary folder, with a note on stderr.
     """
-    if os.environ.get("TOYLM_CACHE"):
-        return Path(os.environ["TOYLM_CACHE"])
-    if os.environ.get("XDG_CACHE_HOME"):
-        base = os.environ["XDG_CACHE_HOME"]
-    elif sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path.home() / ".cache"
-    return Path(base) / "toylm"
+    wanted = os.environ.get("TOYLM_CACHE") or platformdirs.user_cache_dir("toylm", appauthor=False)
+    return _writable(Path(wanted).expanduser() if os.environ.get("TOYLM_CACHE") else Path(wanted))
+
+
+@cache
+def _writable(folder):
+    """`folder`, made where it is missing, or a temporary one in its place."""
+    try:
+        if not folder.is_absolute() and not os.environ.get("TOYLM_CACHE"):
+            raise OSError(errno.ENOENT, "no home folder is known")  # or it would be made in the working folder, by the name "~"
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+        return folder
+    except OSError as error:
+        instead = _temporary()
+        print(
+            f"toylm: the cache folder {folder} cannot be used ({error.strerror}); prepared texts and compiled kernels go to "
+            f"{instead}: set TOYLM_CACHE to a folder of your own to keep them",
+            file=sys.stderr,
+        )
+        return instead
+
+
+def _temporary():
+    """A folder for this user below the system's temporary one; a new one where another user has made it, or could write to it."""
+    folder = Path(tempfile.gettempdir(), f"toylm-{os.getuid() if hasattr(os, 'getuid') else 'cache'}")
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.stat(follow_symlinks=False)
+        if stat.S_ISDIR(found.st_mode) and (os.name != "posix" or (found.st_uid == os.getuid() and not found.st_mode & 0o022)):
+            return folder
+    except OSError:
+        pass
+    return Path(tempfile.mkdtemp(prefix="toylm-"))

@@ -115,6 +115,8 @@ def test_training_is_repeatable_and_saving_keeps_everything(tmp_path, tokenizer)
 def test_a_tokenizer_from_elsewhere(tmp_path):
     vocab = {"<unk>": 0, "</s>": 1, "\u2581cat": 2, "<0xE4>": 3, "<0xBD>": 4, "<0xA0>": 5}
     backend = tokenizers.Tokenizer(tokenizers.models.BPE(vocab, [], unk_token="<unk>", byte_fallback=True))
+    steps = tokenizers.decoders
+    backend.decoder = steps.Sequence([steps.Replace("\u2581", " "), steps.ByteFallback(), steps.Fuse(), steps.Strip(" ", 1, 0)])
     backend.add_special_tokens(["</s>", "<unk>"])
     backend.save(str(tmp_path / "tokenizer.json"))
     with pytest.raises(ValueError, match=r"tokenizer.json: the tokenizer has no token '<\|endoftext\|>'"):
@@ -122,7 +124,8 @@ def test_a_tokenizer_from_elsewhere(tmp_path):
     (tmp_path / "tokenizer_config.json").write_text('{"eos_token": {"content": "</s>"}}', encoding="utf-8")
     loaded = Tokenizer.load(tmp_path)
     assert loaded.end_id == 1 and loaded.byte_lengths.tolist() == [0, 0, 4, 1, 1, 1]
-    assert stream(loaded, [2, 3, 4, 5]) == " cat你"
+    assert stream(loaded, [2, 3, 4, 5]) == loaded.decode([2, 3, 4, 5]) == "cat你"
+    assert [loaded.stream([2]).push(2), loaded.stream([1]).push(2)] == [" cat", "cat"]
 
 
 def test_mistakes(tmp_path, bpe):

@@ -64,7 +64,7 @@ def test_tokenizer_joins_the_best_pairs_and_falls_back_to_bytes(tmp_path):
         assert ids == reference.encode(text, PIECES, SCORES), text
         assert tokenizer.decode(ids) == text
     stream = tokenizer.stream()
-    assert "".join(stream.push(i) for i in tokenizer.encode("the ☃")) == " the ☃"  # its space is not the text's own
+    assert "".join(stream.push(i) for i in tokenizer.encode("the ☃")) + stream.flush() == "the ☃"
     sentencepiece.write_tokenizer(tmp_path / "again.bin", tokenizer, len(PIECES))
     assert (tmp_path / "again.bin").read_bytes() == file.read_bytes()
     shuffled = [SCORES[0]] * 259 + [-3.0, -1.0, -2.0, *SCORES[262:]]

@@ -78,21 +78,20 @@ def stream_text(model, tokenizer, prompt_ids, *, stop=(), ignore_end=False, **sa
     prompt_ids: what to go on from; stop: strings to end at; sampling: the arguments of `TransformerLM.stream`.
     """
     stop_ids = () if ignore_end else (tokenizer.end_id,)
-    stops, decoder, count = StopStrings(stop), tokenizer.stream(), 0
-    leading = tokenizer.adds_space and list(prompt_ids) == [tokenizer.start_id]  # a space that is not the text's own
+    stops, decoder, count = StopStrings(stop), tokenizer.stream(prompt_ids), 0
     for token in model.stream(prompt_ids, stop_ids=stop_ids, **sampling):
         count += 1
-        # The end of a document is shown as a blank line where the text goes on past it.
-        text = "\n\n" if token == tokenizer.end_id else decoder.push(token)
-        if leading and text:
-            text, leading = text.removeprefix(" "), False
+        if token == tokenizer.end_id:  # the end of a document is shown as a blank line where the text goes on past it
+            text, decoder = decoder.flush() + "\n\n", tokenizer.stream()
+        else:
+            text = decoder.push(token)
         piece = stops.push(text)
         yield piece, count
         count = 0
         if stops.found:
             return
-    # Bytes still waiting in the decoder are the beginning of a character that never came: they are not shown.
-    yield stops.flush(), count
+    # The beginning of a character that never came is not shown.
+    yield stops.push(decoder.flush().removesuffix("\ufffd")) + stops.flush(), count
 
 
 def read_prompt(args):

@@ -9,9 +9,10 @@ from pathlib import Path
 from ..errors import MissingFileError, UsageError, nearest
 from ..resources import resource_path
 from .download import hub_file
-from .text import END_OF_TEXT, contains, read_chunks, split_pieces
+from .text import END_OF_TEXT, contains, json_lines, read_chunks, split_pieces
 
 TEXT_SUFFIXES = (".txt", ".text", ".md", ".rst")
+JSON_LINES_SUFFIXES = (".jsonl", ".ndjson")
 TASK_PREFIX = "task:"
 
 
@@ -37,7 +38,7 @@ class Corpus:
         """Yield `(text, last)` pieces of the documents (see `toylm.data.text`); of the held-out files if `held_out`."""
         characters = 0
         for path in self.held_out_files if held_out else self.files:
-            for text, last in split_pieces(read_chunks(path, on_bytes), self.marker):
+            for text, last in self._pieces_of(path, on_bytes):
                 characters += len(text)
                 full = self.limit is not None and not held_out and characters >= self.limit
                 if full and self.marker is None:
@@ -45,6 +46,11 @@ class Corpus:
                 yield text, last
                 if full and last:
                     return
+
+    def _pieces_of(self, path, on_bytes):
+        if path.suffix.lower() not in JSON_LINES_SUFFIXES:
+            return split_pieces(read_chunks(path, on_bytes), self.marker)
+        return (piece for text in json_lines(path, on_bytes) for piece in split_pieces([text], self.marker))
 
     def __iter__(self):
         parts = []
@@ -121,8 +127,9 @@ CORPORA = {
 def load_corpus(data, separator=None, cache_dir=None, limit=None, held_out_data=None):
     """Find a corpus and how it falls into documents.
 
-    data: a name of the registry (`CORPORA`), the path of a UTF-8 text file, of a folder of .txt, .text, .md or .rst files, a
-    pattern such as "books/*.txt", or a list of these. Documents end at `<|endoftext|>` where the text has it, else at
+    data: a name of the registry (`CORPORA`), the path of a text file (UTF-8, or UTF-16 with a byte-order mark), of a folder of
+    .txt, .text, .md or .rst files, a pattern such as "books/*.txt", or a list of these. Of a .jsonl file each line is a document,
+    the string in its field "text". Documents end at `<|endoftext|>` where the text has it, else at
     `separator` (line ends of any kind match each other), else every file is one document. limit: read about this many
     characters, whole documents. held_out_data: what to hold out, named like `data`, instead of a share of it. cache_dir: where
     downloads go (default: the hub's cache).

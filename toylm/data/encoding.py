@@ -2,6 +2,8 @@
 
 import contextlib
 
+import numpy as np
+
 from ..errors import UsageError
 from .progress import Progress
 from .split import HELD_OUT, TRAIN
@@ -70,15 +72,15 @@ def _in_batches(pieces):
 
 
 def _encode(waiting, writers, tokenizer):
-    starts = iter(tokenizer.encode_batch([text for _, text, first, _ in waiting if first]))
-    others = iter(tokenizer.continuing.encode_batch([text for _, text, first, _ in waiting if not first]))
+    starts = iter(tokenizer.encode_arrays([text for _, text, first, _ in waiting if first]))
+    others = iter(tokenizer.continuing.encode_arrays([text for _, text, first, _ in waiting if not first]))
     for side, text, first, last in waiting:
-        ids = next(starts if first else others)
-        writer = writers[side]
+        ids, writer = next(starts if first else others), writers[side]
+        more_bytes = (tokenizer if first else tokenizer.continuing).encoded_bytes(text, ids) - tokenizer.byte_lengths[ids]
         if last:
-            ids = [*ids, tokenizer.end_id]
+            ids, more_bytes = np.append(ids, tokenizer.end_id), np.append(more_bytes, 0)
             writer.documents += 1
-        writer.write(ids)
         writer.utf8_bytes += len(text.encode())
         if tokenizer.unknown_id is not None:
-            writer.unknown_tokens += ids.count(tokenizer.unknown_id)
+            writer.unknown_tokens += int(np.count_nonzero(ids == tokenizer.unknown_id))
+        writer.write(ids, more_bytes)

@@ -5,17 +5,19 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import filelock
 import numpy as np
 import tokenizers
 
 from ..errors import MissingFileError, UsageError, nearest
 from ..files import sync_directory, write_json
 from ..resources import cache_directory
+from ..schema import read_json, text, whole
 from .batches import Batches
 from .corpora import TASK_PREFIX, load_corpus
 from .encoding import write_tokens
@@ -26,14 +28,22 @@ from .tasks import TASKS, task_dataset, task_vocab_size
 from .token_file import TokenFile
 from .tokenizer import Tokenizer, resolve_tokenizer, train_tokenizer
 
-VERSION = 1  # of what is written; part of the key
+VERSION = 2  # of what is written; part of the key
 MARK = "prepared.json"  # written first, empty: the folder is ours; and once more at last: it is whole
-FILES = ("train.bin", "train.json", "held_out.bin", "held_out.json", "tokenizer.json", "tokenizer_config.json")
+FILES = (
+    *(f"{side}.{ending}" for side in ("train", "held_out") for ending in ("bin", "json", "npy")),
+    "tokenizer.json", "tokenizer_config.json",
+)  # fmt: skip
+_SIDE = {"documents": whole(0), "tokens": whole(0), "bytes": whole(0), "unknown_tokens": whole(0)}
+FORM = {
+    "name": text(), "key": text(), "notes": [text()],
+    "counts": {"train": _SIDE, "held_out": _SIDE, "duplicates_removed": whole(0), "repeated_documents": whole(0)},
+}  # fmt: skip
 
 TOKENIZER_CHARACTERS = 100_000_000  # a tokenizer is trained on at most this much of the training text
 TASK_EXAMPLES = 4096  # of a synthetic task
 TASK_LENGTH = 512  # of its sequences, where no context length is given
-_STALE_SECONDS = 24 * 3600
+LONGEST_TASK = 16384  # tokens of a sequence: more of TASK_EXAMPLES would take gigabytes
 
 
 @dataclass
@@ -68,6 +78,10 @@ class Prepared:
         if not len(self.held_out):
             raise UsageError(f"{self.name} has no held-out tokens: raise held_out, or give more text")
 
+    def _call(self, name):
+        """What messages call the token files: the text that the user knows, not a file of the cache."""
+        self.train.name = self.held_out.name = name
+
 
 def prepare(
     data,
@@ -93,25 +107,65 @@ def prepare(
     where downloads go. progress: show it on stderr.
 
     The tokenizer is trained on training documents only. Memory stays bounded whatever the size of the corpus, but for 9 bytes
-    a document. Nothing half-done is left behind by an error or Ctrl-C. Returns a Prepared. Raises ValueError, TypeError or
-    FileNotFoundError, in one sentence, for whatever is wrong with the input.
+    a document. Nothing half-done is left behind by an error or Ctrl-C, and what a killed process left is removed by the next one.
+    Of several processes that prepare the same folder one works and the others wait. Returns a Prepared. Raises ValueError,
+    TypeError or FileNotFoundError, in one sentence, for whatever is wrong with the input.
     """
+    if context_length is not None and context_length < 1:
+        raise UsageError(f"context_length is {context_length}; it must be at least 1")
+    if held_out is not None and held_out_data is not None:
+        raise UsageError("held_out and held_out_data exclude each other: hold out a share of the text, or another text")
     if isinstance(data, str) and data.startswith(TASK_PREFIX):
         prepared = _task(data, seed, held_out, context_length)
-    elif isinstance(data, str | os.PathLike) and (Path(data) / MARK).is_file():
-        prepared = load_prepared(data)
+    elif is_prepared(data):
+        with _locked(Path(data)):
+            prepared = load_prepared(data)
     else:
         tokenizer = resolve_tokenizer(tokenizer)
         corpus = load_corpus(data, separator, cache_dir, limit, held_out_data)
         settings = _settings(corpus, tokenizer, vocab_size, held_out, seed)
         key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-        out = Path(out) if out is not None else cache_directory() / "prepared" / f"{corpus.name}-{key[:12]}"
-        prepared = _reuse(out, key)
-        if prepared is None:
-            prepared = _make(corpus, out, tokenizer, vocab_size, held_out, seed, context_length, settings, key, progress)
+        out = Path(out) if out is not None else prepared_directory() / f"{corpus.name}-{key[:12]}"
+        with _locked(out):
+            prepared = _reuse(out, key)
+            if prepared is None:
+                prepared = _make(corpus, out, tokenizer, vocab_size, held_out, seed, context_length, settings, key, progress)
+        prepared._call(_known_as(corpus))
     if context_length is not None:
         prepared.check_context(context_length)
     return prepared
+
+
+def prepared_directory():
+    """Where texts are kept that are prepared without a folder of their own."""
+    return cache_directory() / "prepared"
+
+
+def is_prepared(data):
+    """Whether `data` is a folder that `prepare` made."""
+    return isinstance(data, str | os.PathLike) and (Path(data) / MARK).is_file()
+
+
+def lock_of(out):
+    """The lock that a process holds while it prepares the folder `out`: in toylm's cache, so that `out` need not exist."""
+    name = hashlib.sha256(os.fsencode(Path(out).resolve())).hexdigest()[:16]
+    locks = cache_directory() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    return filelock.FileLock(locks / f"{name}.lock")
+
+
+@contextlib.contextmanager
+def _locked(out):
+    lock = lock_of(out)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        print(f"waiting for another process that prepares {out}", file=sys.stderr, flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def load_prepared(directory):
@@ -120,17 +174,16 @@ def load_prepared(directory):
     if not (directory / MARK).is_file():
         raise MissingFileError(f"{directory} holds no prepared data; make it with `toylm data SOURCE --out {directory}`")
     try:
-        about = json.loads((directory / MARK).read_text(encoding="utf-8"))
-        name, counts, notes = about["name"], about["counts"], about["notes"]
-    except (ValueError, KeyError, TypeError):
-        raise UsageError(f"{directory / MARK} is corrupt; prepare the data again") from None
+        about = read_json(directory / MARK, FORM)
+    except ValueError as error:
+        raise UsageError(f"{directory / MARK} is corrupt; prepare the data again ({error})") from None
     tokenizer = Tokenizer.load(directory)
     sides = [TokenFile.open(directory / f"{side}.bin") for side in ("train", "held_out")]
     for side in sides:
         if side.tokenizer != tokenizer.digest:
             raise UsageError(f"{side.path} was made with another tokenizer than the one in {directory}; prepare the data again")
         side.byte_lengths = tokenizer.byte_lengths
-    return Prepared(name, *sides, tokenizer, counts, notes, directory)
+    return Prepared(about["name"], *sides, tokenizer, about["counts"], about["notes"], directory)
 
 
 def _settings(corpus, tokenizer, vocab_size, held_out, seed):
@@ -185,7 +238,8 @@ def _make(corpus, out, tokenizer, vocab_size, held_out, seed, context_length, se
             )
         made = Prepared(corpus.name, *(TokenFile.open(staging / f"{s}.bin") for s in ("train", "held_out")), tokenizer, counts)
         if context_length is not None:
-            _check_named(made, context_length, corpus)
+            made._call(_known_as(corpus))
+            made.check_context(context_length)
         del made  # Windows does not rename what is mapped
         tokenizer.save(staging, context_length)
         if _settings(corpus, tokenizer, None, held_out, seed)["files"] != settings["files"]:
@@ -207,11 +261,9 @@ def _check_unused(out):
             raise UsageError(f"{out} holds {name} and is no folder of prepared data: choose a new or an empty one with --out")
 
 
-def _check_named(prepared, context_length, corpus):
-    """The context check, with the file that the user knows instead of the one being written."""
-    for side in (prepared.train, prepared.held_out):
-        side.path = corpus.files[0] if len(corpus.files) == 1 else corpus.name
-    prepared.check_context(context_length)
+def _known_as(corpus):
+    """What the user knows the text by."""
+    return corpus.files[0] if len(corpus.files) == 1 else corpus.name
 
 
 def _trained(corpus, split, level, vocab_size, progress):
@@ -235,9 +287,7 @@ def _staging(out):
     """A temporary folder inside `out`, removed whatever happens; so is `out`, if it was made for nothing."""
     made = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
-    for old in out.glob(".preparing-*"):  # left by a process that was killed
-        if time.time() - old.stat().st_mtime > _STALE_SECONDS:
-            shutil.rmtree(old, ignore_errors=True)
+    _remove_leftovers(out)
     staging = Path(tempfile.mkdtemp(prefix=".preparing-", dir=out))
     try:
         yield staging
@@ -245,6 +295,20 @@ def _staging(out):
         shutil.rmtree(staging, ignore_errors=True)
         if made and not any(out.iterdir()):
             out.rmdir()
+
+
+def _remove_leftovers(out):
+    """Remove what killed processes left in `out`, whose lock we hold, and in the other folders of the cache."""
+    for old in out.glob(".preparing-*"):
+        shutil.rmtree(old, ignore_errors=True)
+    for folder in prepared_directory().glob("*"):
+        if folder.resolve() == out.resolve() or not any(folder.glob(".preparing-*")):
+            continue
+        with contextlib.suppress(filelock.Timeout), lock_of(folder).acquire(timeout=0):
+            for old in folder.glob(".preparing-*"):
+                shutil.rmtree(old, ignore_errors=True)
+            if not any(folder.iterdir()):
+                folder.rmdir()
 
 
 def _task(data, seed, held_out, context_length):
@@ -256,6 +320,8 @@ def _task(data, seed, held_out, context_length):
     if not 0 < share <= 0.5:
         raise UsageError(f"held_out is {share}; it is the share of the examples to hold out, above 0 and at most 0.5")
     length = context_length or TASK_LENGTH
+    if length > LONGEST_TASK:
+        raise UsageError(f"context_length is {length}; the sequences of a task have at most {LONGEST_TASK} tokens: choose fewer")
     if task == "reverse":
         length //= 2  # the input, then the answer
     inputs, targets = task_dataset(task, TASK_EXAMPLES, max_len=length, seed=seed)

@@ -1,4 +1,4 @@
-"""Reading text: UTF-8 in bounded memory, cut into documents at a marker.
+"""Reading text: Unicode in bounded memory, cut into documents at a marker.
 
 A document may be larger than memory, so it travels in pieces: `(text, last)`, where `last` says that the document ends here.
 """
@@ -6,35 +6,43 @@ A document may be larger than memory, so it travels in pieces: `(text, last)`, w
 import codecs
 import hashlib
 import io
-import shlex
+import itertools
+import json
 
 from ..errors import UsageError
+from .encodings import describe_foreign, encoding_of
 
 END_OF_TEXT = "<|endoftext|>"
 
 CHUNK_BYTES = 1 << 20
+SAMPLE_BYTES = 1 << 14  # looked at to tell an encoding
 LONGEST_PIECE = 1 << 17  # characters
 
 
 def read_chunks(path, on_bytes=None):
-    """Yield the text of a UTF-8 file in chunks of about a mebibyte.
+    """Yield the text of a file in chunks of about a mebibyte.
 
-    A byte-order mark is dropped and line ends become "\\n". `on_bytes(n)` is told of every n bytes read. Raises ValueError
-    naming the byte offset where the file is not UTF-8.
+    The file is UTF-8, or UTF-16 or UTF-32 where a byte-order mark says so. The mark is dropped and line ends become "\\n".
+    `on_bytes(n)` is told of every n bytes read. Raises ValueError where the file is in another encoding, naming the byte and what
+    it looks like.
     """
-    decoder = codecs.getincrementaldecoder("utf-8")()
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
     offset = 0
     with open(path, "rb") as file:
+        start = file.read(SAMPLE_BYTES)
+        file.seek(0)
+        encoding = encoding_of(start)
+        if encoding is None:
+            raise UsageError(f"{path} {describe_foreign(start, path)}")
+        decoder = codecs.getincrementaldecoder(encoding)()
         while True:
             chunk = file.read(CHUNK_BYTES)
             pending = len(decoder.getstate()[0])
             try:
                 text = decoder.decode(chunk, final=not chunk)
             except UnicodeDecodeError as error:
-                raise UsageError(_not_utf8(path, offset - pending + error.start)) from None
-            if offset == 0:
-                text = text.removeprefix("\ufeff")
+                at = max(0, offset - pending + error.start)
+                raise UsageError(_undecodable(path, encoding, at, error.object[error.start])) from None
             offset += len(chunk)
             text = newlines.decode(text, final=not chunk)
             if text:
@@ -45,17 +53,39 @@ def read_chunks(path, on_bytes=None):
                 on_bytes(len(chunk))
 
 
-def _not_utf8(path, offset):
+def _undecodable(path, encoding, offset, byte):
+    found = f"{path} is not {encoding.upper().removesuffix('-SIG')} (byte 0x{byte:02x} at offset {offset})"
+    if not encoding.startswith("utf-8"):
+        return f"{found}, as its byte-order mark says; it may be cut short: save it again as UTF-8"
     with open(path, "rb") as file:
-        start = file.read(4096)
-        file.seek(offset)
-        byte = file.read(1)
-    found = f"{path} is not UTF-8 (byte 0x{byte.hex()} at offset {offset})"
-    encoding = "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1"
-    if encoding == "latin-1" and b"\0" in start:
-        return f"{found} and looks like a binary file; give plain text"
-    name = shlex.quote(str(path))
-    return f"{found}; save it as UTF-8, for example with: iconv -f {encoding} -t utf-8 {name} > {name}.utf8"
+        start = file.read(8)
+        file.seek(max(0, offset - SAMPLE_BYTES // 2))
+        return f"{found} {describe_foreign(start + b' ' + file.read(SAMPLE_BYTES), path)}"
+
+
+def json_lines(path, on_bytes=None):
+    """Yield the texts of a JSON lines file: of each line the string in its field "text".
+
+    Raises ValueError naming the line that is no JSON object with such a field.
+    """
+    rest, number = "", 0
+    for chunk in itertools.chain(read_chunks(path, on_bytes), ["\n"]):
+        *lines, rest = (rest + chunk).split("\n")
+        for line in lines:
+            number += 1
+            if not line.strip():
+                continue
+            try:
+                text = json.loads(line)["text"]
+            except (ValueError, KeyError, TypeError, RecursionError):
+                text = None
+            if not isinstance(text, str):
+                raise UsageError(
+                    f'{path}, line {number}: no JSON object with a field "text"; give one a line, such as {{"text": "A cat."}}, '
+                    f"or plain text in a file that does not end in {path.suffix}"
+                )
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+            yield text.encode("utf-8", "replace").decode()  # JSON can hold half a surrogate pair, UTF-8 cannot
 
 
 def contains(path, marker):

@@ -1,11 +1,11 @@
 """Token files: the ids of a corpus in one flat array on disk, memory-mapped, so that its size does not matter.
 
 `NAME.bin` is raw little-endian uint16 (uint32 for vocabularies above 65,536), without a header; `NAME.json` beside it says how
-many tokens there are, of which vocabulary and tokenizer, how many documents and UTF-8 bytes of text, and a CRC-32.
+many tokens there are, of which vocabulary and tokenizer, how many documents and UTF-8 bytes of text, and a CRC-32. `NAME.npy`
+lists the tokens that stand for other bytes of the text than their ids usually do, as unknown words and normalised text.
 """
 
-import json
-import os
+import mmap
 import zlib
 from pathlib import Path
 
@@ -13,9 +13,15 @@ import numpy as np
 
 from ..errors import MissingFileError, UsageError
 from ..files import atomic_writer, write_json
+from ..schema import optional, read_json, text, whole
 from .windows import EvaluationWindows
 
 FORMAT = "toylm tokens 1"
+DTYPES = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
+FORM = {
+    "format": text(FORMAT), "dtype": text(*DTYPES), "tokens": whole(0), "vocab_size": whole(1), "end_id": whole(0),
+    "documents": whole(0), "utf8_bytes": whole(0), "unknown_tokens": whole(0), "tokenizer": optional(text()), "crc32": whole(0),
+}  # fmt: skip
 _CHECK_TOKENS = 1 << 20  # tokens read at once when a file is checked
 # Above this size, opening a file checks its ends only; `verify` reads all of it.
 _CHECKED_BYTES = 64 << 20
@@ -26,12 +32,23 @@ def token_dtype(vocab_size):
     return np.dtype("<u2") if vocab_size <= 1 << 16 else np.dtype("<u4")
 
 
+def _load_other_lengths(path):
+    """(2, n) int64 of NAME.npy; None where there is none, as beside files of earlier versions."""
+    if not path.exists():
+        return None
+    lengths = np.load(path, allow_pickle=False)
+    if lengths.dtype != np.int64 or lengths.ndim != 2 or len(lengths) != 2:
+        raise UsageError(f"{path.name} holds {lengths.dtype} of shape {lengths.shape}")
+    return lengths
+
+
 class TokenFile:
     """Tokens of a corpus: `.tokens`, a 1-D unsigned array, memory-mapped where it comes from a file.
 
     Attributes: `path`, `vocab_size`, `documents` (number of them), `utf8_bytes` (bytes of the text behind the tokens),
     `end_id` (the token that closes a document), `unknown_tokens` (how many are the unknown token), `tokenizer` (the
-    tokenizer's digest), `byte_lengths` ((V,) bytes each id stands for; needed only to measure a part of the file).
+    tokenizer's digest). For `bytes_of`: `byte_lengths` ((V,) bytes each id stands for) and `other_lengths` ((2, n) int64: positions
+    of the tokens that stand for other bytes, and how many more; None: not known). `name`: what messages call it.
     """
 
     def __init__(
@@ -49,6 +66,7 @@ class TokenFile:
         self.tokens, self.vocab_size, self.end_id, self.path = tokens, int(vocab_size), int(end_id), path
         self.documents, self.utf8_bytes, self.unknown_tokens = int(documents), int(utf8_bytes), int(unknown_tokens)
         self.tokenizer, self.crc32, self.byte_lengths = tokenizer, crc32, None
+        self.other_lengths, self.name, self._mapped = np.zeros((2, 0), np.int64), path or "the text", None
 
     @classmethod
     def open(cls, path):
@@ -60,21 +78,23 @@ class TokenFile:
             if not file.exists():
                 raise MissingFileError(f"there is no token file {file}; `toylm data` prepares one")
         try:
-            about = json.loads(described.read_text(encoding="utf-8"))
-            if about["format"] != FORMAT:
-                raise UsageError(f"format {about['format']!r}")
-            dtype = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}[about["dtype"]]
-            count, vocab_size = int(about["tokens"]), int(about["vocab_size"])
-            fields = {k: about[k] for k in ("end_id", "documents", "utf8_bytes", "unknown_tokens", "tokenizer", "crc32")}
-        except (ValueError, KeyError, TypeError) as error:
+            about = read_json(described, FORM)
+            lengths = _load_other_lengths(path.with_suffix(".npy"))
+        except (ValueError, OSError, EOFError) as error:
             raise UsageError(f"{described} does not describe a token file ({error}); prepare the data again") from None
-        size, expected = os.path.getsize(path), count * dtype.itemsize
+        dtype, count, vocab_size = DTYPES[about["dtype"]], about["tokens"], about["vocab_size"]
+        fields = {k: about[k] for k in ("end_id", "documents", "utf8_bytes", "unknown_tokens", "tokenizer", "crc32")}
+        size, expected = path.stat().st_size, count * dtype.itemsize
         if size != expected:
             what = "truncated" if size < expected else "too long"
             raise UsageError(f"{path} is {what}: {size} bytes, but {count} tokens take {expected}; prepare the data again")
-        # np.asarray: a plain array over the same pages, which is quicker to slice.
-        tokens = np.asarray(np.memmap(path, dtype, "r")) if count else np.zeros(0, dtype)
+        mapped = None
+        if count:
+            with open(path, "rb") as opened:
+                mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+        tokens = np.frombuffer(mapped, dtype) if count else np.zeros(0, dtype)
         file = cls(tokens, vocab_size, path=path, **fields)
+        file._mapped, file.other_lengths = mapped, lengths
         if size <= _CHECKED_BYTES:
             file.verify()
         else:
@@ -100,6 +120,20 @@ class TokenFile:
             )
         return chunk
 
+    def check_size(self):
+        """Raise ValueError where the mapped file was cut short meanwhile: reading past its end would end the process."""
+        if self._mapped is not None and self._mapped.size() < self.tokens.nbytes:
+            raise UsageError(f"{self.path} was truncated while it was being read; prepare the data again")
+
+    def bytes_of(self, start, end):
+        """UTF-8 bytes of the text that tokens start to end - 1 stand for; 0 where that is not known."""
+        if (start, end) == (0, len(self)):
+            return self.utf8_bytes
+        if self.byte_lengths is None or self.other_lengths is None:
+            return 0
+        first, last = np.searchsorted(self.other_lengths[0], (start, end))
+        return int(self.byte_lengths[self.tokens[start:end]].sum() + self.other_lengths[1, first:last].sum())
+
     def __len__(self):
         return len(self.tokens)
 
@@ -114,7 +148,7 @@ class TokenFile:
             raise UsageError("batches from a token file need a context_length")
         if len(self) < context_length + 1:
             raise UsageError(
-                f"{self.path or 'the text'} has {len(self)} tokens; one context of {context_length} needs "
+                f"{self.name} has {len(self)} tokens; one context of {context_length} needs "
                 f"{context_length + 1}: choose a context length of at most {max(len(self) - 1, 0)}, or give more text"
             )
         return int(context_length)
@@ -129,6 +163,7 @@ class TokenFile:
 
     def take(self, windows, offset, tokens, targets):
         """Copy the windows with these numbers into the rows of tokens and targets, (n, T) each."""
+        self.check_size()
         length = tokens.shape[1]
         for row, window in enumerate(windows):
             start = offset + int(window) * length
@@ -151,11 +186,17 @@ class TokenCollector:
         self.vocab_size, self.end_id, self.tokenizer = int(vocab_size), int(end_id), tokenizer
         self.dtype = token_dtype(vocab_size)
         self.count = self.documents = self.utf8_bytes = self.unknown_tokens = self._crc = 0
-        self._parts = []
+        self._parts, self._others = [], []
 
-    def write(self, ids):
-        """Append ids, a list or an integer array. Raises ValueError if one is out of range."""
+    def write(self, ids, more_bytes=None):
+        """Append ids, a list or an integer array. Raises ValueError if one is out of range.
+
+        more_bytes: of each id, how many bytes of the text it stands for beyond those that its id usually does.
+        """
         ids = np.asarray(ids)
+        if more_bytes is not None and more_bytes.any():
+            where = np.flatnonzero(more_bytes)
+            self._others.append(np.stack([where + self.count, more_bytes[where]]))
         if not len(ids):
             return
         if int(ids.min()) < 0 or int(ids.max()) >= self.vocab_size:
@@ -173,10 +214,15 @@ class TokenCollector:
         names = ("end_id", "documents", "utf8_bytes", "unknown_tokens", "tokenizer")
         return {name: getattr(self, name) for name in names} | {"crc32": self._crc}
 
+    def _other_lengths(self):
+        return np.concatenate([np.zeros((2, 0), np.int64), *self._others], axis=1)
+
     def collected(self):
         """What was written, as a TokenFile."""
         tokens = np.concatenate(self._parts) if self._parts else np.zeros(0, self.dtype)
-        return TokenFile(tokens, self.vocab_size, **self._fields())
+        found = TokenFile(tokens, self.vocab_size, **self._fields())
+        found.other_lengths = self._other_lengths()
+        return found
 
 
 class TokenFileWriter(TokenCollector):
@@ -202,7 +248,9 @@ class TokenFileWriter(TokenCollector):
     def __exit__(self, *exception):
         handled = self._context.__exit__(*exception)
         if exception[0] is None:
-            dtype = {2: "uint16", 4: "uint32"}[self.dtype.itemsize]
+            with atomic_writer(self.path.with_suffix(".npy")) as file:
+                np.save(file, self._other_lengths())
+            dtype = self.dtype.newbyteorder("=").name
             sizes = {"tokens": self.count, "vocab_size": self.vocab_size}
             write_json(self.path.with_suffix(".json"), {"format": FORMAT, "dtype": dtype} | sizes | self._fields())
         return handled

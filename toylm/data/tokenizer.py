@@ -4,10 +4,10 @@ Byte-level BPE (no unknown token), single bytes, characters and words. In each, 
 document; characters and words that the tokenizer does not know become id 1, the replacement character U+FFFD.
 """
 
-import codecs
 import hashlib
 import json
 import os
+import re
 from functools import cached_property
 from pathlib import Path
 
@@ -16,10 +16,13 @@ import tokenizers
 
 from ..errors import InputTypeError, MissingFileError, UsageError, nearest
 from ..files import write_json, write_text
-from .text import END_OF_TEXT
+from .decoding import TextStream, TokenDecoder, byte_alphabet
+from .text import END_OF_TEXT, split_pieces
 
 LEVELS = ("bpe", "char", "byte", "word")
 UNKNOWN = "\ufffd"
+MOST_TOKENS = 1 << 20  # of a vocabulary trained here; the library would set memory aside for any number
+LONGEST_WORD = 2048  # characters without white space given to the BPE trainer in one piece; its time grows with their square
 DEFAULT_VOCAB_SIZE = {"bpe": 2048, "word": 8192}  # characters and bytes: as many as there are
 
 # A word with the space before it, a run of other marks with the space before it, or white space: joined, they are the text.
@@ -42,7 +45,7 @@ class Tokenizer:
         backend.no_padding()
         backend.no_truncation()
 
-    @property
+    @cached_property
     def vocab_size(self):
         """Number of token ids; all ids are below it."""
         return max(self.backend.get_vocab(with_added_tokens=True).values()) + 1
@@ -53,19 +56,20 @@ class Tokenizer:
         return self.backend.token_to_id(self.start_token)
 
     @cached_property
-    def adds_space(self):
-        """Whether a text is led by a space that is not its own, as in SentencePiece vocabularies."""
-        return "Prepend" in json.dumps(json.loads(self.backend.to_str())["normalizer"])
+    def continuing(self):
+        """The Tokenizer for a text that goes on where another ended: the same, but for a leading space that is not the text's."""
+        state = json.loads(self.backend.to_str())
+        changed = _without_added_space(state)
+        if changed == state:
+            return self
+        return Tokenizer(tokenizers.Tokenizer.from_str(json.dumps(changed)), self.end_token, self.start_token)
 
     @cached_property
-    def continuing(self):
-        """The Tokenizer for a text that goes on where another ended: the same, but for the space that is not the text's own."""
-        if not self.adds_space:
-            return self
-        state = json.loads(self.backend.to_str())
-        steps = state["normalizer"].get("normalizers", [state["normalizer"]])
-        state["normalizer"] = {"type": "Sequence", "normalizers": [step for step in steps if step["type"] != "Prepend"]}
-        return Tokenizer(tokenizers.Tokenizer.from_str(json.dumps(state)), self.end_token, self.start_token)
+    def _literal(self):
+        """The library's tokenizer, set to take the names of special tokens in a text for text."""
+        backend = tokenizers.Tokenizer.from_str(self.backend.to_str())
+        backend.encode_special_tokens = True
+        return backend
 
     @cached_property
     def unknown_id(self):
@@ -83,40 +87,96 @@ class Tokenizer:
         """SHA-256 of the tokenizer: equal for equal tokenizers."""
         return hashlib.sha256(self.backend.to_str().encode()).hexdigest()
 
-    def encode(self, text):
-        """Token ids of `text`, a list of int; `<|endoftext|>` in the text becomes `end_id`."""
-        return self.backend.encode(text, add_special_tokens=False).ids
+    def encode(self, text, special=True):
+        """Token ids of `text`, a list of int.
+
+        special: the name of a special token in the text, such as `<|endoftext|>`, becomes that token, which `decode` leaves out
+        unless it is told not to; False: it is text like any other.
+        """
+        backend = self.backend if special else self._literal
+        return backend.encode(text, add_special_tokens=False).ids
 
     def encode_batch(self, texts):
-        """Token ids of each text of a list, on all cores."""
+        """Token ids of each text of a list, on all cores: lists of int."""
         return [e.ids for e in self.backend.encode_batch_fast(texts, add_special_tokens=False)]
 
+    def encode_arrays(self, texts):
+        """The same as integer arrays; single bytes, which need no search, are looked up in a table."""
+        table = self._byte_ids
+        if table is None or any(token in text for text in texts for token in self._added):
+            return [np.array(ids, np.int64) for ids in self.encode_batch(texts)]
+        return [table[np.frombuffer(text.encode(), np.uint8)] for text in texts]
+
+    def encode_iterable(self, chunks):
+        """Yield the ids of a text that comes in chunks (str), such as the lines of an open file; it is never held as a whole."""
+        tokenizer = self
+        for text, _ in split_pieces(chunks):
+            yield from tokenizer.encode(text)
+            tokenizer = self.continuing
+
+    def encoded_bytes(self, text, ids):
+        """UTF-8 bytes of `text` behind each of its ids, (len(ids),) int64; they sum to the bytes of the text.
+
+        Those of `byte_lengths` where they do; else, as for unknown words and normalised text, from where each token ends in it.
+        """
+        lengths, total = self.byte_lengths[ids], len(text.encode())
+        if lengths.sum() == total or not len(ids):
+            return lengths
+        ends = np.array([end for _, end in self.backend.encode(text, add_special_tokens=False).offsets], np.int64)
+        ends = np.maximum.accumulate(ends)
+        ends[-1] = len(text)  # white space that no token covers belongs to the token after it, at the end to the last
+        codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+        bytes_before = np.append(0, np.cumsum(1 + (codes > 0x7F) + (codes > 0x7FF) + (codes > 0xFFFF)))
+        return np.diff(bytes_before[ends], prepend=0)
+
     def decode(self, ids, skip_special=True):
-        """Text of a sequence of ids, bytes that are no UTF-8 replaced by U+FFFD. Raises ValueError for an id out of range."""
+        """Text of a sequence of ids, bytes that are no UTF-8 replaced by U+FFFD. Raises ValueError for an id out of range.
+
+        skip_special=False: special tokens are shown by name, so that `decode(encode(text), False)` has all that `text` had.
+        """
         ids = np.asarray(ids).reshape(-1)
         if len(ids) and (ids.min() < 0 or ids.max() >= self.vocab_size):
             bad = next(int(i) for i in ids if i < 0 or i >= self.vocab_size)
             raise UsageError(f"token id {bad} is out of range; the tokenizer has the ids 0 to {self.vocab_size - 1}")
-        return self.backend.decode(ids.tolist(), skip_special_tokens=skip_special)
+        decoder = self._decoder if skip_special else self._decoder_of_all
+        return decoder.text(decoder.tokens(ids.tolist()))
+
+    @cached_property
+    def _decoder(self):
+        return TokenDecoder(self.backend, self.vocab_size, self.special_ids)
+
+    @cached_property
+    def _decoder_of_all(self):
+        return TokenDecoder(self.backend, self.vocab_size, frozenset())
 
     @cached_property
     def token_bytes(self):
-        """The raw bytes that each id stands for, a list of V bytes objects; special tokens stand for none."""
-        out = [b""] * self.vocab_size
-        to_bytes = _byte_level if _is_byte_level(self.backend) else _plain
-        for token, i in self.backend.get_vocab(with_added_tokens=True).items():
-            if i not in self.special_ids:
-                out[i] = to_bytes(token)
-        return out
+        """The bytes that each id stands for in the middle of a text, a list of V bytes objects; special tokens stand for none."""
+        return self._decoder.token_bytes()
 
     @cached_property
     def byte_lengths(self):
-        """(V,) int64: bytes that each id stands for, specials 0; the measure behind bits per byte."""
+        """(V,) int64: bytes that each id stands for, specials 0."""
         return np.array([len(b) for b in self.token_bytes], dtype=np.int64)
 
-    def stream(self):
-        """A `TextStream`, for printing text while it is generated."""
-        return TextStream(self.token_bytes)
+    @cached_property
+    def _added(self):
+        return [token.content for token in self.backend.get_added_tokens_decoder().values()]
+
+    @cached_property
+    def _byte_ids(self):
+        """(256,) the id of each byte, where the tokenizer is single bytes and nothing else; else None."""
+        state = json.loads(self.backend.to_str())
+        model, before = state["model"], state["pre_tokenizer"] or {}
+        plain = model["type"] == "BPE" and not model["merges"] and state["normalizer"] is None
+        if not plain or before.get("type") != "ByteLevel" or before["add_prefix_space"]:
+            return None
+        ids = [model["vocab"].get(byte_alphabet()[byte]) for byte in range(256)]
+        return None if None in ids else np.array(ids, np.uint16)
+
+    def stream(self, context=()):
+        """A `TextStream`, for printing text while it is generated; context: the ids that it goes on from."""
+        return TextStream(self._decoder, context)
 
     def save(self, directory, model_max_length=None):
         """Write tokenizer.json and tokenizer_config.json to `directory`, each atomically.
@@ -183,55 +243,6 @@ def _special_tokens(config_file):
     return [token.get("content") if isinstance(token, dict) else token for token in tokens]
 
 
-class TextStream:
-    """Turns ids into text as they come, holding back bytes that do not make a whole character yet."""
-
-    def __init__(self, token_bytes):
-        self._token_bytes = token_bytes
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-
-    def push(self, token_id):
-        """The text that has become complete with this id; often its own, sometimes none. Always valid UTF-8."""
-        if not 0 <= token_id < len(self._token_bytes):
-            raise UsageError(
-                f"token id {token_id} is out of range; the tokenizer has the ids 0 to {len(self._token_bytes) - 1}"
-            )
-        return self._decoder.decode(self._token_bytes[token_id])
-
-    def flush(self):
-        """What is left at the end: U+FFFD where the last character is incomplete."""
-        return self._decoder.decode(b"", final=True)
-
-
-def _is_byte_level(backend):
-    return "ByteLevel" in json.dumps(json.loads(backend.to_str())["decoder"])
-
-
-def _byte_alphabet():
-    """The 256 characters that stand for the bytes in byte-level vocabularies: printable bytes stand for themselves.
-
-    The others (control characters, space, soft hyphen) take the characters from U+0100 on, in order.
-    """
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [b for b in range(256) if b not in printable]
-    return {b: chr(b) for b in printable} | {b: chr(0x100 + i) for i, b in enumerate(others)}
-
-
-_BYTE_OF = {character: byte for byte, character in _byte_alphabet().items()}
-
-
-def _byte_level(token):
-    if all(c in _BYTE_OF for c in token):
-        return bytes(_BYTE_OF[c] for c in token)
-    return token.encode()  # an added token, kept as it is written
-
-
-def _plain(token):
-    if len(token) == 6 and token.startswith("<0x") and token.endswith(">"):
-        return bytes([int(token[3:5], 16)])  # byte fallback, as in SentencePiece vocabularies
-    return token.replace("\u2581", " ").encode()
-
-
 def train_tokenizer(texts, level="bpe", vocab_size=None):
     """Make a tokenizer for `texts`, an iterable of str that is read at most once. Returns a Tokenizer.
 
@@ -250,6 +261,8 @@ def train_tokenizer(texts, level="bpe", vocab_size=None):
         if level != "byte" and vocab_size < least:
             why = "256 bytes and <|endoftext|>" if level == "bpe" else "<|endoftext|>, the unknown token and one more"
             raise UsageError(f"vocab_size is {vocab_size}; a {level} tokenizer needs at least {least} ({why})")
+        if vocab_size > MOST_TOKENS:
+            raise UsageError(f"vocab_size is {vocab_size}; a vocabulary has at most {MOST_TOKENS:,} tokens: choose fewer")
     return {"bpe": _train_bpe, "char": _train_char, "byte": _make_byte, "word": _train_word}[level](texts, vocab_size)
 
 
@@ -269,13 +282,38 @@ def _train_bpe(texts, vocab_size):
         initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    backend.train_from_iterator(texts, trainer)
+    backend.train_from_iterator(_short_words(texts), trainer)
     return _finish(backend, tokenizers.decoders.ByteLevel())
+
+
+def _short_words(texts):
+    """The texts, cut where a word is longer than LONGEST_WORD, as in DNA and in Chinese without punctuation."""
+    cut = re.compile(rf"\s*\S{{1,{LONGEST_WORD}}}|\s+")
+    for text in texts:
+        if len(text) > LONGEST_WORD and max(map(len, text.split()), default=0) > LONGEST_WORD:
+            yield from cut.findall(text)
+        else:
+            yield text
+
+
+def _without_added_space(state):
+    """A part of tokenizer.json without the steps that put a space before a text."""
+    if isinstance(state, list):
+        return [_without_added_space(step) for step in state if not (isinstance(step, dict) and step.get("type") == "Prepend")]
+    if not isinstance(state, dict):
+        return state
+    off = {"prepend_scheme": "never"} if state.get("type") == "Metaspace" else {}
+    off |= {"add_prefix_space": False} if "add_prefix_space" in state else {}
+    kept = {name: value for name, value in state.items() if name not in ("decoder", "model", "added_tokens", "post_processor")}
+    changed = {name: _without_added_space(value) for name, value in kept.items()}
+    if (changed.get("normalizer") or {}).get("type") == "Prepend":
+        changed["normalizer"] = None
+    return state | changed | off
 
 
 def _make_byte(texts, vocab_size):
     # Byte b has the id b + 1: a byte-level BPE without merges.
-    vocab = {END_OF_TEXT: 0} | {character: byte + 1 for byte, character in sorted(_byte_alphabet().items())}
+    vocab = {END_OF_TEXT: 0} | {character: byte + 1 for byte, character in sorted(byte_alphabet().items())}
     backend = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocab, merges=[]))
     backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     return _finish(backend, tokenizers.decoders.ByteLevel())

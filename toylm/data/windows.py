@@ -14,8 +14,8 @@ class EvaluationWindows:
     (n, T) with n <= batch_size (only the last batch has fewer rows). The last window is padded: targets -1, not counted.
     max_tokens caps the work: whole windows, spread evenly over the file.
 
-    Attributes: `tokens`, the number of counted targets, and `bytes`, the UTF-8 bytes of text that they stand for, so that
-    bits per byte = nats per token * tokens / bytes / ln 2.
+    Attributes: `tokens`, the number of counted targets, and `bytes`, the UTF-8 bytes of the very text that they stand for, so that
+    bits per byte = nats per token * tokens / bytes / ln 2; 0 where that is not known (a part of a file without its tokenizer).
     """
 
     def __init__(self, source, context_length, batch_size, max_tokens=None):
@@ -23,26 +23,24 @@ class EvaluationWindows:
             if value is not None and value < 1:
                 raise UsageError(f"{name} is {value}; it must be at least 1")
         if not len(source):
-            raise UsageError(f"{source.path or 'the text'} has no tokens to evaluate on; give more held-out text")
+            raise UsageError(f"{source.name} has no tokens to evaluate on; give more held-out text")
         self._source, self.context_length, self.batch_size = source, int(context_length), int(batch_size)
         available = math.ceil(len(source) / context_length)
         count = available if max_tokens is None else min(available, max(1, max_tokens // context_length))
         self._chosen = np.arange(count, dtype=np.int64) * available // count
         last = len(source) - int(self._chosen[-1]) * context_length
         self.tokens = (count - 1) * self.context_length + min(self.context_length, last)
-        self.bytes = source.utf8_bytes if count == available else self._count_bytes()
-
-    def _count_bytes(self):
-        lengths, length = self._source.byte_lengths, self.context_length
-        if lengths is None:  # without the tokenizer: the file's average
-            return self._source.utf8_bytes * self.tokens / len(self._source)
-        tokens = self._source.tokens
-        return float(sum(lengths[tokens[w * length : (w + 1) * length]].sum() for w in self._chosen))
+        starts = self._chosen * self.context_length
+        if count == available:
+            self.bytes = source.utf8_bytes
+        else:
+            self.bytes = sum(source.bytes_of(start, min(start + context_length, len(source))) for start in starts.tolist())
 
     def __len__(self):
         return math.ceil(len(self._chosen) / self.batch_size)
 
     def __iter__(self):
+        self._source.check_size()
         source, length = self._source.tokens, self.context_length
         for first in range(0, len(self._chosen), self.batch_size):
             chosen = self._chosen[first : first + self.batch_size]

@@ -116,12 +116,12 @@ def part_of(tokens, start, stop):
     """Tokens start to stop - 1 of a TokenFile as a TokenFile in memory; bytes and documents are counted where they can be."""
     ids = tokens.tokens[start:stop]
     documents = int(np.count_nonzero(ids == tokens.end_id))
-    if tokens.byte_lengths is None:
-        utf8_bytes = tokens.utf8_bytes * (stop - start) / max(1, len(tokens))
-    else:
-        utf8_bytes = tokens.byte_lengths[ids].sum()
-    part = TokenFile(ids, tokens.vocab_size, tokens.end_id, documents, int(utf8_bytes), tokenizer=tokens.tokenizer)
+    utf8_bytes = tokens.bytes_of(start, stop)
+    part = TokenFile(ids, tokens.vocab_size, tokens.end_id, documents, utf8_bytes, tokenizer=tokens.tokenizer)
     part.byte_lengths = tokens.byte_lengths
+    if tokens.other_lengths is not None:
+        first, last = np.searchsorted(tokens.other_lengths[0], (start, stop))
+        part.other_lengths = tokens.other_lengths[:, first:last] - [[start], [0]]
     return part
 
 
