@@ -373,9 +373,12 @@ def compare(config, precision, B, T):
         assert model.loss(tokens, targets) == pytest.approx(expected, rel=tolerance)
         assert model.loss_and_gradients(tokens, targets) == pytest.approx(expected, rel=tolerance)
     assert model.gradients.names == gradients.names
+    whole = np.linalg.norm(gradients.flat)
     for name, mat in gradients.items():
         difference = np.linalg.norm(model.gradients[name].array - mat.array)
-        assert difference <= tolerance * np.linalg.norm(mat.array), name
+        # A tensor of one or two values may be a difference of much larger ones, whose roundings stay.
+        size = np.linalg.norm(mat.array) if mat.array.size > 2 else whole
+        assert difference <= tolerance * size, name
 
 
 @pytest.mark.parametrize("precision", TOLERANCES)

@@ -72,7 +72,7 @@ def test_what_changes_the_kernels_is_in_the_name_of_the_marker(monkeypatch):
 def test_a_processor_that_numba_is_told_has_its_own_marker():
     program = "from toylm.train import settings, warm_up; print(warm_up._marker(settings.TrainSettings()))"
     names = []
-    for extra in ({}, {"NUMBA_CPU_NAME": "generic"}):
+    for extra in ({"NUMBA_CPU_NAME": "nehalem"}, {"NUMBA_CPU_NAME": "generic"}):
         environment = {**os.environ, **extra}
         names.append(subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True).stdout)
     assert names[0] != names[1]
