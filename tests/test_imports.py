@@ -63,15 +63,25 @@ def modules():
     return found
 
 
-def imports_of(name, tree):
-    """(imported module below toylm, the function it stands in or None), for every import of toylm's own."""
+@cache
+def imports_of(name):
+    """(imported module below toylm, the function it stands in or None), for every import of toylm's own in a module."""
+    return list(_imports(name, modules()[name]))
+
+
+def _statements(node, function=None):
+    """(statement, the innermost function it stands in or None) of a tree, without looking into expressions."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.stmt, ast.ExceptHandler, ast.match_case)):
+            yield child, function
+            inner = child.name if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)) else function
+            yield from _statements(child, inner)
+
+
+def _imports(name, tree):
     is_package = (ROOT / Path(*name.split(".")) / "__init__.py").is_file() if name else True
     package = name.split(".") if is_package and name else name.split(".")[:-1]
-    inside = {}
-    for function in ast.walk(tree):  # from the outside in: the innermost stays
-        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            inside |= {id(node): function.name for node in ast.walk(function)}
-    for node in ast.walk(tree):
+    for node, function in _statements(tree):
         if isinstance(node, ast.Import):
             targets = [alias.name.removeprefix("toylm").lstrip(".") for alias in node.names if alias.name.split(".")[0] == "toylm"]
         elif isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").split(".")[0] == "toylm"):
@@ -85,7 +95,7 @@ def imports_of(name, tree):
         else:
             continue
         for target in targets:
-            yield target, inside.get(id(node))
+            yield target, function
 
 
 def height(name):
@@ -99,8 +109,8 @@ def test_every_module_has_a_floor():
 
 def test_no_import_runs_up_a_floor():
     up = set()
-    for name, tree in modules().items():
-        for target, _ in imports_of(name, tree):
+    for name in modules():
+        for target, _ in imports_of(name):
             if not name or not target:
                 continue
             allowed = (name, target.split(".")[0]) in UPWARD
@@ -111,8 +121,8 @@ def test_no_import_runs_up_a_floor():
 
 def test_there_is_no_circle():
     graph = {name: set() for name in modules()}
-    for name, tree in modules().items():
-        for target, _ in imports_of(name, tree):
+    for name in modules():
+        for target, _ in imports_of(name):
             if (name, target.split(".")[0]) not in UPWARD and target in graph and target != name and target:
                 graph[name].add(target)
     state, circles = {}, []
@@ -135,8 +145,8 @@ def test_there_is_no_circle():
 def test_imports_stand_at_the_top_of_their_file():
     found = {
         (name, target)
-        for name, tree in modules().items()
-        for target, function in imports_of(name, tree)
+        for name in modules()
+        for target, function in imports_of(name)
         if function and not (function == "run" and name.startswith("commands."))
     }
     upward = {(name, target) for name, target in found if (name, target.split(".")[0]) in UPWARD}
@@ -144,7 +154,7 @@ def test_imports_stand_at_the_top_of_their_file():
 
 
 def test_the_lists_hold_nothing_that_is_gone():
-    found = {(name, target) for name, tree in modules().items() for target, function in imports_of(name, tree) if function}
+    found = {(name, target) for name in modules() for target, function in imports_of(name) if function}
     assert sorted(INSIDE.keys() - found) == []
-    upward = {(name, target.split(".")[0]) for name, tree in modules().items() for target, _ in imports_of(name, tree)}
+    upward = {(name, target.split(".")[0]) for name in modules() for target, _ in imports_of(name)}
     assert sorted(UPWARD.keys() - upward) == []

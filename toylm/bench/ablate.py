@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from .. import reference
 from ..files import write_json
 from ..host import cpu_name
-from ..model import attention, feed_forward, workspace
+from ..model import attention, feedforward, workspace
 from ..model.precision import Precision
 from ..threads import physical_cores
 from .presets import PRESETS
@@ -50,12 +50,12 @@ class _Apart(Precision):
 
 def feed_forward_apart():
     """The forward pass of the feed-forward part operation by operation: product, activation, product."""
-    make = feed_forward.FeedForward.__init__
+    make = feedforward.FeedForward.__init__
 
     def make_apart(self, config, prefix, precision):
         make(self, config, prefix, _Apart(precision.name, precision.dtype))
 
-    return [(feed_forward.FeedForward, "__init__", make_apart)]
+    return [(feedforward.FeedForward, "__init__", make_apart)]
 
 
 def attention_backward_apart():

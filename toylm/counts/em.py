@@ -24,12 +24,3 @@ def expected_counts(probabilities, buckets, weights, expected):
         for k in range(K):
             expected[buckets[i], k] += w[k] * p[k] / total
     return nats
-
-
-def expected_counts_reference(probabilities, buckets, weights):
-    """(expected, log-likelihood) as `expected_counts` has them."""
-    joint = probabilities * weights[buckets]
-    total = np.maximum(joint.sum(axis=1), SMALLEST)
-    expected = np.zeros_like(weights)
-    np.add.at(expected, buckets, joint / total[:, None])
-    return expected, np.log(total).sum()

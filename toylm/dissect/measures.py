@@ -66,11 +66,6 @@ def attention_measures_only_ratio(activations):
     return second_ratio(a.attention_probabilities[:, :, first:].astype(np.float64)).mean(axis=(0, 2)), largest
 
 
-def subspace_overlap(first, second):
-    """Mean cosine of the principal angles between the column spaces of two orthonormal bases (n, r)."""
-    return float(np.linalg.svd(first.T @ second, compute_uv=False).mean())
-
-
 def pairwise_overlap(bases):
     """(H, H) of mean cosines between subspaces, bases (H, n, r) with orthonormal columns."""
     products = np.einsum("anr,bns->abrs", bases, bases)

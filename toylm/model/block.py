@@ -1,7 +1,7 @@
 """The pre-norm block: x += attention(norm1(x)); x += feed_forward(norm2(x))."""
 
 from .attention import Attention
-from .feed_forward import FeedForward
+from .feedforward import FeedForward
 from .norm import Norm
 
 
