@@ -33,8 +33,9 @@ GROUPS = {
     "machine": "machine",
 }
 LEARNING_RATES = {"muon": 0.02}
-EARLIER = {"embedding_rate": 1.0, "vector_rate": 1.0}  # what runs were made with before these settings existed
+EARLIER = {"embedding_rate": 1.0, "vector_rate": 1.0, "size": "shape"}  # what runs were made with before these settings existed
 HORIZONS = ("steps", "minutes", "tokens")
+SHAPE = ("d_model", "d_ff", "n_heads", "n_kv_heads", "d_head", "n_layers")
 
 # A ModelConfig whose vocabulary is not known yet, and whose sizes still follow each other.
 ModelSettings = dataclasses.make_dataclass(
@@ -81,6 +82,9 @@ class TrainSettings:
     start_from: str | None = _setting(
         None, "model", "go on from this model's weights, with its shape and tokenizer: a run, a checkpoint, a Hugging Face "
         "folder", fixed=True, path=True, alias="--from")
+    size: str = _setting(
+        "clock", "model", "clock: where the length is in minutes and no width or depth is given, both are chosen, for about 10 "
+        "tokens a parameter at this machine's speed; shape: what the settings say", fixed=True, choices=("clock", "shape"))
     model: ModelSettings = ModelSettings(context_length=128, init="zero")
     counts: int | None = _setting(
         None, "model", "n-gram order of counts of the training text that are combined with the transformer, whose weight "
@@ -108,6 +112,10 @@ class TrainSettings:
         6.0, "optimization", "learning rate of embeddings over that of matrices (adam, adamw, muon's adam)", above=0)
     vector_rate: float = _setting(
         3.0, "optimization", "learning rate of gains and biases over that of matrices (adam, adamw, muon's adam)", above=0)
+    schedule: str = _setting(
+        "cosine", "optimization", "how the learning rate falls after the warm-up; trapezoid: only over the last part, the cooldown",
+        choices=("cosine", "linear", "trapezoid"))
+    cooldown: float = _setting(0.3, "optimization", "share of the run over which trapezoid's rate falls", above=0, at_most=1)
     final_learning_rate: float = _setting(
         0.1, "optimization", "learning rate at the end, as a share of the peak", at_least=0, at_most=1)
     warmup: float = _setting(
@@ -183,15 +191,22 @@ class TrainSettings:
         """The one of "steps", "minutes" and "tokens" that ends the run."""
         return next(name for name in HORIZONS if getattr(self, name) is not None)
 
+    @property
+    def sized_by_clock(self):
+        """Whether the model's width and depth are still to be chosen (toylm.train.sizing)."""
+        return self.size == "clock" and self.minutes is not None
+
     def model_config(self, vocab_size):
         """The ModelConfig of these settings for a vocabulary of this size."""
         shape = vars(self.model) | {"output_bias": self.model.output_bias or self.start != "random"}
         return ModelConfig(vocab_size, **shape, counts=self.counts is not None)
 
     def updated(self, changes):
-        """A copy with `changes` (name -> value); a length among them replaces the other two."""
+        """A copy with `changes` (name -> value); a length replaces the other two, a width or depth the clock's choice."""
         if any(changes.get(name) is not None for name in HORIZONS):
             changes = {**dict.fromkeys(HORIZONS), **changes}
+        if any(changes.get(name) is not None for name in SHAPE):
+            changes = {"size": "shape", **changes}
         own = {name: value for name, value in changes.items() if name not in MODEL_FIELDS}
         model = {name: value for name, value in changes.items() if name in MODEL_FIELDS}
         return dataclasses.replace(self, **own, model=dataclasses.replace(self.model, **model))
@@ -205,7 +220,8 @@ class TrainSettings:
         """The settings as the text of a recipe: `--config` reads it back to the same settings."""
         values, lines = self.to_dict(), []
         for group in GROUPS:
-            lines += [f"[{group}]", *(f"{field.name} = {_toml(values[field.name])}" for field in fields_of(group)), ""]
+            fields = [field for field in fields_of(group) if not (self.sized_by_clock and field.name in SHAPE)]
+            lines += [f"[{group}]", *(f"{field.name} = {_toml(values[field.name])}" for field in fields), ""]
         return "\n".join(lines)
 
     @classmethod
