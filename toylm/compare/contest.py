@@ -158,7 +158,8 @@ class Contest:
                 data = self._fit_data(data.fitting, data.validation)
             self._parts[megabytes, trial] = data
             if not len(data.held_out) > s.context_length:
-                raise UsageError(f"the text leaves {len(data.held_out)} tokens to choose by; take more text or a larger --validation")
+                few = len(data.held_out)
+                raise UsageError(f"the text leaves {few} tokens to choose by; take more text or a larger --validation")
         return self._parts[megabytes, trial]
 
     def _fit_data(self, train, held_out):

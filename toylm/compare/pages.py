@@ -58,7 +58,7 @@ def draw(folder, rows, title):
     if whole:
         curves = {name: envelope(whole, name) for name in names}
         _draw(folder / "time.png", whole, curves, "seconds of fitting", f"{title}: each point is a run that was tuned to end there",
-              lambda row: row.budget or row.seconds)  # fmt: skip
+              lambda row: row.clock)  # fmt: skip
         best = {row.contestant: [(row.n_bytes, row.loss)] for row in whole}  # the last of a contestant's rows is its best
         _draw(folder / "bytes.png", whole, best, "bytes of the model", f"{title}: the best of each contestant by its size", None)
         drawn += ["time.png", "bytes.png"]
