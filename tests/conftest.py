@@ -34,6 +34,13 @@ def all_threads():
         set_threads(THREADS)
 
 
+@pytest.fixture(autouse=True)
+def no_pictures(request, monkeypatch):
+    """loss.png takes longer to draw than a small run to train: in this process it is drawn where a test is marked `pictures`."""
+    if not request.node.get_closest_marker("pictures"):
+        monkeypatch.setattr("toylm.train.loop.draw_loss", lambda *arguments, **named: False)
+
+
 @pytest.fixture(scope="session")
 def shared_data():
     """The folder named by TOYLM_DATA (real text, a real checkpoint); tests that need it are skipped without it."""

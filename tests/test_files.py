@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -117,12 +118,23 @@ def test_a_damaged_cache_file_is_compiled_again(tmp_path):
     assert run_kernel(tmp_path) == ("[3. 3.] False", "")
     assert run_kernel(tmp_path) == ("[3. 3.] True", "")
     files = sorted(tmp_path.rglob("*.kernel"))
-    assert files
-    for damage in (lambda content: content[:1000], lambda content: b"", lambda content: content[:-1] + bytes([content[-1] ^ 1])):
-        for path in files:
-            path.write_bytes(damage(path.read_bytes()))
-        assert run_kernel(tmp_path) == ("[3. 3.] False", "")
-        assert run_kernel(tmp_path) == ("[3. 3.] True", "")
+    damages = [lambda content: content[:1000], lambda content: b"", lambda content: content[:-1] + bytes([content[-1] ^ 1])]
+    assert len(files) >= 2
+    for i, path in enumerate(files):
+        path.write_bytes(damages[i % len(damages)](path.read_bytes()))
+    assert run_kernel(tmp_path) == ("[3. 3.] False", "")
+    assert run_kernel(tmp_path) == ("[3. 3.] True", "")
+
+
+def test_a_kernel_outside_the_hashed_folders_is_told_apart_by_its_files_time(monkeypatch):
+    from toylm.bench import machine
+    from toylm.kernels import jit, norm
+
+    inside, outside = (jit._KernelCache(kernel.__wrapped__) for kernel in (norm.norm_forward, machine.copy))
+    before = inside._file(()), outside._file(())
+    monkeypatch.setattr(Path, "stat", lambda self, **kind: os.stat_result((0o100644, *[1] * 9)))
+    assert inside._file(()) == before[0]
+    assert outside._file(()) != before[1]
 
 
 def test_without_a_folder_for_them_kernels_are_compiled_anew_and_a_note_says_what_helps(tmp_path):

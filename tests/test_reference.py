@@ -8,6 +8,7 @@ from model_golden import NAMES, open_golden
 
 import toylm
 from toylm import reference as ref
+from toylm.commands.reference import main
 from toylm.config import layout_of
 from toylm.errors import UsageError
 from toylm.kernels.matmul import matmul_mode
@@ -428,7 +429,7 @@ def test_ten_steps_of_the_engine_equal_the_reference(kind, precision, tolerance)
 
 
 def test_the_program_prints_both_losses_step_for_step(capsys):
-    ref.main(["--steps", "3", "--float64"])
+    main(["--steps", "3", "--float64"])
     lines = capsys.readouterr().out.splitlines()
     steps = [line.split() for line in lines if line.split()[0].isdigit()]
     assert [step[0] for step in steps] == ["1", "2", "3"]

@@ -155,3 +155,11 @@ def layout_of(config):
     if c.counts:
         found += [("counts_scale", 1, 1), ("transformer_scale", 1, 1)]
     return found
+
+
+def matrix_columns(config, name, columns):
+    """The columns of each matrix in the parameter `name`, which holds several side by side: the queries, keys and values of every
+    head, gate and up of a gated feed-forward part. `columns`, all of them, for any other parameter."""
+    if name.endswith("w_qkv"):
+        return config.d_head
+    return config.d_ff if name.endswith("w_ff1") else columns

@@ -10,11 +10,11 @@ import math
 
 import numpy as np
 
+from .config import matrix_columns
 from .errors import DivergedError, InputTypeError, UsageError
-from .kernels.muon import Rates, muon
-from .kernels.optimizer import CHUNK, adam, norm, sgd
+from .kernels.matmul import SCRATCH_BYTES
+from .kernels.optimizer import CHUNK, AdamRates, Rates, adam, muon, muon_room, norm, sgd
 from .parameters import Parameters
-from .reference import muon_columns
 
 EMBEDDINGS = ("token_embed", "pos_embed")
 
@@ -84,6 +84,10 @@ class _Optimizer:
             array[:] = arrays[name]
         self.step_count = int(step_count)
 
+    def scratch_sizes(self):
+        """name -> bytes that the kernels of a step reserve for the thread that calls them."""
+        return {}
+
 
 class SGD(_Optimizer):
     """Gradient descent: v = momentum · v + g, p -= learning_rate · v; weight decay (decoupled) on matrices only."""
@@ -98,7 +102,8 @@ class SGD(_Optimizer):
     def _update(self, gradient, learning_rate, factor):
         p = self.parameters
         velocity = self._state.get("velocity", p.flat[:0])
-        sgd(p.flat, gradient, velocity, p.n_decayed, learning_rate, float(self.momentum), float(self.weight_decay), factor)
+        rates = Rates(float(learning_rate), float(self.momentum), float(self.weight_decay), float(factor))
+        sgd(p.flat, gradient, velocity, p.n_decayed, rates)
 
 
 class Adam(_Optimizer):
@@ -127,8 +132,8 @@ class Adam(_Optimizer):
         p, m, v = self.parameters.flat, self._state["m"], self._state["v"]
         for start, stop, group_factor in self._groups:
             here, n_decayed = slice(start, stop), max(0, min(self.parameters.n_decayed, stop) - start)
-            adam(p[here], gradient[here], m[here], v[here], n_decayed, float(learning_rate * group_factor), float(self.betas[0]),
-                 float(self.betas[1]), float(self.eps), float(weight_decay), self.step_count, factor)  # fmt: skip
+            numbers = (learning_rate * group_factor, *self.betas, self.eps, weight_decay, factor)
+            adam(p[here], gradient[here], m[here], v[here], n_decayed, AdamRates(*map(float, numbers), self.step_count))
 
 
 class AdamW(Adam):
@@ -159,7 +164,7 @@ class Muon(Adam):
         self._matrices, names, start = [], set(), 0
         for name, rows, columns in self.parameters.layout:
             if name.startswith("blocks.") and rows > 1:
-                width = muon_columns(model.config, name) or columns
+                width = matrix_columns(model.config, name, columns)
                 self._matrices += [(start + at, columns, rows, width) for at in range(0, columns, width)]
                 names.add(name)
             start += rows * columns
@@ -170,6 +175,10 @@ class Muon(Adam):
         if self._matrices:
             muon(self.parameters.flat, gradient, self._state["m"], self._matrices, rates)
         self._adam(gradient, learning_rate * self.adam_rate, 0.0, factor)
+
+    def scratch_sizes(self):
+        rows, values = muon_room(self._matrices)
+        return {"muon": rows * values * self.parameters.dtype.itemsize, "products": rows * SCRATCH_BYTES}
 
 
 def cosine(progress, cooldown):

@@ -11,11 +11,11 @@ It returns dx and adds the gradients of parameters to the arrays that it is give
 twice, or in two batches, collects both. All works in float32 and in float64. Dropout and the counts model are left out.
 """
 
-import argparse
 import math
 
 import numpy as np
 
+from .config import matrix_columns
 from .errors import UsageError
 
 # -- embedding ---------------------------------------------------------------------------------------------------------
@@ -62,21 +62,15 @@ def rmsnorm_backward(dy, x, gamma, dgamma, eps=1e-5):
 def layernorm_forward(x, gamma, beta, eps=1e-5):
     # x (N, d); gamma, beta (d,) -> y (N, d). Ba et al. 2016.
     centred = x - x.mean(axis=-1, keepdims=True)
-    rstd = 1 / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + eps)
-    return gamma * (centred * rstd) + beta
+    return rmsnorm_forward(centred, gamma, eps) + beta
 
 
 def layernorm_backward(dy, x, gamma, dgamma, dbeta, eps=1e-5):
     # dy, x (N, d); gamma, dgamma, dbeta (d,) -> dx (N, d)
     centred = x - x.mean(axis=-1, keepdims=True)
-    rstd = 1 / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + eps)
-    # in the forward pass this was: y = gamma · unit + beta
-    unit = centred * rstd
-    dgamma += (dy * unit).sum(axis=0)
+    # in the forward pass this was: y = rmsnorm(centred) + beta
     dbeta += dy.sum(axis=0)
-    dunit = dy * gamma
-    # in the forward pass this was: unit = centred · rstd, as in RMSNorm
-    dcentred = rstd * (dunit - unit * (dunit * unit).mean(axis=-1, keepdims=True))
+    dcentred = rmsnorm_backward(dy, centred, gamma, dgamma, eps)
     # in the forward pass this was: centred = x - mean(x)
     return dcentred - dcentred.mean(axis=-1, keepdims=True)
 
@@ -145,8 +139,7 @@ def join_heads(x):
 
 def split_qkv(qkv, T, H, K):
     # qkv (N, (H + 2K) · h) -> q, k, v (B, H, T, h): each of the K key-value heads is repeated for the H / K heads that share it
-    h = qkv.shape[1] // (H + 2 * K)
-    q, k, v = (split_heads(x, T, h) for x in np.split(qkv, [H * h, (H + K) * h], axis=1))
+    q, k, v = np.split(split_heads(qkv, T, qkv.shape[1] // (H + 2 * K)), [H, H + K], axis=1)
     return q, np.repeat(k, H // K, axis=1), np.repeat(v, H // K, axis=1)
 
 
@@ -174,7 +167,7 @@ def attention_backward(dz, qkv, probabilities, T, H, K):
     dk = dscores.swapaxes(-1, -2) @ q
     # in the forward pass this was: each key-value head repeated for H / K heads, whose gradients add up
     dk, dv = (x.reshape(len(x), K, H // K, T, -1).sum(axis=2) for x in (dk, dv))
-    return np.concatenate([join_heads(dq), join_heads(dk), join_heads(dv)], axis=1)
+    return join_heads(np.concatenate([dq, dk, dv], axis=1))
 
 
 # -- activations of the feed-forward, element by element ---------------------------------------------------------------
@@ -417,13 +410,6 @@ def orthogonalised(u, steps=5):
     return x.T if u.shape[0] > u.shape[1] else x
 
 
-def muon_columns(config, name):
-    # columns of a matrix that only lies beside others: the queries, keys and values of every head; gate and up; else 0
-    if name.endswith("w_qkv"):
-        return config.d_head
-    return config.d_ff if name.endswith("w_ff1") and config.feed_forward == "swiglu" else 0
-
-
 def muon_step(parameters, gradients, state, config, step, learning_rate=0.02, momentum=0.95, weight_decay=0.0, adamw=None):
     # parameters, gradients: Parameters; state: (momentum buffer, m, v), three Parameters of the same layout, zero at first.
     # Matrices of the blocks take Muon (Jordan 2024); embeddings, norms and biases AdamW with the settings `adamw`.
@@ -437,48 +423,14 @@ def muon_step(parameters, gradients, state, config, step, learning_rate=0.02, mo
         b[:] = momentum * b + (1 - momentum) * g
         update = momentum * b + (1 - momentum) * g  # Nesterov: one step of momentum ahead
         w *= 1 - learning_rate * weight_decay
-        width = muon_columns(config, name) or mat.ncols
+        width = matrix_columns(config, name, mat.ncols)  # queries, keys and values of each head; gate and up: matrices of their own
         ends = range(width, mat.ncols, width)
         for part, part_update in zip(np.split(w, ends, axis=1), np.split(update, ends, axis=1), strict=True):
             inputs, outputs = part.shape
             part -= learning_rate * math.sqrt(max(1, outputs / inputs)) * orthogonalised(part_update)
 
 
-# -- a short training, here and in the engine --------------------------------------------------------------------------
-
-
-def main(argv=None):
-    """Train a small model on the embedded stories with this file and with the engine, from the same start on the same batches."""
-    import toylm
-    from toylm.data import prepare
-
-    parser = argparse.ArgumentParser(prog="python -m toylm.reference", description=main.__doc__)
-    parser.add_argument("--steps", type=int, default=40, help="training steps (default: %(default)s)")
-    parser.add_argument("--float64", action="store_true", help="compute in float64, where both agree to some 13 digits")
-    args = parser.parse_args(argv)
-
-    data = prepare("stories", tokenizer="byte", limit=300_000, progress=False)
-    config = toylm.ModelConfig(data.vocab_size, d_model=64, n_heads=4, n_layers=2, context_length=64)
-    model = toylm.TransformerLM(config, seed=0, precision="float64" if args.float64 else "float32")
-    optimizer = toylm.AdamW(model.parameters, learning_rate=3e-3)
-    parameters, gradients, m, v = (model.parameters.like() for _ in range(4))
-    parameters.copy_from(model.parameters)
-
-    print(f"{model!r}\n step   reference      engine  difference")
-    batches, largest = data.batches(8, config.context_length), 0.0
-    for step in range(1, args.steps + 1):
-        tokens, targets = batches.next()
-        loss = loss_and_gradients(parameters, gradients.zero_(), config, tokens, targets)
-        clip(gradients.flat, 1.0)
-        adamw_step(parameters.flat, gradients.flat, m.flat, v.flat, parameters.n_decayed, step, learning_rate=3e-3)
-
-        model.gradients.zero_()
-        engine_loss = model.loss_and_gradients(tokens, targets)
-        optimizer.step(model.gradients, max_norm=1.0)
-        largest = max(largest, abs(loss - engine_loss))
-        print(f"{step:5d}  {loss:10.6f}  {engine_loss:10.6f}  {loss - engine_loss:10.1e}")
-    print(f"largest difference of the losses: {largest:.1e} nats")
-
-
 if __name__ == "__main__":
+    from toylm.commands.reference import main
+
     main()

@@ -17,7 +17,7 @@ def tiny(monkeypatch):
     monkeypatch.setitem(PRESETS, "nano", SHAPE)
 
 
-@pytest.mark.parametrize("beside", [None, "loop", "self"])
+@pytest.mark.parametrize("beside", [None, "self"])
 def test_training_is_measured(beside, tiny, tmp_path, capfd):
     more = [] if beside is None else ["--beside", beside]
     assert main(["bench", "train", *QUICK, *more, "--json", str(tmp_path / "t.json")]) == 0

@@ -1,6 +1,7 @@
 """Counts inside a transformer, from end to end: train, resume with the same bits, evaluate, generate, save and load."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 import toylm
+from toylm.cli import run_verb
 from toylm.data.token_file import TokenFile
 from toylm.errors import UsageError
 from toylm.fitters import FitData
@@ -27,44 +29,49 @@ FLAGS = [
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, stories):
-    """A run of 20 steps, and one of 10 that was resumed for ten more; each process loads its kernels."""
+    """A run of 20 steps, and the same resumed at step 10; each process loads its kernels."""
     folder = tmp_path_factory.mktemp("counts")
 
-    def toylm(*arguments):
-        done = subprocess.run([sys.executable, "-m", *arguments], cwd=folder, capture_output=True, text=True, encoding="utf-8")
+    def train(*arguments):
+        program = [sys.executable, "-m", "toylm.train", *arguments]
+        done = subprocess.run(program, cwd=folder, capture_output=True, text=True, encoding="utf-8")
         assert done.returncode == 0, done.stderr
-        return done.stdout
 
-    start = ["toylm.train", "--data", str(stories), *FLAGS]
-    toylm(*start, "--steps", "20", "--out", "whole")
-    toylm(*start, "--steps", "20", "--out", "half")
-    toylm("toylm.train", "--resume", "half/step-000010", "--quiet")
-    return folder, toylm
+    train("--data", str(stories), *FLAGS, "--steps", "20", "--out", "whole")
+    shutil.copytree(folder / "whole", folder / "half")
+    train("--resume", "half/step-000010", "--quiet")
+    return folder
 
 
 def test_a_resumed_run_has_the_same_bits(runs):
-    folder, _ = runs
+    folder = runs
     for name in ("model.safetensors", "counts.safetensors", "training.safetensors"):
         half, whole = (SafetensorsFile(folder / run / "step-000020" / name) for run in ("half", "whole"))
         assert sorted(half.names) == sorted(whole.names)
         assert all(half.read(tensor).tobytes() == whole.read(tensor).tobytes() for tensor in whole.names), name
 
 
-def test_the_held_out_loss_falls_from_that_of_the_counts(runs):
-    folder, toylm = runs
+def test_the_held_out_loss_falls_from_that_of_the_counts(runs, capsys):
+    folder = runs
+
+    def printed(verb, *arguments):
+        assert run_verb(verb, [*arguments]) == 0
+        return capsys.readouterr().out
+
+    whole = str(folder / "whole")
     records = [json.loads(line) for line in (folder / "whole/metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     losses = [r["held_out_loss"] for r in records if "held_out_loss" in r]
     model = load_checkpoint(folder / "whole").model
     a, b = model.unembedding.expert_weights(model.parameters)
     assert a > 0 and b >= 0 and (a, b) != (1, 0)
-    evaluated = json.loads(toylm("toylm.evaluate", "whole", "--json"))
+    evaluated = json.loads(printed("evaluate", whole, "--json"))
     assert evaluated["loss"] == pytest.approx(min(losses), abs=1e-5)
-    assert len(toylm("toylm.generate", "whole", "--prompt", "The cat", "--seed", "1", "--temperature", "0")) > 10
-    assert "counts" in toylm("toylm", "info", "whole")
+    assert len(printed("generate", whole, "--prompt", "The cat", "--seed", "1", "--temperature", "0")) > 10
+    assert "counts" in printed("info", whole)
 
 
 def test_a_saved_model_is_the_same_model(runs, tmp_path):
-    folder, _ = runs
+    folder = runs
     checkpoint = load_checkpoint(folder / "whole")
     tokens = np.arange(16)[None]
     checkpoint.model.save(tmp_path / "copy", checkpoint.tokenizer)

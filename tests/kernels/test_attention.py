@@ -4,12 +4,14 @@ import pytest
 from toylm import reference
 from toylm.kernels import norm, rope
 from toylm.kernels.attention import (
+    Kept,
+    NormStep,
     attention_backward,
     attention_backward_with_projections,
     attention_forward,
     projection_gradients_fit,
-    projection_shares,
 )
+from toylm.kernels.memory import scratch
 from toylm.threads import get_threads, set_threads
 
 # (B, T, H, K, h): one token, below, at and beyond a block of query rows, heads wider and narrower than a tile; the last four
@@ -56,9 +58,10 @@ def test_backward_from_behind_the_projections_to_before_the_norm(B, T, H, K, h, 
 
     vectors = (gamma, beta) if kind == "layer" else (gamma,)
     dx, gradients = dout.copy(), [np.ones_like(w.reshape(-1)) for w in (w_qkv, w_o, *vectors)]
-    shares = np.full(projection_shares(d, n, H * h), np.nan, dtype)
+    for name in scratch.sizes():
+        scratch.array(name, (scratch.sizes()[name],))[:] = 255  # NaN, as the values of float32 and float64
     attention_backward_with_projections(
-        qkv, z, dx, logs, T, H, (w_qkv, w_o), (rows, normed, x, gamma, rstd), dx, gradients, shares,
+        Kept(qkv, z, logs, T, H), dx, dx, (w_qkv, w_o), NormStep(rows, normed, x, gamma, rstd), gradients,
         (*tables, H + K) if rotary else None, precision == "bf16",
     )  # fmt: skip
 

@@ -180,14 +180,14 @@ def test_optimizer_kernels(dtype):
     v = np.abs(v)
     exact = [x.astype(float) for x in (p, m, v)]
     reference.adamw_step(exact[0], 0.5 * g.astype(float), *exact[1:], decayed, 3, 1e-2, (0.9, 0.95), 1e-8, 0.1)
-    optimizer.adam(p, g, m, v, decayed, 1e-2, 0.9, 0.95, 1e-8, 0.1, 3, 0.5)
+    optimizer.adam(p, g, m, v, decayed, optimizer.AdamRates(1e-2, 0.9, 0.95, 1e-8, 0.1, 0.5, 3))
     for actual, wanted in zip((p, m, v), exact):
         close(actual, wanted)
     for velocity in (normal(n, dtype, 5), np.zeros(0, dtype)):
         momentum = 0.9 if velocity.size else 0.0
         expected, wanted = p.astype(float), velocity.astype(float) if velocity.size else np.zeros(n)
         reference.sgd_step(expected, 0.5 * g.astype(float), wanted, decayed, 0.1, momentum, 0.01)
-        optimizer.sgd(p, g, velocity, decayed, 0.1, momentum, 0.01, 0.5)
+        optimizer.sgd(p, g, velocity, decayed, optimizer.Rates(0.1, momentum, 0.01, 0.5))
         close(p, expected)
         if velocity.size:
             close(velocity, wanted)

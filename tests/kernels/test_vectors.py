@@ -39,12 +39,12 @@ def _sum(zero, x, n, scale, peak):
 
 @jit
 def _columns(zero, x, stride, diagonal, stop, scale, peaks, totals):
-    vectors.softmax_columns(zero, x, stride, diagonal, stop, scale, peaks, totals)
+    vectors.softmax_columns(zero, x, (stride, diagonal, stop), scale, peaks, totals)
 
 
 @jit
 def _gradient_columns(zero, x, dy, stride, diagonal, stop, scale, shifts, inners, factor):
-    vectors.softmax_gradient_columns(zero, x, dy, stride, diagonal, stop, scale, shifts, inners, factor)
+    vectors.softmax_gradient_columns(zero, x, dy, (stride, diagonal, stop), scale, shifts, inners, factor)
 
 
 @jit

@@ -13,10 +13,10 @@ FIELDS = dict(vocab_size=11, d_model=8, d_ff=10, n_heads=2, n_layers=2, context_
 @pytest.fixture
 def registered(monkeypatch):
     # modules beside the tests; one of toylm's own is named without its package
-    monkeypatch.setitem(kinds.FEED_FORWARDS, "mish", kinds.Kind("own_kinds.mish", "x · tanh(softplus(x))"))
-    monkeypatch.setitem(kinds.FEED_FORWARDS, "mishglu", kinds.Kind("own_kinds.mish", "gated", gated=True))
-    monkeypatch.setitem(kinds.NORMS, "centred", kinds.Kind("own_kinds.centred", "takes off the mean"))
-    monkeypatch.setitem(kinds.POSITIONS, "none", kinds.Kind("embedding", "no positions"))
+    monkeypatch.setitem(kinds.FEED_FORWARDS, "mish", kinds.Kind("own_kinds.mish:mish", "x · tanh(softplus(x))"))
+    monkeypatch.setitem(kinds.FEED_FORWARDS, "mishglu", kinds.Kind("own_kinds.mish:mish", "gated", gated=True))
+    monkeypatch.setitem(kinds.NORMS, "centred", kinds.Kind("own_kinds.centred:centred", "takes off the mean"))
+    monkeypatch.setitem(kinds.POSITIONS, "none", kinds.Kind("embedding:embedding_forward", "no positions"))
 
 
 @pytest.mark.parametrize("mode", ["numba", "blas"])

@@ -9,6 +9,7 @@ import pytest
 
 import toylm
 from toylm import reference
+from toylm.kernels import memory
 from toylm.model.generation import KeyValueCache
 
 
@@ -182,15 +183,19 @@ class SilentCounts:
 @pytest.mark.parametrize("changes", [
     dict(counts=True), dict(d_model=256, n_heads=4), dict(precision="float64", feed_forward="swiglu"), *ARCHITECTURES.values(),
 ])  # fmt: skip
-def test_workspace_bytes_are_what_a_step_allocates(changes, mode, dropout, monkeypatch):
+def test_workspace_and_scratch_bytes_are_what_a_step_allocates(changes, mode, dropout, monkeypatch):
     monkeypatch.setattr("toylm.kernels.matmul.matmul_mode", lambda: mode)
     sizes = dict(precision="float32", vocab_size=500, d_model=64, d_ff=256, context_length=64)
     for B, T in ((8, 64), (3, 17)):
         model = tiny(**{**sizes, **changes})
         model.counts = SilentCounts() if model.config.counts else None
         tokens, targets = batch(model, B, T)
+        monkeypatch.setattr(memory.scratch, "buffers", memory._Buffers())
         model.loss_and_gradients(tokens, targets, dropout=dropout)
+        optimizer = toylm.Muon(model)
+        optimizer.step(model.gradients)
         assert model.workspace_bytes(B, T, dropout > 0) == model.workspace.nbytes
+        assert model.scratch_sizes(B, T) | optimizer.scratch_sizes() == memory.scratch.sizes()
 
 
 def test_activations_by_name():

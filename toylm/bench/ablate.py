@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from .. import reference
 from ..files import write_json
 from ..host import cpu_name
-from ..model import attention, mlp, workspace
+from ..model import attention, feed_forward, workspace
 from ..model.precision import Precision
 from ..threads import physical_cores
 from .presets import PRESETS
@@ -49,13 +49,18 @@ class _Apart(Precision):
 
 
 def feed_forward_apart():
-    """The feed-forward part operation by operation: product, activation, product."""
-    make = mlp.FeedForward.__init__
+    """The forward pass of the feed-forward part operation by operation: product, activation, product."""
+    make = feed_forward.FeedForward.__init__
 
     def make_apart(self, config, prefix, precision):
         make(self, config, prefix, _Apart(precision.name, precision.dtype))
 
-    return [(mlp.FeedForward, "__init__", make_apart)]
+    return [(feed_forward.FeedForward, "__init__", make_apart)]
+
+
+def attention_backward_apart():
+    """The backward pass of attention, its projections and its norm, kernel by kernel."""
+    return [(workspace, "attention_in_one_kernel", lambda *sizes: False)]
 
 
 def stored_attention():
@@ -74,7 +79,7 @@ def stored_attention():
     return [
         (attention, "attention_forward", forward),
         (attention, "attention_backward", backward),
-        (workspace, "attention_in_one_kernel", lambda *sizes: False),
+        *attention_backward_apart(),
     ]
 
 
@@ -86,8 +91,9 @@ def whole_logits():
 MECHANISMS = {
     "nothing": Mechanism("the unchanged step once more"),
     "products": Mechanism("toylm's products | NumPy's BLAS, nothing fused", variables={"TOYLM_MATMUL": "blas"}),
-    "feed-forward": Mechanism("feed-forward in one kernel | operation by operation", feed_forward_apart),
+    "feed-forward": Mechanism("feed-forward forward in one kernel | operation by operation", feed_forward_apart),
     "attention": Mechanism("attention without (T, T) matrices | reference.py's, which keeps them", stored_attention),
+    "attention backward": Mechanism("attention, projections, norm backward in one kernel | in several", attention_backward_apart),
     "chunks": Mechanism("loss in chunks of rows | all logits at once", whole_logits),
     "short spinning": Mechanism("waiting threads soon sleep | OpenMP's default", variables={"GOMP_SPINCOUNT": "300000"}),
 }

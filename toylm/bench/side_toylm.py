@@ -8,11 +8,11 @@ from ..kernels.activations import activation_backward, activation_forward
 from ..kernels.attention import attention_backward, attention_forward
 from ..kernels.cross_entropy import cross_entropy_backward, cross_entropy_forward
 from ..kernels.embedding import embedding_backward, embedding_forward, order_sizes
-from ..kernels.feed_forward import feed_forward_backward, feed_forward_forward
+from ..kernels.feed_forward import feed_forward_forward
 from ..kernels.jit import threads_now
 from ..kernels.matmul import matmul
 from ..kernels.norm import norm_backward, norm_forward, norm_rows
-from ..kernels.optimizer import CHUNK, adam, norm, sgd
+from ..kernels.optimizer import CHUNK, AdamRates, Rates, adam, norm, sgd
 from ..kernels.rope import rotate
 from .cases import BETA1, BETA2, EPS, FACTOR, LEARNING_RATE, MOMENTUM, NORM_EPS, STEP, WEIGHT_DECAY
 
@@ -37,6 +37,15 @@ def _gelu_backward(x):
     return partial(activation_backward, "gelu", dy, before, y, dy)
 
 
+def _feed_forward_backward(x):
+    def call():
+        matmul(x.dout, x.w2, x.dpre, transpose_b=True)
+        activation_backward("gelu", x.dpre, x.pre, x.hidden, x.dpre)
+        matmul(x.dpre, x.w1, x.dh, transpose_b=True)
+
+    return call
+
+
 def _embedding_backward(x):
     order_memory = [np.empty(n, np.int64) for n in order_sizes(x.tokens.shape, x.s.d, x.dx.itemsize, x.s.V)]
     return partial(embedding_backward, x.tokens, x.dx, x.dtable, x.dpositions, order_memory)
@@ -51,7 +60,8 @@ def _norm(x):
     return call
 
 
-ADAM = (LEARNING_RATE, BETA1, BETA2, EPS, WEIGHT_DECAY, STEP, FACTOR)
+ADAM = AdamRates(LEARNING_RATE, BETA1, BETA2, EPS, WEIGHT_DECAY, FACTOR, STEP)
+SGD = Rates(LEARNING_RATE, MOMENTUM, WEIGHT_DECAY, FACTOR)
 # name of the kernel -> function of its inputs that returns a call, which writes the results there; buffers that training keeps are
 # made beforehand
 OPERATIONS = {
@@ -60,8 +70,8 @@ OPERATIONS = {
     "product Aᵀ·B": lambda x: partial(matmul, x.a, x.b, x.c, transpose_a=True),
     "attention": lambda x: partial(attention_forward, x.qkv, x.z, x.log_sums, x.s.T, x.s.H),
     "attention backward": lambda x: partial(attention_backward, x.qkv, x.z, x.dz, x.log_sums, x.dqkv, x.s.T, x.s.H),
-    "feed-forward": lambda x: partial(feed_forward_forward, "gelu", x.h, x.w1, x.w2, x.pre, x.out),
-    "feed-forward backward": lambda x: partial(feed_forward_backward, "gelu", x.dout, x.pre, x.w1, x.w2, x.hidden, x.dpre, x.dh),
+    "feed-forward": lambda x: partial(feed_forward_forward, "gelu", x.h, (x.w1, None, x.w2, None), x.pre, x.out),
+    "feed-forward backward": _feed_forward_backward,
     "RMSNorm": _rmsnorm,
     "RMSNorm backward": _rmsnorm_backward,
     "GELU": _gelu,
@@ -71,8 +81,8 @@ OPERATIONS = {
     "embedding backward": _embedding_backward,
     "cross-entropy": lambda x: partial(cross_entropy_forward, x.logits, x.targets, x.losses),
     "cross-entropy + gradient": lambda x: partial(cross_entropy_backward, x.logits, x.targets, 1.0 / x.s.N, x.losses),
-    "SGD with momentum": lambda x: partial(sgd, x.p, x.g, x.v, x.s.P, LEARNING_RATE, MOMENTUM, WEIGHT_DECAY, FACTOR),
-    "AdamW": lambda x: partial(adam, x.p, x.g, x.m, x.v, x.s.P, *ADAM),
+    "SGD with momentum": lambda x: partial(sgd, x.p, x.g, x.v, x.s.P, SGD),
+    "AdamW": lambda x: partial(adam, x.p, x.g, x.m, x.v, x.s.P, ADAM),
     "gradient norm": _norm,
 }
 

@@ -8,7 +8,21 @@ distribution costs one pass over V and one over the continuations of the chain's
 
 import numpy as np
 
-from ..kernels.jit import jit
+from ..kernels.jit import device_function, jit
+
+
+@device_function
+def _find(values, starts, node, value):
+    """Where in values[starts[node]:starts[node + 1]], which ascend, `value` stands; -1 where it does not."""
+    low, high = np.int64(starts[node]), np.int64(starts[node + 1])
+    end = high
+    while low < high:
+        middle = (low + high) >> 1
+        if values[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return low if low < end and values[low] == value else np.int64(-1)
 
 
 @jit
@@ -19,17 +33,10 @@ def find_chain(tables, root, context, chain):
         symbol = context[j]
         if symbol == 0:
             return j
-        low, high = np.int64(tables.child_starts[node]), np.int64(tables.child_starts[node + 1])
-        end = high
-        while low < high:
-            middle = (low + high) >> 1
-            if tables.symbols[middle] < symbol:
-                low = middle + 1
-            else:
-                high = middle
-        if low == end or tables.symbols[low] != symbol:
+        node = _find(tables.symbols, tables.child_starts, node, symbol)
+        if node < 0:
             return j
-        chain[j + 1] = node = low
+        chain[j + 1] = node
     return context.shape[0]
 
 
@@ -57,16 +64,9 @@ def token_probability(tables, part, chain, depth, token):
     p = tables.shortest[part, token]
     for k in range(1, depth + 1):
         node = chain[k]
-        low, high = np.int64(tables.entry_starts[node]), np.int64(tables.entry_starts[node + 1])
-        end = high
-        while low < high:
-            middle = (low + high) >> 1
-            if tables.tokens[middle] < token:
-                low = middle + 1
-            else:
-                high = middle
+        entry = _find(tables.tokens, tables.entry_starts, node, token)
         p *= tables.gammas[node]
-        if low < end and tables.tokens[low] == token:
-            count = tables.counts[low]
+        if entry >= 0:
+            count = tables.counts[entry]
             p += (count - tables.discounts[part, k, min(count, 3)]) * tables.scales[node]
     return p

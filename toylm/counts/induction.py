@@ -1,12 +1,10 @@
 """The induction (copy) distribution: what followed earlier places of the window that end as the present one does.
 
-    I_t(w) ∝ sum over s < t with x_{s+1} = w of u(l(s, t)) r(t - s)
+    I_t(w) ∝ sum over s < t with x_{s+1} = w of u(l(s, t))
 
-l(s, t) is the length of the common suffix of x_..s and x_..t, at most `cap`; u weighs lengths (u(0) = 0: no match, no copy),
-r distances. It is kernel regression on strings, or attention whose scores are log u: what an induction head computes.
+l(s, t) is the length of the common suffix of x_..s and x_..t, at most `cap`; u weighs lengths (u(0) = 0: no match, no copy). It
+is kernel regression on strings, or attention whose scores are log u: what an induction head computes.
 """
-
-import numpy as np
 
 from ..kernels.jit import device_function
 
@@ -21,8 +19,8 @@ def extend_matches(tokens, t, window, cap, matches):
 
 
 @device_function
-def collect_sources(t, window, matches, length_weights, distance_weights, sources, source_weights):
-    """The places with a match: sources[i] = s + 1, where the token to copy stands, and its weight u · r.
+def collect_sources(t, window, matches, length_weights, sources, source_weights):
+    """The places with a match: sources[i] = s + 1, where the token to copy stands, and its weight u.
 
     Returns (number of sources, sum of their weights, the longest match).
     """
@@ -30,21 +28,10 @@ def collect_sources(t, window, matches, length_weights, distance_weights, source
     for d in range(1, min(t, window) + 1):
         length = matches[d]
         if length:
-            weight = length_weights[length] * distance_weights[d]
+            weight = length_weights[length]
             sources[found] = t - d + 1
             source_weights[found] = weight
             total += weight
             found += 1
             longest = max(longest, length)
     return found, total, longest
-
-
-def induction_reference(tokens, t, window, length_weights, distance_weights, vocab_size):
-    """I_t as a dense (V,) float64 array, by comparing suffixes outright; zeros where nothing matches."""
-    p, cap = np.zeros(vocab_size), len(length_weights) - 1
-    for s in range(max(0, t - window), t):
-        length = 0
-        while length < cap and length <= s and tokens[s - length] == tokens[t - length]:
-            length += 1
-        p[tokens[s + 1]] += length_weights[length] * distance_weights[t - s] if length else 0.0
-    return p / p.sum() if p.sum() else p

@@ -149,15 +149,14 @@ def _build(ngrams, vocab_size):
         n = int(np.count_nonzero(shared < level)) if level else 1
         symbols, child_starts = np.empty(n, np.uint32), np.empty(n, np.int64)
         ngram.level_contexts(rows, shared, level, symbols, child_starts)
-        starts = np.empty(n + 1, np.int64)
         room = len(rows) if longer is None else len(longer[5])
-        tokens, counts = np.empty(room, np.uint32), np.empty(room, np.int64)
+        entries = ngram.Entries(np.empty(n + 1, np.int64), np.empty(room, np.uint32), np.empty(room, np.int64))
+        starts, tokens, counts = entries
         if longer is None:
-            ngram.top_level_entries(rows, ngrams.counts, shared, level, starts, tokens, counts)
+            ngram.top_level_entries(rows, ngrams.counts, shared, level, entries)
         else:
-            used = ngram.shorter_level_entries(
-                child_starts, len(longer[0]), longer[0], longer[2], longer[5], longer[6], tally, starts, tokens, counts
-            )
+            children = ngram.Entries(longer[2], longer[5], longer[6])
+            used = ngram.shorter_level_entries(child_starts, longer[0], children, tally, entries)
             tokens, counts = tokens[:used].copy(), counts[:used].copy()
         found = np.zeros(4, np.int64)
         ngram.count_of_counts(symbols, level, starts, counts, found)

@@ -12,7 +12,7 @@ from .config import CountsConfig
 from .documents import Documents
 from .kneser_ney import SortedRows, build_tables
 from .mixture import fit_nested_weights, fit_weights
-from .mixture_kernels import component_probabilities, mixture_log_probabilities
+from .mixture_kernels import Histories, component_probabilities, mixture_log_probabilities
 from .views import contexts_of, view_lengths
 
 VALIDATION = 0.05  # the last share of the training text, for the mixing weights
@@ -117,10 +117,9 @@ class CountsLM:
     def _found(self, tokens, targets, contexts, first=0, window=None):
         n, T = len(tokens) * (tokens.shape[1] - first), tokens.shape[1]
         found, buckets = np.empty((n, contexts.shape[1] + 1)), np.empty(n, np.int64)
-        component_probabilities(
-            self.tables, tokens.astype(np.int32), targets, contexts, np.zeros(len(tokens), np.int64), first,
-            T if window is None else window, self.length_weights, np.ones(T + 1), found, buckets,
-        )  # fmt: skip
+        rows = Histories(tokens.astype(np.int32), contexts, np.zeros(len(tokens), np.int64), first, T if window is None else window,
+                         self.length_weights)  # fmt: skip
+        component_probabilities(self.tables, rows, targets, found, buckets)
         kept = buckets >= 0
         return found[kept], buckets[kept]
 
@@ -213,10 +212,9 @@ class CountsLM:
             out = np.empty(shape, dtype)
         elif out.shape != shape or out.dtype != np.float32:
             raise UsageError(f"out must be float32 of shape {shape}, not {out.dtype} {out.shape}")
-        mixture_log_probabilities(
-            self.tables, tokens.astype(np.int32), contexts_of(tokens, self.config, self.words), parts, first,
-            T if window is None else window, self.weights, self.length_weights, np.ones(T + 1), out,
-        )  # fmt: skip
+        rows = Histories(tokens.astype(np.int32), contexts_of(tokens, self.config, self.words), parts, first,
+                         T if window is None else window, self.length_weights)  # fmt: skip
+        mixture_log_probabilities(self.tables, rows, self.weights, out)
         return out
 
     def probabilities(self, tokens):

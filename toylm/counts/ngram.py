@@ -5,12 +5,23 @@ count from 1; 0 (`NOTHING`) stands where the context has ended. Rows sorted colu
 context, however short, side by side: the rows that share f_1..f_k are one slice.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ..kernels.jit import device_function, jit
 
 NOTHING = 0  # the symbol where a context has ended
 _DIGIT = 11  # bits a counting pass sorts by
+
+
+class Entries(NamedTuple):
+    """The continuations of a level's contexts: where each context's begin, (contexts + 1,) int64, their tokens (n,) uint32 and
+    counts (n,) int64."""
+
+    starts: np.ndarray
+    tokens: np.ndarray
+    counts: np.ndarray
 
 
 @jit
@@ -221,40 +232,39 @@ def level_contexts(rows, shared, level, symbols, child_starts):
 
 
 @jit
-def top_level_entries(rows, counts, shared, level, entry_starts, tokens, entry_counts):
-    """The longest contexts' continuations as they were counted: each row is one."""
+def top_level_entries(rows, counts, shared, level, entries):
+    """The longest contexts' continuations as they were counted: each row is one. entries: Entries to fill."""
     n = 0
     for i in range(rows.shape[0]):
         if shared[i] < level:
-            entry_starts[n] = i
+            entries.starts[n] = i
             n += 1
-        tokens[i] = rows[i, level]
-        entry_counts[i] = counts[i]
-    entry_starts[n] = rows.shape[0]
+        entries.tokens[i] = rows[i, level]
+        entries.counts[i] = counts[i]
+    entries.starts[n] = rows.shape[0]
 
 
 @jit
-def shorter_level_entries(
-    child_starts, n_children, child_symbols, child_entry_starts, child_tokens, child_counts, tally, entry_starts, tokens, counts
-):
+def shorter_level_entries(child_starts, child_symbols, children, tally, entries):
     """Kneser-Ney's continuation counts: for context h and token w, the number of symbols c with (c h w) counted.
 
     Where h begins a document nothing can stand before it (its one longer context ends in NOTHING): w counts as often as it
-    occurs. Continuations are ascending. tally: (V,) int64 zeros, left as zeros. Returns the number of entries.
+    occurs. Continuations are ascending. children: the longer contexts' Entries; entries: those to fill; tally: (V,) int64 zeros,
+    left as zeros. Returns the number of entries.
     """
-    n, contexts = 0, child_starts.shape[0]
+    n, contexts, tokens, counts = 0, child_starts.shape[0], entries.tokens, entries.counts
     touched = np.empty(tally.shape[0], np.int64)
     for p in range(contexts):
-        entry_starts[p] = n
-        last = child_starts[p + 1] if p + 1 < contexts else n_children
+        entries.starts[p] = n
+        last = child_starts[p + 1] if p + 1 < contexts else child_symbols.shape[0]
         found = 0
         for c in range(child_starts[p], last):
-            for e in range(child_entry_starts[c], child_entry_starts[c + 1]):
-                w = np.int64(child_tokens[e])
+            for e in range(children.starts[c], children.starts[c + 1]):
+                w = np.int64(children.tokens[e])
                 if tally[w] == 0:
                     touched[found] = w
                     found += 1
-                tally[w] += child_counts[e] if child_symbols[c] == NOTHING else 1
+                tally[w] += children.counts[e] if child_symbols[c] == NOTHING else 1
         if found * 16 < tally.shape[0]:
             if last - child_starts[p] > 1:  # one child's continuations are in order already
                 touched[:found].sort()
@@ -269,7 +279,7 @@ def shorter_level_entries(
                     tokens[n], counts[n] = w, tally[w]
                     tally[w] = 0
                     n += 1
-    entry_starts[contexts] = n
+    entries.starts[contexts] = n
     return n
 
 

@@ -1,19 +1,54 @@
-"""Activations as kernels: rows divided among threads, what a value becomes being a function of the kind's own module (see
-kinds.FEED_FORWARDS).
+"""Activations: what a value becomes, one @device_function a kind (kinds.FEED_FORWARDS), and the kernels over rows made of it.
 
-Such a module, gelu.py for one, has a single @device_function, value_and_slope(like, v) -> (act(v), act'(v)) in the dtype of `like`.
-Of it two functions over rows are made, which all kernels call by address: feed_forward.py, decode.py and the two below. A gated
-kind (SwiGLU) multiplies: hidden = act(gate) · up, with pre = (gate | up).
+An activation is a function (like, v) -> (act(v), act'(v)) in the dtype of `like`, such as `gelu` below. Of it two functions over
+rows are made, which all kernels call by address: feed_forward.py, decode.py and the two at the end. A gated kind (SwiGLU)
+multiplies: hidden = act(gate) · up, with pre = (gate | up).
 """
 
 import functools
+import math
 from typing import NamedTuple
 
 from numba import from_dtype, types
 
 from ..kinds import FEED_FORWARDS
-from .jit import c_function, call, parallel, rows_of, start_of, with_globals
-from .tile import load, store
+from .jit import c_function, call, device_function, parallel, rows_of, start_of, with_globals
+from .tile import cast, load, store
+from .vectors import LOG2E, exp2
+
+GELU_SCALE, GELU_CUBE = math.sqrt(2.0 / math.pi), 0.044715
+
+
+@device_function
+def gelu(like, v):
+    """GELU in its tanh form (Hendrycks & Gimpel 2016), 0.5 v (1 + tanh u) with u = sqrt(2/pi) (v + 0.044715 v³).
+
+    Written as v s with s = sigmoid(2u), the same function with one exponential and no cancellation; the derivative is
+    s + v s (1 - s) · 2 du/dv.
+    """
+    c2, k, one = cast(like, -2.0 * GELU_SCALE * LOG2E), cast(like, -2.0 * GELU_SCALE * LOG2E * GELU_CUBE), cast(like, 1)
+    slope, slope_k = cast(like, 2.0 * GELU_SCALE), cast(like, 6.0 * GELU_SCALE * GELU_CUBE)
+    s = one / (one + exp2(v * (c2 + k * (v * v))))
+    value = v * s
+    return value, s + value * (one - s) * (slope + slope_k * v * v)
+
+
+@device_function
+def silu(like, v):
+    """SiLU (Elfwing et al. 2017; "swish"): v s and its derivative s + v s (1 - s), with s = sigmoid(v)."""
+    one = cast(like, 1)
+    s = one / (one + exp2(cast(like, -LOG2E) * v))
+    return v * s, s + v * s * (one - s)
+
+
+@device_function
+def relu2(like, v):
+    """Squared ReLU (So et al. 2021, "Primer"): max(v, 0)² and its derivative 2 max(v, 0)."""
+    positive = v if v > 0 else cast(like, 0)
+    return v * positive, cast(like, 2) * positive
+
+
+# -- over rows -------------------------------------------------------------------------------------------------------------
 
 
 class ActivationRows(NamedTuple):
@@ -54,7 +89,7 @@ def _gated_backward(like, dhidden, pre, up, hidden, dpre, dup, n):
 def activation_rows(kind, dtype):
     """The ActivationRows of a kind in kinds.FEED_FORWARDS."""
     found, like = FEED_FORWARDS[kind], from_dtype(dtype)
-    scalar = found.load().value_and_slope
+    scalar = found.load()
     functions = (_gated_forward, _gated_backward) if found.gated else (_forward, _backward)
     made = [with_globals(f, scalar.py_func, f.__name__, _value_and_slope=scalar) for f in functions]
     return ActivationRows(*(c_function(f, like, *[types.int64] * n) for f, n in zip(made, (4, 7))))

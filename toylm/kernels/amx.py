@@ -1,4 +1,4 @@
-"""bf16 products on AMX tiles: the operands are packed as for the pair tiles (pairs.py), but for a transposed A, which lies by rows.
+"""bf16 products on AMX tiles, as LLVM intrinsics. Which operands they multiply, arithmetic.py says.
 
 A tile register holds 16 rows of 64 bytes: 16 x 16 sums, 16 rows x 16 pairs of A, or 16 pairs x 16 columns of B, which is how rows
 of packed pairs and packed panels lie in memory. TDPBF16PS adds A · B, 32 values deep, to the sums. The pair tiles multiply what
@@ -17,9 +17,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .jit import I64, POINTER, cgutils, device_function, host_features
-from .pairs import tiles_of_pairs, value_at
-from .tile import FEATURES, WIDTH, pair, panel_width, store, transpose_paired_rows
+from .jit import I64, POINTER, cgutils, host_features
+from .tile import FEATURES
 
 I8, I512 = ir.IntType(8), ir.IntType(512)
 TILE = 16  # rows of a tile, and columns or pairs in it
@@ -52,7 +51,7 @@ def _emit(builder, name, *arguments):
 
 
 @intrinsic
-def _configure(typingctx):
+def configure_tiles(typingctx):
     """Give this thread's tiles 16 rows of 64 bytes where they have another shape, or none yet.
 
     Reading the configuration takes a tenth of the time that loading one does, and every thread has its own, which another library
@@ -73,8 +72,9 @@ def _configure(typingctx):
     return types.void(), codegen
 
 
-def _emit_block(b, rows, columns, a, lda, panel, ldp, c, ldc, d, ldd, steps):
-    lda, ldp, ldc, ldd = (b.shl(stride, I64(2)) for stride in (lda, ldp, ldc, ldd))  # in bytes
+def _emit_block(b, rows, columns, matrices, steps):
+    a, panel, c, d = (b.extract_value(matrix, 0) for matrix in matrices)
+    lda, ldp, ldc, ldd = (b.shl(b.extract_value(matrix, 1), I64(2)) for matrix in matrices)  # in bytes
     sums = [(i, j, 2 * i + j) for i in range(rows) for j in range(columns)]
 
     def at(matrix, stride, i, j):
@@ -114,60 +114,19 @@ def _emit_block(b, rows, columns, a, lda, panel, ldp, c, ldc, d, ldd, steps):
 
 def _make_block(rows, columns):
     @intrinsic
-    def block(typingctx, a, lda, panel, ldp, c, ldc, d, ldd, steps):
-        """C = D + A · B for `rows` x `columns` tiles of C, `steps` pairs deep, a multiple of 16 and not 0; no D where `d` is 0.
+    def block(typingctx, a, panel, c, d, steps):
+        """C = D + A · B for `rows` x `columns` tiles of C, `steps` pairs deep, a multiple of 16, not 0; no D where there is none.
 
-        By address and stride, in elements of 4 bytes: A (16 rows, steps) by rows, B (steps, 16 columns) in a panel.
+        Each a Matrix of elements of 4 bytes: A (16 rows, steps) by rows, B (steps, 16 columns) in a panel.
         """
 
         def codegen(context, builder, signature, args):
-            _emit_block(builder, rows, columns, *args)
+            _emit_block(builder, rows, columns, args[:4], args[4])
             return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 9), codegen
+        return types.void(a, panel, c, d, types.int64), codegen
 
     return block
 
 
-_block_1x1, _block_1x2, _block_2x1, _block_2x2 = (_make_block(rows, columns) for rows in (1, 2) for columns in (1, 2))
-_pair_tiles = device_function(tiles_of_pairs)
-
-
-# -- entries of an Arithmetic (arithmetic.py) ------------------------------------------------------------------------------
-
-
-def tiles_of_amx(like, a, lda, step, by_columns, panel, c, ldc, d, ldd, rows, columns, pairs):
-    nr, deep = panel_width(like), pairs // TILE * TILE
-    whole = rows // TILE * TILE if deep > 0 and columns % TILE == 0 else 0
-    if whole > 0:
-        _configure()
-        for i in range(0, whole, 2 * TILE):
-            here, target, addend = a + i * lda * 4, c + i * ldc * 4, d + i * ldd * 4 if d != 0 else d
-            if i + TILE < whole:
-                if columns > TILE:
-                    _block_2x2(here, lda, panel, nr, target, ldc, addend, ldd, deep)
-                else:
-                    _block_2x1(here, lda, panel, nr, target, ldc, addend, ldd, deep)
-            elif columns > TILE:
-                _block_1x2(here, lda, panel, nr, target, ldc, addend, ldd, deep)
-            else:
-                _block_1x1(here, lda, panel, nr, target, ldc, addend, ldd, deep)
-        if deep < pairs:
-            here, left = a + deep * 4, pairs - deep
-            _pair_tiles(like, here, lda, lda, by_columns, panel + deep * nr * 4, c, ldc, c, ldc, whole, columns, left)
-    if whole < rows:
-        here, target, addend = a + whole * lda * 4, c + whole * ldc * 4, d + whole * ldd * 4 if d != 0 else d
-        _pair_tiles(like, here, lda, lda, by_columns, panel, target, ldc, addend, ldd, rows - whole, columns, pairs)
-
-
-def columns_of_amx(like, a, lda, rows, k, packed):
-    """packed[i, p] = pair(A[2p, i], A[2p + 1, i]); A (k, rows) by rows."""
-    pairs = (k + 1) // 2
-    whole_rows, whole_pairs = rows // WIDTH * WIDTH, k // (2 * WIDTH) * WIDTH
-    for p in range(0, whole_pairs, WIDTH):
-        for i in range(0, whole_rows, WIDTH):
-            transpose_paired_rows(like, a + (2 * p * lda + i) * 4, lda, packed + (i * pairs + p) * 4, pairs)
-    for i in range(rows):
-        for p in range(whole_pairs if i < whole_rows else 0, pairs):
-            value = pair(value_at(like, a, lda, True, i, 2 * p, k), value_at(like, a, lda, True, i, 2 * p + 1, k))
-            store(value, packed, i * pairs + p)
+block_1x1, block_1x2, block_2x1, block_2x2 = (_make_block(rows, columns) for rows in (1, 2) for columns in (1, 2))

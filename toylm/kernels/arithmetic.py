@@ -1,7 +1,7 @@
 """What enters the multiplications of a product, behind one table of compiled functions an arithmetic.
 
 Products come in three arithmetics: float32 and float64, whose values are read where they are, and bf16, whose values are rounded
-and laid in pairs along k, for AVX512_BF16 (pairs.py) or AMX (amx.py). Whatever differs, the register tiles and the packing, is
+and laid in pairs along k, for AVX512_BF16 or AMX (amx.py). Whatever differs, the register tiles and the packing, is
 compiled once an arithmetic and called by address; the kernels around it get the addresses (`Arithmetic`) and are the same for
 float32 and bf16. Linked into every kernel instead, tiles and packing would be most of the time that compiling takes.
 
@@ -19,27 +19,30 @@ import numpy as np
 from numba import from_dtype, types
 
 from ..errors import UsageError
-from .amx import AMX_COMPILED, HOST_AMX, columns_of_amx, permitted, tiles_of_amx
-from .jit import c_function, call, device_function
-from .pairs import columns_of_pairs, panel_of_pairs, rows_of_pairs, tiles_of_pairs
+from .amx import AMX_COMPILED, HOST_AMX, TILE, block_1x1, block_1x2, block_2x1, block_2x2, configure_tiles, permitted
+from .jit import c_function, call, device_function, with_globals
 from .tile import (
     HOST_BF16,
     MR,
     NR_F32,
+    PAIR_TILES,
+    VALUE_TILES,
     VECTOR_BYTES,
     WIDTH,
+    Matrix,
     cast,
     copy_vector,
     copy_vectors,
-    edge_tile_by_column,
-    edge_tile_by_row,
     item_size,
     load,
+    pair,
+    pair_along,
+    pair_rows,
     panel_width,
     store,
-    tile_by_column,
-    tile_by_row,
     transpose_block,
+    transpose_paired_rows,
+    transpose_pairs,
 )
 
 KC = 256  # steps of a panel: KC · NR float32 (16 KiB, 32 with AVX-512) stay in the first-level cache
@@ -131,13 +134,6 @@ def bf16_pays():
 # -- what kernels call ---------------------------------------------------------------------------------------------------
 
 
-class Matrix(NamedTuple):
-    """A matrix stored by rows: the address of its first element (0: there is none), and elements from row to row."""
-
-    at: int
-    stride: int
-
-
 class TileRows(NamedTuple):
     """A as tiles read it. By rows: (i, p) is stride · i + p elements from `at`, and step = stride. By columns: p · stride + i
     within a tile, whose first row i is i · step elements from `at`; not where the arithmetic is `by_rows`."""
@@ -213,24 +209,27 @@ def skip_steps(like, a, steps):
 
 
 # -- float32 and float64: A is read where it is, but for a transposed one; B is packed panel by panel ------------------------
+# Functions that are called by address take numbers only, in whatever number.
 
 
-def tiles_of_values(like, a, lda, step, by_columns, panel, c, ldc, d, ldd, rows, columns, k):
+def _tiles(like, a, lda, step, by_columns, panel, c, ldc, d, ldd, rows, columns, k):
     size, nr = item_size(like), panel_width(like)
     for i in range(0, rows, MR):
-        here, left = a + i * step * size, rows - i
-        target, addend = c + i * ldc * size, d + i * ldd * size if d != 0 else d
+        here, target = Matrix(a + i * step * size, lda), Matrix(c + i * ldc * size, ldc)
+        addend, left = Matrix(d + i * ldd * size if d != 0 else d, ldd), rows - i
         if left >= MR and columns == nr:
             if by_columns:
-                tile_by_column(like, here, lda, panel, nr, target, ldc, k, addend, ldd)
+                tile_by_column(like, here, panel, target, addend, k)  # noqa: F821 - these four are VALUE_TILES or PAIR_TILES
             else:
-                tile_by_row(like, here, lda, panel, nr, target, ldc, k, addend, ldd)
+                tile_by_row(like, here, panel, target, addend, k)  # noqa: F821
+        elif by_columns:
+            edge_tile_by_column(like, here, panel, target, addend, k, min(left, np.int64(MR)), columns)  # noqa: F821
         else:
-            left = min(left, MR)
-            if by_columns:
-                edge_tile_by_column(like, here, lda, panel, nr, target, ldc, k, addend, ldd, left, columns)
-            else:
-                edge_tile_by_row(like, here, lda, panel, nr, target, ldc, k, addend, ldd, left, columns)
+            edge_tile_by_row(like, here, panel, target, addend, k, min(left, np.int64(MR)), columns)  # noqa: F821
+
+
+tiles_of_values = with_globals(_tiles, _tiles, "of_values", **VALUE_TILES)
+tiles_of_pairs = with_globals(_tiles, _tiles, "of_pairs", **PAIR_TILES)
 
 
 def panel_of_values(like, b, ldb, transposed, columns, k, panel):
@@ -279,3 +278,111 @@ def columns_of_values(like, a, lda, rows, k, packed):
             for p in range(last, stop):
                 for i in range(min(np.int64(MR), rows - c)):
                     store(load(like, source, p * lda + i), target, p * MR + i)
+
+
+# -- bf16: float32 values rounded on their way into packed pairs along k, which halves k for what follows. Both operands are packed;
+# weights, activations and gradients stay float32 in memory.
+
+
+@device_function
+def value_at(like, x, ld, by_columns, i, p, k):
+    """Element (i, p) of a matrix stored by rows, or by columns; 0 beyond k."""
+    if p >= k:
+        return cast(like, 0)
+    return load(like, x, p * ld + i if by_columns else i * ld + p)
+
+
+@device_function
+def _interleave(like, x, ldx, columns, k, packed, stride):
+    """packed[p, c] = pair(X[2p, c], X[2p + 1, c]), c < columns, zero up to `stride`; X (k, n) by rows."""
+    pairs = (k + 1) // 2
+    whole = columns // WIDTH * WIDTH
+    for p in range(pairs):
+        row = packed + p * stride * 4
+        start = 0
+        if 2 * p + 1 < k:
+            for c in range(0, whole, WIDTH):
+                at = x + (2 * p * ldx + c) * 4
+                pair_rows(like, at, at + ldx * 4, row + c * 4)
+            start = whole
+        for c in range(start, columns):
+            store(pair(value_at(like, x, ldx, True, c, 2 * p, k), value_at(like, x, ldx, True, c, 2 * p + 1, k)), row, c)
+        for c in range(columns, stride):
+            store(cast(like, 0), row, c)
+
+
+def panel_of_pairs(like, b, ldb, transposed, columns, k, panel):
+    nr, pairs = panel_width(like), (k + 1) // 2
+    if not transposed:
+        _interleave(like, b, ldb, columns, k, panel, nr)
+        return
+    whole_pairs, whole_columns = k // (2 * WIDTH) * WIDTH, columns // WIDTH * WIDTH
+    for c in range(0, whole_columns, WIDTH):
+        for p in range(0, whole_pairs, WIDTH):
+            transpose_pairs(like, b + (c * ldb + 2 * p) * 4, ldb, panel + (p * nr + c) * 4, nr)
+    for c in range(columns):
+        for p in range(whole_pairs if c < whole_columns else 0, pairs):
+            value = pair(value_at(like, b, ldb, False, c, 2 * p, k), value_at(like, b, ldb, False, c, 2 * p + 1, k))
+            store(value, panel, p * nr + c)
+    for c in range(columns, nr):
+        for p in range(pairs):
+            store(cast(like, 0), panel, p * nr + c)
+
+
+def rows_of_pairs(like, a, lda, rows, k, packed):
+    """packed[i, p] = pair(A[i, 2p], A[i, 2p + 1]); A (rows, k) by rows."""
+    pairs, whole = (k + 1) // 2, k // (2 * WIDTH)
+    for i in range(rows):
+        for p in range(whole):
+            pair_along(like, a + (i * lda + p * 2 * WIDTH) * 4, packed + (i * pairs + p * WIDTH) * 4)
+        for p in range(whole * WIDTH, pairs):
+            value = pair(value_at(like, a, lda, False, i, 2 * p, k), value_at(like, a, lda, False, i, 2 * p + 1, k))
+            store(value, packed, i * pairs + p)
+
+
+def columns_of_pairs(like, a, lda, rows, k, packed):
+    _interleave(like, a, lda, rows, k, packed, (rows + WIDTH - 1) // WIDTH * WIDTH)
+
+
+# -- bf16 on AMX: the operands are packed as above, but for a transposed A, which lies by rows. The tiles of pairs multiply what
+# fills no AMX tile: fewer than 16 rows, a panel whose columns are no whole number of tiles, and steps beyond a multiple of 16.
+
+_pair_tiles = device_function(tiles_of_pairs)
+
+
+def tiles_of_amx(like, a, lda, step, by_columns, panel, c, ldc, d, ldd, rows, columns, pairs):
+    nr, deep = panel_width(like), pairs // TILE * TILE
+    whole = rows // TILE * TILE if deep > 0 and columns % TILE == 0 else 0
+    if whole > 0:
+        configure_tiles()
+        for i in range(0, whole, 2 * TILE):
+            here, target = Matrix(a + i * lda * 4, lda), Matrix(c + i * ldc * 4, ldc)
+            addend, b = Matrix(d + i * ldd * 4 if d != 0 else d, ldd), Matrix(panel, nr)
+            if i + TILE < whole:
+                if columns > TILE:
+                    block_2x2(here, b, target, addend, deep)
+                else:
+                    block_2x1(here, b, target, addend, deep)
+            elif columns > TILE:
+                block_1x2(here, b, target, addend, deep)
+            else:
+                block_1x1(here, b, target, addend, deep)
+        if deep < pairs:
+            here, left = a + deep * 4, pairs - deep
+            _pair_tiles(like, here, lda, lda, by_columns, panel + deep * nr * 4, c, ldc, c, ldc, whole, columns, left)
+    if whole < rows:
+        here, target, addend = a + whole * lda * 4, c + whole * ldc * 4, d + whole * ldd * 4 if d != 0 else d
+        _pair_tiles(like, here, lda, lda, by_columns, panel, target, ldc, addend, ldd, rows - whole, columns, pairs)
+
+
+def columns_of_amx(like, a, lda, rows, k, packed):
+    """packed[i, p] = pair(A[2p, i], A[2p + 1, i]); A (k, rows) by rows."""
+    pairs = (k + 1) // 2
+    whole_rows, whole_pairs = rows // WIDTH * WIDTH, k // (2 * WIDTH) * WIDTH
+    for p in range(0, whole_pairs, WIDTH):
+        for i in range(0, whole_rows, WIDTH):
+            transpose_paired_rows(like, a + (2 * p * lda + i) * 4, lda, packed + (i * pairs + p) * 4, pairs)
+    for i in range(rows):
+        for p in range(whole_pairs if i < whole_rows else 0, pairs):
+            value = pair(value_at(like, a, lda, True, i, 2 * p, k), value_at(like, a, lda, True, i, 2 * p + 1, k))
+            store(value, packed, i * pairs + p)

@@ -18,13 +18,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .arithmetic import Matrix, TileRows, arithmetic_of, few_columns_of_a, part, rows_of_a, steps_of, tiles
+from .arithmetic import TileRows, arithmetic_of, few_columns_of_a, part, rows_of_a, steps_of, tiles
 from .jit import device_function, parallel, rows_of, threads_now
 from .matmul import ROWS, multiply_rows, multiply_transposed, pack, pack_matrix, panel_bytes
-from .memory import address, scratch
-from .norm import add_shares, norm_rows_backward
+from .memory import LINE, address, scratch
+from .norm import NormRows, add_shares, norm_rows_backward
 from .rope import rotate_row
-from .tile import NR_F32, cast, item_size, load, panel_width, store
+from .tile import NR_F32, Matrix, cast, item_size, load, panel_width, store
 from .vectors import LOG2E, clear, dot, log, scale_row, softmax_columns, softmax_gradient_columns
 
 QUERIES = 3 * NR_F32  # columns of scores at a time: a multiple of every tile's rows and of every panel's width
@@ -155,7 +155,7 @@ def _head_forward(like, arithmetic, head, probabilities, T, h, memory):
         _scores(like, arithmetic, keys, queries, scores, block, h)
         for first in range(0, rows, nr):
             at, stop = first * size, _keys_of(arithmetic, start, first + nr, T)
-            softmax_columns(like, scores.at + at, np.int64(QUERIES), start + first, stop, scale, peaks + at, totals + at)
+            softmax_columns(like, scores.at + at, (np.int64(QUERIES), start + first, stop), scale, peaks + at, totals + at)
         for i in range(rows):
             store(ln2 * load(like, peaks, i) + log(load(like, totals, i)), head.log_sums.at, (start + i) * head.log_sums.stride)
         if probabilities != 0:
@@ -205,8 +205,8 @@ def _head_backward(like, arithmetic, head, gradients, T, h, memory):
             store(dot(like, part(like, dz, i, 0).at, part(like, z, i, 0).at, h), inners, i)
         for first in range(0, rows, nr):
             at, stop = first * size, _keys_of(arithmetic, start, first + nr, T)
-            softmax_gradient_columns(like, scores.at + at, dscores.at + at, np.int64(QUERIES), start + first, stop, log2e * factor,
-                                     sums + at, inners + at, factor)  # fmt: skip
+            softmax_gradient_columns(like, scores.at + at, dscores.at + at, (np.int64(QUERIES), start + first, stop),
+                                     log2e * factor, sums + at, inners + at, factor)  # fmt: skip
         # forward: scores = q·kᵀ / sqrt(h)
         _mix(like, arithmetic, dscores, packed, key_panels, part(like, gradients.dq, start, 0), block, h)
         pack_matrix(like, arithmetic, q, False, h, rows, queries)
@@ -217,10 +217,10 @@ def _head_backward(like, arithmetic, head, gradients, T, h, memory):
 
 
 @device_function
-def _group_backward(like, arithmetic, sizes, addresses, sequence, group, dz, dqkv, memory):
+def _group_backward(like, arithmetic, sizes, addresses, sequence, group, gradients, memory):
     """All the heads that share the keys and values number `group`, one after the other: their gradients add up in one order.
-    addresses: of qkv, z, log_sums; dz, dqkv: the Matrix of the sequence."""
-    heads = sizes.H // sizes.K
+    addresses: of qkv, z, log_sums; gradients: (dz, dqkv), each the Matrix of the sequence."""
+    heads, (dz, dqkv) = sizes.H // sizes.K, gradients
     for head in range(group * heads, (group + 1) * heads):
         found = _head(like, sizes, addresses[0], addresses[1], addresses[2], sequence, head)
         dq, dk, dv = _columns(like, sizes, dqkv, head)
@@ -228,8 +228,8 @@ def _group_backward(like, arithmetic, sizes, addresses, sequence, group, dz, dqk
             for i in range(sizes.T):
                 clear(like, part(like, dk, i, 0).at, sizes.h)
                 clear(like, part(like, dv, i, 0).at, sizes.h)
-        gradients = HeadGradients(part(like, dz, 0, head * sizes.h), dq, dk, dv)
-        _head_backward(like, arithmetic, found, gradients, sizes.T, sizes.h, memory)
+        of_head = HeadGradients(part(like, dz, 0, head * sizes.h), dq, dk, dv)
+        _head_backward(like, arithmetic, found, of_head, sizes.T, sizes.h, memory)
 
 
 @parallel
@@ -247,8 +247,9 @@ def _backward(like, arithmetic, sizes, addresses, dz, dqkv, threads, thread):
     start, stop = rows_of(sizes.B * sizes.K, threads, thread)
     for i in range(start, stop):
         sequence = i // sizes.K
-        _group_backward(like, arithmetic, sizes, addresses, sequence, i % sizes.K, part(like, Matrix(dz, n_z), sequence * T, 0),
-                        part(like, Matrix(dqkv, n), sequence * T, 0), sizes.memory + thread * sizes.thread_bytes)  # fmt: skip
+        gradients = part(like, Matrix(dz, n_z), sequence * T, 0), part(like, Matrix(dqkv, n), sequence * T, 0)
+        _group_backward(like, arithmetic, sizes, addresses, sequence, i % sizes.K, gradients,
+                        sizes.memory + thread * sizes.thread_bytes)  # fmt: skip
 
 
 # -- the backward pass of small models: from behind the output projection to before the norm, one sequence after the other ---
@@ -277,9 +278,10 @@ class Projections(NamedTuple):
 
 
 @device_function
-def _linear_backward(like, arithmetic, dy, x, panels, dx, dw, shape, memory):
-    """dx (rows, k) = dy·Wᵀ and dW (k, n) += xᵀ·dy, for y = x·W and shape (rows, k, n), at most ROWS rows. panels: of Wᵀ."""
-    rows, k, n = shape
+def _linear_backward(like, arithmetic, dy, x, panels, gradients, shape, memory):
+    """dx (rows, k) = dy·Wᵀ and dW (k, n) += xᵀ·dy, for y = x·W and shape (rows, k, n), at most ROWS rows. panels: of Wᵀ;
+    gradients: (dx, dW)."""
+    (rows, k, n), (dx, dw) = shape, gradients
     dy_panels = memory + ROWS * (max(n, k) + BORDER) * item_size(like)
     dy_rows = rows_of_a(like, arithmetic, dy, rows, n, memory)
     multiply_rows(like, arithmetic, dy_rows, panels, steps_of(arithmetic, n), dx, NONE, (rows, k, n))
@@ -305,10 +307,10 @@ def _backward_with_projections(like, arithmetic, sizes, addresses, p, threads, t
             row, rows = sequence * T + start, min(np.int64(ROWS), T - start)
             # forward: out = residual + z·W_o
             _linear_backward(like, arithmetic, part(like, Matrix(p.dout, d), row, 0), part(like, Matrix(addresses[1], n_z), row, 0),
-                             p.o_panels, part(like, dz, start, 0), dw_o, (rows, n_z, d), memory)  # fmt: skip
+                             p.o_panels, (part(like, dz, start, 0), dw_o), (rows, n_z, d), memory)  # fmt: skip
         # forward: z = heads of softmax(q·kᵀ / sqrt(h))·v
         for group in range(sizes.K):
-            _group_backward(like, arithmetic, sizes, addresses, sequence, group, dz, dqkv, memory)
+            _group_backward(like, arithmetic, sizes, addresses, sequence, group, (dz, dqkv), memory)
         for start in range(0, T, ROWS):
             row, rows, here = sequence * T + start, min(np.int64(ROWS), T - start), part(like, dqkv, start, 0)
             # forward: q and k rotated by their positions
@@ -317,7 +319,7 @@ def _backward_with_projections(like, arithmetic, sizes, addresses, p, threads, t
                     angle = (start + i) * (h // 2) * size
                     rotate_row(cast(like, -1), part(like, here, i, 0).at, p.cos + angle, p.sin + angle, p.rotated, h, n * size)
             # forward: qkv = h·W_qkv
-            _linear_backward(like, arithmetic, here, part(like, Matrix(p.h, d), row, 0), p.qkv_panels, dh, dw_qkv, (rows, d, n),
+            _linear_backward(like, arithmetic, here, part(like, Matrix(p.h, d), row, 0), p.qkv_panels, (dh, dw_qkv), (rows, d, n),
                              memory)  # fmt: skip
             # forward: h = norm(x)
             at = row * d * size
@@ -328,13 +330,18 @@ def _backward_with_projections(like, arithmetic, sizes, addresses, p, threads, t
 # -- from Python -----------------------------------------------------------------------------------------------------------
 
 
-def _sizes(qkv, z, T, H, more=0):
-    """The Sizes from the shapes: what q does not take of the columns, k and v share. The scratch holds `more` elements, packed
-    rows, and the scores of QUERIES queries (twice in the backward pass)."""
+def _sizes(qkv, z, T, H, nbytes):
+    """The Sizes from the shapes, what q does not take of the columns being k's and v's, with `nbytes` of scratch."""
     h = z.shape[1] // H
+    memory = scratch.address("attention", nbytes)
+    return Sizes(len(qkv) // T, T, H, (qkv.shape[1] // h - H) // 2, h, memory, nbytes // threads_now())
+
+
+def attention_scratch(item, T, h, more=0):
+    """Bytes of the threads' scratch: packed rows, the scores of QUERIES queries, twice in the backward pass, and `more` elements.
+    item: bytes of a value."""
     elements = more + T * (3 * h + 66) + QUERIES * (2 * h + 134) + 3 * QUERIES * (T + 1)
-    size = -(-elements * qkv.itemsize // 64) * 64
-    return Sizes(len(qkv) // T, T, H, (qkv.shape[1] // h - H) // 2, h, scratch.address("attention", size * threads_now()), size)
+    return -(-elements * item // LINE) * LINE * threads_now()
 
 
 def attention_forward(qkv, z, log_sums, T, H, probabilities=None, bf16=False):
@@ -345,14 +352,15 @@ def attention_forward(qkv, z, log_sums, T, H, probabilities=None, bf16=False):
     stay float32. Overwrites z, log_sums and probabilities.
     """
     store_at = 0 if probabilities is None else address(probabilities)
-    _forward(qkv.dtype.type(0), arithmetic_of(qkv.dtype, bf16), _sizes(qkv, z, T, H), address(qkv), address(z), address(log_sums),
-             store_at)  # fmt: skip
+    sizes = _sizes(qkv, z, T, H, attention_scratch(qkv.itemsize, T, z.shape[1] // H))
+    _forward(qkv.dtype.type(0), arithmetic_of(qkv.dtype, bf16), sizes, address(qkv), address(z), address(log_sums), store_at)
 
 
 def attention_backward(qkv, z, dz, log_sums, dqkv, T, H, bf16=False):
     """dqkv = gradient of the fused projections, from dz (B·T, H·h); overwrites dqkv (B·T, (H + 2K)·h)."""
     addresses = address(qkv), address(z), address(log_sums)
-    _backward(qkv.dtype.type(0), arithmetic_of(qkv.dtype, bf16), _sizes(qkv, z, T, H), addresses, address(dz), address(dqkv))
+    sizes = _sizes(qkv, z, T, H, attention_scratch(qkv.itemsize, T, z.shape[1] // H))
+    _backward(qkv.dtype.type(0), arithmetic_of(qkv.dtype, bf16), sizes, addresses, address(dz), address(dqkv))
 
 
 def projection_gradients_fit(d, d_qkv, d_q, item, B, T):
@@ -367,31 +375,52 @@ def projection_gradients_fit(d, d_qkv, d_q, item, B, T):
     )
 
 
-def projection_shares(d, d_qkv, d_q):
-    """Elements of what `attention_backward_with_projections` takes as `shares`."""
-    return threads_now() * d * (d_qkv + d_q + 2)
+class Kept(NamedTuple):
+    """What the forward pass leaves: its arguments."""
+
+    qkv: np.ndarray
+    z: np.ndarray
+    log_sums: np.ndarray
+    T: int
+    H: int
 
 
-def attention_backward_with_projections(qkv, z, dout, log_sums, T, H, weights, norm, dx, gradients, shares, rotary=None,
-                                        bf16=False):  # fmt: skip
+class NormStep(NamedTuple):
+    """The norm h = norm(x) before the projections: its NormRows, h and x (B·T, d), gamma (d,), rstd (B·T,)."""
+
+    rows: NormRows
+    h: np.ndarray
+    x: np.ndarray
+    gamma: np.ndarray
+    rstd: np.ndarray
+
+
+def attention_backward_with_projections(kept, dout, dx, weights, norm, gradients, rotary=None, bf16=False):
     """From dout (B·T, d), the gradient of z·w_o, to dx (B·T, d) += that of x in qkv = h·w_qkv, h = norm(x).
 
-    weights: w_qkv (d, (H + 2K)·h) and w_o (H·h, d). norm: (its NormRows, h (B·T, d), x (B·T, d), gamma (d,), rstd (B·T,)). rotary:
-    (cos, sin, rotated heads), or None. dx may be dout. gradients: those of w_qkv, w_o, gamma (and beta), flat, all added to.
-    shares: (projection_shares(...),), overwritten: the threads' sums, which are added up in a fixed order.
+    kept: Kept. dx may be dout. weights: w_qkv (d, (H + 2K)·h) and w_o (H·h, d). norm: NormStep. gradients: those of w_qkv, w_o,
+    gamma (and beta), flat, all added to; each thread sums up its own, which are then added in a fixed order. rotary: (cos, sin,
+    rotated heads), or None.
     """
-    (w_qkv, w_o), (rows, h, x, gamma, rstd) = weights, norm
+    (qkv, z, log_sums, T, H), (w_qkv, w_o) = kept, weights
     arithmetic, (d, n), n_z, item = arithmetic_of(qkv.dtype, bf16), w_qkv.shape, len(w_o), qkv.itemsize
-    panels = scratch.address("attention_panels", panel_bytes(arithmetic, item, n_z, d) + panel_bytes(arithmetic, item, d, n))
+    sizes, panels_size, shares_size = projections_scratch(arithmetic, item, T, z.shape[1] // H, d, n, n_z)
+    panels, shares = scratch.address("attention_panels", panels_size), scratch.address("attention_shares", shares_size)
     qkv_panels = pack(arithmetic, w_o, True, panels)
     pack(arithmetic, w_qkv, True, qkv_panels)
-    sizes = _sizes(qkv, z, T, H, T * (n_z + n) + ROWS * (2 * (max(n_z, n, d) + BORDER) + d) + 48)
     cos, sin, rotated = (0, 0, 0) if rotary is None else (address(rotary[0]), address(rotary[1]), rotary[2])
-    projections = Projections(*(address(v) for v in (dout, h, x, gamma, rstd, dx)), qkv_panels, panels, address(shares),
-                              rows.backward, cos, sin, rotated, d)  # fmt: skip
+    arrays = (dout, norm.h, norm.x, norm.gamma, norm.rstd, dx)
+    projections = Projections(*map(address, arrays), qkv_panels, panels, shares, norm.rows.backward, cos, sin, rotated, d)
     addresses = address(qkv), address(z), address(log_sums)
-    _backward_with_projections(qkv.dtype.type(0), arithmetic, sizes, addresses, projections)
-    at, stride = address(shares), w_qkv.size + w_o.size + 2 * d
+    _backward_with_projections(qkv.dtype.type(0), arithmetic, _sizes(qkv, z, T, H, sizes), addresses, projections)
+    stride = w_qkv.size + w_o.size + 2 * d
     for gradient in gradients:
-        add_shares(at, threads_now(), stride, gradient)
-        at += gradient.nbytes
+        add_shares(shares, threads_now(), stride, gradient)
+        shares += gradient.nbytes
+
+
+def projections_scratch(arithmetic, item, T, h, d, n, n_z):
+    """Bytes of scratch: of the threads' rows, the packed matrices, and the threads' gradients; for w_qkv (d, n), w_o (n_z, d)."""
+    rows = attention_scratch(item, T, h, T * (n_z + n) + ROWS * (2 * (max(n_z, n, d) + BORDER) + d) + 48)
+    panels = panel_bytes(arithmetic, item, n_z, d) + panel_bytes(arithmetic, item, d, n)
+    return rows, panels, threads_now() * d * (n + n_z + 2) * item

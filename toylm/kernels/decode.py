@@ -92,8 +92,9 @@ def vector_matrix(x, w, stride, y):
 # A stream's activations are columns of its row of `work` (S, W), named by where they start: slices of a row are known to be
 # contiguous, columns of a matrix are not, and would not be vectorised.
 @device_function
-def _linear(p, weight, bias, streams, work, x, k, y, n):
-    """y (n,) = x (k,)·W (+ b) of every stream."""
+def _linear(p, layer, streams, work, x, y, shape):
+    """y (n,) = x (k,)·W (+ b) of every stream; layer: where W and b start, b at -1 for none; shape: (k, n)."""
+    (weight, bias), (k, n) = layer, shape
     panel = n if streams.shape[0] == 1 else max(64, PANEL_BYTES // (4 * k) // 64 * 64)
     for first in range(0, n, panel):
         last = min(first + panel, n)
@@ -217,14 +218,14 @@ def _token(plan, weights, state, streams):
     for layer in range(weights.offsets.shape[0]):
         at = weights.offsets[layer]
         _norm(plan, p, at[NORM1], at[SHIFT1], streams, work, x, norm)
-        _linear(p, at[W_QKV], at[B_QKV], streams, work, norm, d, qkv, d_qkv)
+        _linear(p, (at[W_QKV], at[B_QKV]), streams, work, norm, qkv, (d, d_qkv))
         _attention(plan, weights, layer, state, streams, qkv, z, scores)
-        _linear(p, at[W_O], at[B_O], streams, work, z, d_q, out, d)
+        _linear(p, (at[W_O], at[B_O]), streams, work, z, out, (d_q, d))
         _add(streams, work, x, out, d)
         _norm(plan, p, at[NORM2], at[SHIFT2], streams, work, x, norm)
-        _linear(p, at[W_FF1], at[B_FF1], streams, work, norm, d, pre, plan.d_ff_in)
+        _linear(p, (at[W_FF1], at[B_FF1]), streams, work, norm, pre, (d, plan.d_ff_in))
         _activate(plan, streams, work, pre, hidden)
-        _linear(p, at[W_FF2], at[B_FF2], streams, work, hidden, plan.d_ff, out, d)
+        _linear(p, (at[W_FF2], at[B_FF2]), streams, work, hidden, out, (plan.d_ff, d))
         _add(streams, work, x, out, d)
     _norm(plan, p, plan.final_gamma, plan.final_beta, streams, work, x, norm)
     for v in range(state.logits.shape[1]):

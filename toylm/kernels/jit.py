@@ -129,7 +129,8 @@ class _KernelCache(caching.NullCache):
         function, code = self.function, self.function.__code__
         cells = [cell.cell_contents for cell in function.__closure__ or ()]
         source = Path(code.co_filename)
-        own = source.is_relative_to(PACKAGE) or not source.exists()  # else its time tells whether it is the same
+        # What lies elsewhere than in COMPILED_FOLDERS, its file's time tells apart.
+        own = any(source.is_relative_to(PACKAGE / folder) for folder in COMPILED_FOLDERS) or not source.exists()
         parts = [code.co_filename, code.co_firstlineno, function.__qualname__, signature, *compile_target()]
         parts += [] if own else [source.stat().st_mtime_ns]
         key = hashlib.sha256(repr(parts).encode() + code.co_code + (serialize.dumps(cells) if cells else b""))

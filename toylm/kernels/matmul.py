@@ -20,7 +20,6 @@ from ..errors import InputTypeError, UsageError
 from .arithmetic import (
     KC,
     PANEL_BYTES,
-    Matrix,
     arithmetic_of,
     bf16_support,
     columns_of_a,
@@ -34,7 +33,7 @@ from .arithmetic import (
 )
 from .jit import device_function, parallel, rows_of, share, threads_now
 from .memory import address, scratch
-from .tile import MR, NR_F32, VECTOR_BYTES, item_size, panel_width
+from .tile import MR, NR_F32, VECTOR_BYTES, Matrix, item_size, panel_width
 
 ROWS = 8 * MR  # that kernels of several products work on at a time: a multiple of every arithmetic's row_unit
 A_BLOCK_BYTES = 512 * 1024  # rows of A that are swept again for every panel stay in the second-level cache
@@ -231,7 +230,7 @@ def _checked_product(a, b, out, transpose_a, transpose_b, accumulate, addend, bf
             address(a), a.strides[0] // item, int(transpose_a), address(b), b.strides[0] // item, int(transpose_b),
             address(out), out.strides[0] // item, d, d_stride, m, n, k,
         )  # fmt: skip
-        memory = scratch.address("products", threads * SCRATCH_BYTES)
+        memory = scratch.address("products", threads_now() * SCRATCH_BYTES)
         _multiply.with_threads(a.dtype.type(0), arithmetic_of(a.dtype, bf16), product, memory, threads)
     return out
 

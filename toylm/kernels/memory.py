@@ -1,9 +1,12 @@
 """Addresses of arrays, and the scratch memory of the threads."""
 
 import ctypes
+import math
 import threading
 
 import numpy as np
+
+LINE = 64  # bytes of a cache line
 
 
 def address(x):
@@ -16,7 +19,7 @@ def address(x):
 
 class _Buffers(threading.local):
     def __init__(self):  # in every thread
-        self.named = {}  # name -> (the buffer, the aligned address in it, bytes from there)
+        self.named = {}  # name -> buffer
 
 
 class Scratch:
@@ -29,15 +32,23 @@ class Scratch:
     def __init__(self):
         self.buffers = _Buffers()
 
+    def array(self, name, shape, dtype=np.uint8):
+        """An array under `name`, its values undefined, its address a multiple of 64."""
+        size, buffers = math.prod(shape) * np.dtype(dtype).itemsize, self.buffers.named
+        if name not in buffers or buffers[name].size < size:
+            buffer = np.zeros(size + LINE, np.uint8)
+            start = -address(buffer) % LINE
+            buffers[name] = buffer[start : start + size]
+        return buffers[name][:size].view(dtype).reshape(shape)
+
     def address(self, name, size):
         """Address of at least `size` bytes under `name`, at a multiple of 64."""
-        buffers = self.buffers.named
-        found = buffers.get(name)
-        if found is None or found[2] < size:
-            buffer = np.zeros(size + 64, np.uint8)
-            start = address(buffer)
-            found = buffers[name] = buffer, start + -start % 64, size
-        return found[1]
+        held = self.buffers.named.get(name)
+        return address(self.array(name, (size,)) if held is None or held.size < size else held)
+
+    def sizes(self):
+        """name -> bytes that the calling thread's kernels hold."""
+        return {name: buffer.nbytes for name, buffer in self.buffers.named.items()}
 
 
 scratch = Scratch()

@@ -8,6 +8,8 @@ threads, edges) is ordinary Numba: see matmul.py.
 All arguments are element strides and int64 addresses (a uint64 address would turn int64 arithmetic into float64).
 """
 
+from typing import NamedTuple
+
 import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
@@ -32,6 +34,13 @@ VECTOR_BYTES, MR, _VECTORS = _vectors_of(FEATURES)
 # An instruction for pairs of bf16, else several of float32. Before LLVM 16 its operands had another type.
 HOST_BF16 = {"avx512f", "avx512bf16"} <= FEATURES and llvm.llvm_version_info[0] >= 16
 NR_F32 = _VECTORS * VECTOR_BYTES // 4
+
+
+class Matrix(NamedTuple):
+    """A matrix stored by rows: the address of its first element (0: there is none), and elements from row to row."""
+
+    at: int
+    stride: int
 
 
 def _element(like):
@@ -159,8 +168,9 @@ class Tile:
             for j in range(_VECTORS)
         ]
 
-    def emit(self, a, lda, b_address, ldb, c, ldc, k, addend, ldd, rows=None, columns=None):
+    def emit(self, a, panel, c, d, k, rows=None, columns=None):
         b = self.b
+        (a, lda), (c, ldc), (addend, ldd) = ((b.extract_value(x, 0), b.extract_value(x, 1)) for x in (a, c, d))
         masks = [None] * _VECTORS
         if self.edge:
             masks = self.column_masks(columns)
@@ -199,7 +209,7 @@ class Tile:
             for j in range(_VECTORS):
                 acc[i][j].add_incoming(zero, entry)
                 acc[i][j].add_incoming(loaded[i][j], blocks["load_d"])
-        b_row = self.pointer(b_address, b.mul(p, ldb))
+        b_row = self.pointer(panel, b.mul(p, self.constant(_VECTORS * self.width)))
         places = [b.gep(b_row, [self.constant(j * self.width)], source_etype=self.element) for j in range(_VECTORS)]
         b_vectors = [self.load_vector(place) for place in places]
         a_offset = p if self.a_by_row else b.mul(p, lda)
@@ -232,34 +242,32 @@ class Tile:
                             self.store_vector(new[i][j], c_pointer[i][j], kept[j])
 
 
-def _make_tile(a_by_row, pairs=False):
+def _make_tile(a_by_row, pairs):
     @intrinsic
-    def tile(typingctx, like, a, lda, b, ldb, c, ldc, k, addend, ldd):
-        """C[MR, NR] = A · B, plus D where the address `addend` of D is not 0; k >= 1. `like` tells the dtype."""
+    def tile(typingctx, like, a, panel, c, d, k):
+        """C[MR, NR] = A · B, plus D where there is one; k >= 1. A, C, D: Matrix; B: the address of a panel (k, NR)."""
 
         def codegen(context, builder, signature, args):
             Tile(context, builder, signature.args[0], False, a_by_row, pairs).emit(*args[1:])
             return context.get_dummy_value()
 
-        return types.void(like, *[types.int64] * 9), codegen
+        return types.void(like, a, types.int64, c, d, types.int64), codegen
 
     @intrinsic
-    def edge_tile(typingctx, like, a, lda, b, ldb, c, ldc, k, addend, ldd, rows, columns):
+    def edge_tile(typingctx, like, a, panel, c, d, k, rows, columns):
         """The same where only rows <= MR, columns <= NR of C exist: nothing of C outside is read or written. B has NR columns."""
 
         def codegen(context, builder, signature, args):
             Tile(context, builder, signature.args[0], True, a_by_row, pairs).emit(*args[1:])
             return context.get_dummy_value()
 
-        return types.void(like, *[types.int64] * 11), codegen
+        return types.void(like, a, types.int64, c, d, *[types.int64] * 3), codegen
 
-    return tile, edge_tile
+    way = "row" if a_by_row else "column"
+    return {f"tile_by_{way}": tile, f"edge_tile_by_{way}": edge_tile}
 
 
-tile_by_row, edge_tile_by_row = _make_tile(a_by_row=True)
-tile_by_column, edge_tile_by_column = _make_tile(a_by_row=False)
-pair_tile_by_row, edge_pair_tile_by_row = _make_tile(a_by_row=True, pairs=True)
-pair_tile_by_column, edge_pair_tile_by_column = _make_tile(a_by_row=False, pairs=True)
+VALUE_TILES, PAIR_TILES = (_make_tile(True, pairs) | _make_tile(False, pairs) for pairs in (False, True))
 
 
 @intrinsic
@@ -304,30 +312,27 @@ def store(typingctx, value, address, index):
     return types.void(value, types.int64, types.int64), codegen
 
 
-@intrinsic
-def copy_vectors(typingctx, like, source, target):
-    """Copy one row of a panel: NR elements."""
-
+def _copy(vectors):
     def codegen(context, builder, signature, args):
         tile = Tile(context, builder, signature.args[0])
-        for j in range(_VECTORS):
+        for j in range(vectors):
             offset = tile.constant(j * tile.width)
             tile.store_vector(tile.load_vector(tile.pointer(args[1], offset)), tile.pointer(args[2], offset))
         return context.get_dummy_value()
 
-    return types.void(like, types.int64, types.int64), codegen
+    return codegen
+
+
+@intrinsic
+def copy_vectors(typingctx, like, source, target):
+    """Copy one row of a panel: NR elements."""
+    return types.void(like, types.int64, types.int64), _copy(_VECTORS)
 
 
 @intrinsic
 def copy_vector(typingctx, like, source, target):
     """Copy as many elements as a vector holds."""
-
-    def codegen(context, builder, signature, args):
-        tile = Tile(context, builder, signature.args[0])
-        tile.store_vector(tile.load_vector(tile.pointer(args[1])), tile.pointer(args[2]))
-        return context.get_dummy_value()
-
-    return types.void(like, types.int64, types.int64), codegen
+    return types.void(like, types.int64, types.int64), _copy(1)
 
 
 @intrinsic

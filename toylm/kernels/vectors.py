@@ -378,9 +378,9 @@ def sum_of_exponentials(typingctx, like, x, n, scale, peak):
 class _Columns(Rows):
     """Emits loops down a panel of NR columns: a vector of every row at a time, cut at a diagonal."""
 
-    def __init__(self, context, builder, kind, stride, diagonal, stop):
+    def __init__(self, context, builder, kind, cut):
         super().__init__(context, builder, kind)
-        self.stride, self.diagonal, self.stop = stride, diagonal, stop
+        self.stride, self.diagonal, self.stop = (builder.extract_value(cut, i) for i in range(3))
 
     def per_vector(self, make):
         """make(first column) for every vector of a row."""
@@ -411,16 +411,16 @@ class _Columns(Rows):
 
 
 @intrinsic
-def softmax_columns(typingctx, like, x, stride, diagonal, stop, scale, peaks, totals):
+def softmax_columns(typingctx, like, x, cut, scale, peaks, totals):
     """Of NR columns: x[:stop] becomes 2^(scale · x - peak), peak = the column's largest scale · x, totals the sums over rows.
 
-    Column i counts as far as row diagonal + i (0 <= diagonal <= stop); beyond, x becomes 0. x: an address, rows `stride` elements
-    apart; peaks, totals: addresses of NR values. NaN is passed over in peaks.
+    cut: (stride, diagonal, stop). Column i counts as far as row diagonal + i (0 <= diagonal <= stop); beyond, x becomes 0. x: an
+    address, rows `stride` elements apart; peaks, totals: addresses of NR values. NaN is passed over in peaks.
     """
 
     def codegen(context, builder, signature, args):
-        _, x, stride, diagonal, stop, scale, peaks, totals = args
-        columns, b = _Columns(context, builder, signature.args[0], stride, diagonal, stop), builder
+        _, x, cut, scale, peaks, totals = args
+        columns, b = _Columns(context, builder, signature.args[0], cut), builder
         wide_scale = columns.splat(scale)
         best = columns.per_vector(lambda _: cgutils.alloca_once_value(b, columns.filled(float("-inf"))))
         total = columns.per_vector(lambda _: cgutils.alloca_once_value(b, columns.filled(0.0)))
@@ -447,16 +447,16 @@ def softmax_columns(typingctx, like, x, stride, diagonal, stop, scale, peaks, to
             columns.store_vector(b.load(total[vector]), total_place)
         return context.get_dummy_value()
 
-    return types.void(like, *[types.int64] * 4, like, types.int64, types.int64), codegen
+    return types.void(like, types.int64, cut, like, types.int64, types.int64), codegen
 
 
 @intrinsic
-def softmax_gradient_columns(typingctx, like, x, dy, stride, diagonal, stop, scale, shifts, inners, factor):
+def softmax_gradient_columns(typingctx, like, x, dy, cut, scale, shifts, inners, factor):
     """Of NR columns cut as in `softmax_columns`: x becomes p = 2^(scale · x - shift), dy becomes p · (dy - inner) · factor."""
 
     def codegen(context, builder, signature, args):
-        _, x, dy, stride, diagonal, stop, scale, shifts, inners, factor = args
-        columns, b = _Columns(context, builder, signature.args[0], stride, diagonal, stop), builder
+        _, x, dy, cut, scale, shifts, inners, factor = args
+        columns, b = _Columns(context, builder, signature.args[0], cut), builder
         wide_scale, wide_factor = columns.splat(scale), columns.splat(factor)
         shift = columns.per_vector(lambda at: b.fneg(columns.load_vector(columns.pointer(shifts, at))))
         inner = columns.per_vector(lambda at: columns.load_vector(columns.pointer(inners, at)))
@@ -471,4 +471,4 @@ def softmax_gradient_columns(typingctx, like, x, dy, stride, diagonal, stop, sca
         columns.for_rows([x, dy], gradient)
         return context.get_dummy_value()
 
-    return types.void(like, *[types.int64] * 5, like, types.int64, types.int64, like), codegen
+    return types.void(like, types.int64, types.int64, cut, like, types.int64, types.int64, like), codegen

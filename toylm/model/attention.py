@@ -2,7 +2,7 @@
 
 import functools
 
-from ..kernels.attention import attention_backward, attention_backward_with_projections, attention_forward
+from ..kernels.attention import Kept, NormStep, attention_backward, attention_backward_with_projections, attention_forward
 from ..kernels.norm import norm_rows
 from ..kernels.rope import rotate
 from ..kinds import POSITIONS
@@ -13,7 +13,7 @@ from .linear import Linear
 def rotary_tables(positions, length, d_head, theta, dtype):
     """cos and sin, (length, d_head / 2) each, which all blocks share; None where positions are not rotary."""
     kind = POSITIONS[positions]
-    return kind.load().tables(length, d_head, theta, dtype) if kind.rotary else None
+    return kind.load()(length, d_head, theta, dtype) if kind.rotary else None
 
 
 class Attention:
@@ -56,9 +56,9 @@ class Attention:
         """The same, and the backward pass of h = norm(x), in one kernel, which keeps dz, dqkv and dh in a cache: dx (N, d) +=
         gradient of x. dout may be dx. For what workspace.attention_in_one_kernel says."""
         c = self.config
+        kept = Kept(a.qkv, a.head_outputs, a.log_sums, a.length, c.n_heads)
         weights = parameters[self.qkv.weight].array, parameters[self.output.weight].array
-        before = norm_rows(norm.kind, dx.dtype), h, a.residual_in, parameters[norm.gamma].flat, a.rstd1
+        before = NormStep(norm_rows(norm.kind, dx.dtype), h, a.residual_in, parameters[norm.gamma].flat, a.rstd1)
         added = [gradients[name].flat for name in (self.qkv.weight, self.output.weight, *norm.names)]
         rotary = None if self.tables is None else (*self.tables, c.n_heads + c.n_kv_heads)
-        attention_backward_with_projections(a.qkv, a.head_outputs, dout, a.log_sums, a.length, c.n_heads, weights, before, dx,
-                                            added, a.buffers["attention_shares"], rotary, self.precision.bf16)  # fmt: skip
+        attention_backward_with_projections(kept, dout, dx, weights, before, added, rotary, self.precision.bf16)

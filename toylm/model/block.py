@@ -1,7 +1,7 @@
 """The pre-norm block: x += attention(norm1(x)); x += feed_forward(norm2(x))."""
 
 from .attention import Attention
-from .mlp import FeedForward
+from .feed_forward import FeedForward
 from .norm import Norm
 
 
@@ -45,7 +45,7 @@ class Block:
         self.norm2.backward(parameters, gradients, buffers, dh, a.residual_mid, a.rstd2, dstream)
         # forward: residual_mid = residual_in + attention(norm1(residual_in))
         dbranch = dstream if dropout is None else dropout.drop(2 * self.index + 1, dstream, buffers["dbranch"])
-        if "attention_shares" in buffers:
+        if "dqkv" not in buffers:  # see workspace.attention_in_one_kernel
             self.attention.backward_through_norm(parameters, gradients, dbranch, a.norm1, a, self.norm1, dstream)
         else:
             self.attention.backward(parameters, gradients, dbranch, a.norm1, a, dh)

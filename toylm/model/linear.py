@@ -12,20 +12,28 @@ class Linear:
         self.matmul = precision.matmul
         self.weight, self.bias = f"{prefix}w_{role}", f"{prefix}b_{role}" if config.biases else None
 
+    def arrays(self, parameters):
+        """The weight, and the bias or None."""
+        return parameters[self.weight].array, None if self.bias is None else parameters[self.bias].flat
+
     def forward(self, parameters, x, y, residual=None):
         """y (N, outputs) = x (N, inputs) · w (+ b) (+ residual)."""
-        weight, addend = parameters[self.weight].array, residual
-        if self.bias is not None and residual is None:
-            addend = np.broadcast_to(parameters[self.bias].flat, y.shape)
+        (weight, bias), addend = self.arrays(parameters), residual
+        if bias is not None and residual is None:
+            addend = np.broadcast_to(bias, y.shape)
         self.matmul(x, weight, y, addend=addend)
-        if self.bias is not None and residual is not None:
-            bias_forward(y, parameters[self.bias].flat)
+        if bias is not None and residual is not None:
+            bias_forward(y, bias)
 
     def backward(self, parameters, gradients, dy, x, dx):
         """dx = dy·wᵀ, overwritten; dw += xᵀ·dy; db += the sum of dy's rows."""
         # forward: y = x·w + b
-        self.matmul(dy, parameters[self.weight].array, dx, transpose_b=True)
+        self.backward_input(parameters, dy, dx)
         self.backward_weight(gradients, dy, x)
+
+    def backward_input(self, parameters, dy, dx):
+        """dx = dy·wᵀ, overwritten."""
+        self.matmul(dy, parameters[self.weight].array, dx, transpose_b=True)
 
     def backward_weight(self, gradients, dy, x):
         """dw += xᵀ·dy; db += the sum of dy's rows."""

@@ -16,7 +16,7 @@ from .init import initialise
 from .norm import Norm
 from .precision import precision_of
 from .unembedding import Unembedding
-from .workspace import Workspace, buffers_of, bytes_of
+from .workspace import Workspace, buffers_of, bytes_of, scratch_of
 
 ALL_COUNTS, NO_COUNTS = -1, -2  # folds, see TransformerLM.log_counts
 
@@ -260,6 +260,10 @@ class TransformerLM:
     def workspace_bytes(self, batch, length, dropout=False):
         """Bytes of activations and gradient buffers that training on (batch, length) tokens takes, with or without dropout."""
         return bytes_of(buffers_of(self.config, self._precision, batch, length, True, dropout))
+
+    def scratch_sizes(self, batch, length):
+        """name -> bytes that the kernels of a training step reserve beside, for the thread that calls them."""
+        return scratch_of(self.config, self._precision, batch, length)
 
     def _tokens(self, tokens):
         """(B, T) int64, checked."""

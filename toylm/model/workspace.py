@@ -1,7 +1,7 @@
 """Memory of a forward and backward pass: allocated once for the largest batch seen, then reused.
 
-`buffers_of` lists every buffer of a pass; it is what the workspace allocates and what a printed figure counts. Activations are
-kept by name, so that fitters and analyses can read what a forward pass computed:
+`buffers_of` lists every buffer of a pass, `scratch_of` what its kernels reserve beside: they are what is allocated, and what a
+printed figure counts. Activations are kept by name, so that fitters and analyses can read what a forward pass computed:
 
     model.forward(tokens)
     model.activations.blocks[0].attention_probabilities      # (B, H, T, T)
@@ -14,9 +14,12 @@ import math
 import numpy as np
 
 from ..kernels.activations import activation_forward
-from ..kernels.attention import attention_forward, projection_gradients_fit, projection_shares
+from ..kernels.arithmetic import arithmetic_of
+from ..kernels.attention import attention_forward, attention_scratch, projection_gradients_fit, projections_scratch
 from ..kernels.embedding import order_sizes
+from ..kernels.feed_forward import feed_forward_scratch
 from ..kernels.jit import threads_now
+from ..kernels.matmul import SCRATCH_BYTES
 from ..kinds import FEED_FORWARDS, NORMS
 
 CHUNK_BYTES = 4 * 2**20  # of logits at a time: all (N, V) of them would be far more memory than a model, and leave the cache
@@ -46,11 +49,9 @@ def buffers_of(config, precision, batch, length, training=True, dropout=False):
     if training:
         shapes |= {"dnorm": (N, d), "dstream": (N, d), "dh": (N, d), "dpre": (N, c.d_ff_in)}
         shapes["norm_shares"] = threads_now(), 1 + NORMS[c.norm].shift, d
-        if not precision.fused and FEED_FORWARDS[c.feed_forward].gated:
+        if FEED_FORWARDS[c.feed_forward].gated:
             shapes["dhidden"] = N, c.d_ff
-        if attention_in_one_kernel(config, precision, batch, length):
-            shapes["attention_shares"] = (projection_shares(d, c.d_qkv, c.d_q),)
-        else:
+        if not attention_in_one_kernel(config, precision, batch, length):
             shapes |= {"dz": (N, c.d_q), "dqkv": (N, c.d_qkv)}
         if dropout:
             shapes |= {"branch": (N, d), "dbranch": (N, d)}
@@ -70,6 +71,21 @@ def attention_in_one_kernel(config, precision, batch, length):
     c = config
     sizes = c.d_model, c.d_qkv, c.d_q, precision.dtype.itemsize
     return not c.biases and precision.fused and projection_gradients_fit(*sizes, batch, length)
+
+
+def scratch_of(config, precision, batch, length):
+    """What the kernels of a training step on (batch, length) tokens reserve for themselves: name -> bytes."""
+    c, item = config, precision.dtype.itemsize
+    if not precision.fused:
+        return {"attention": attention_scratch(item, length, c.d_head)}
+    arithmetic = arithmetic_of(precision.dtype, precision.bf16)
+    found = {"products": threads_now() * SCRATCH_BYTES}
+    sizes = feed_forward_scratch(arithmetic, item, c.d_model, c.d_ff, c.d_ff_in // c.d_ff)
+    found |= zip(("feed_forward_panels", "feed_forward"), sizes)
+    if not attention_in_one_kernel(config, precision, batch, length):
+        return found | {"attention": attention_scratch(item, length, c.d_head)}
+    sizes = projections_scratch(arithmetic, item, length, c.d_head, c.d_model, c.d_qkv, c.d_q)
+    return found | dict(zip(("attention", "attention_panels", "attention_shares"), sizes))
 
 
 class BlockActivations:

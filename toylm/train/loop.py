@@ -63,7 +63,7 @@ class Trainer:
         self._saved_step = None
         self._step_seconds = 0.0  # of steps alone, in this process
         self._window_seconds, self._window_tokens = 0.0, 0  # the same since the last line
-        self._plotted = -math.inf
+        self._plotted = time.perf_counter()
         self._first = (0, 0.0)  # step and seconds where this process began
         self._start_clock()
 

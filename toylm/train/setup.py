@@ -256,12 +256,14 @@ def set_up(settings, prepared, model=None):
 
 
 def memory_bytes(parts, settings):
-    """What training will hold, in bytes, by kind: parameters, gradients, moments, activations."""
+    """What training will hold, in bytes, by kind: parameters, gradients, moments, activations, what kernels reserve, counts."""
+    shape, scratch = (settings.batch_size, settings.model.context_length), parts.optimizer.scratch_sizes()
     return {
         "parameters": parts.model.parameters.flat.nbytes,
         "gradients": parts.model.gradients.flat.nbytes,
         "moments": sum(array.nbytes for array in parts.optimizer.state().values()),
-        "activations": parts.model.workspace_bytes(settings.batch_size, settings.model.context_length, settings.dropout > 0),
+        "activations": parts.model.workspace_bytes(*shape, settings.dropout > 0),
+        "kernels": sum((parts.model.scratch_sizes(*shape) | scratch).values()),
         "counts": parts.model.counts.nbytes if parts.model.counts is not None else 0,
     }
 

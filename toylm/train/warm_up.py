@@ -36,6 +36,9 @@ SHORTEST = {
 }  # fmt: skip
 
 
+_loaded = set()  # markers of what this process has rehearsed
+
+
 def load_kernels(settings, console):
     """Load all kernels that the settings need, compiling them first where this machine has not yet. Returns the seconds
     that compiling took.
@@ -50,7 +53,9 @@ def load_kernels(settings, console):
             compiled = time.perf_counter() - began
             console.say(f"kernels compiled in {compiled:.1f} s{' (kept on disk for the next time)' if kept else ''}")
     before = compile_seconds()
-    rehearse(settings)
+    if marker not in _loaded:
+        rehearse(settings)
+        _loaded.add(marker)
     return compiled + compile_seconds() - before
 
 

@@ -3,7 +3,7 @@
 from toylm.kernels.tile import cast, load, store
 
 
-def row_forward(like, x, gamma, beta, eps, y, rstd, d):
+def forward(like, x, gamma, beta, eps, y, rstd, d):
     total = cast(like, 0)
     for j in range(d):
         total += load(like, x, j)
@@ -12,7 +12,7 @@ def row_forward(like, x, gamma, beta, eps, y, rstd, d):
     store(cast(like, 1), rstd, 0)
 
 
-def row_backward(like, dy, x, gamma, rstd, dx, dgamma, dbeta, d):
+def backward(like, dy, x, gamma, rstd, dx, dgamma, dbeta, d):
     total, slope = cast(like, 0), cast(like, 0)
     for j in range(d):
         total += load(like, x, j)
@@ -21,3 +21,6 @@ def row_backward(like, dy, x, gamma, rstd, dx, dgamma, dbeta, d):
         centred = load(like, x, j) - total / cast(like, d)
         store(load(like, dgamma, j) + load(like, dy, j) * centred, dgamma, j)
         store(load(like, dx, j) + load(like, dy, j) * load(like, gamma, j) - slope / cast(like, d), dx, j)
+
+
+centred = forward, backward

@@ -6,7 +6,7 @@ from toylm.kernels.vectors import LOG2E, exp2
 
 
 @device_function
-def value_and_slope(like, v):
+def mish(like, v):
     """With e = exp(v) and n = e (e + 2): tanh(log(1 + e)) = n / (n + 2), and its derivative is 4 e (e + 1) / (n + 2)²."""
     e = exp2(cast(like, LOG2E) * (v if v < 20 else cast(like, 20)))  # from 20 on the ratio is 1
     n, two = e * (e + cast(like, 2)), cast(like, 2)
