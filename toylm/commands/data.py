@@ -1,12 +1,11 @@
 """Prepare text for training: documents, split, tokenizer, token files. Or make more stories.
 
-toylm data --list                                  corpora by name
-toylm data my.txt --vocab-size 4096 --out mydata   then: toylm train --data mydata
-toylm data mydata                                  what a prepared folder holds
-toylm data stories --count 50000 --seed 1 --out more.txt   more stories like the embedded ones
+  toylm data --list                                  corpora by name
+  toylm data my.txt --vocab-size 4096 --out mydata   then: toylm train --data mydata
+  toylm data mydata                                  what a prepared folder holds
+  toylm data stories --count 50000 --seed 1 --out more.txt   more stories like the embedded ones
 """
 
-import argparse
 import os
 import re
 from pathlib import Path
@@ -27,7 +26,8 @@ SAMPLE_TOKENS = 40
 def build_parser(parser):
     """Add the arguments of `toylm data`."""
     parser.add_argument(
-        "source", nargs="?", help="a corpus name (--list), text files, a folder, a quoted pattern, or a prepared folder"
+        "source", nargs="?", metavar="TEXT",
+        help="a corpus name (--list), text files, a folder, a quoted pattern, or a prepared folder",
     )
     parser.add_argument("more", nargs="*", metavar="file", help="further text files")
     parser.add_argument("--list", action="store_true", help="list the corpora that have names")
@@ -35,7 +35,7 @@ def build_parser(parser):
 
     text = parser.add_argument_group("text")
     add_separator(text)
-    text.add_argument("--limit", metavar="N", type=_size, help="read about N characters only; 500k, 20M and 1G are understood")
+    text.add_argument("--limit", metavar="N", type=int, help="read about N characters only; 500k, 20M and 1G are understood")
     text.add_argument(
         "--held-out",
         metavar="SHARE",
@@ -105,14 +105,6 @@ def list_corpora():
             "or any UTF-8 text: a file, several, a folder, a quoted pattern such as 'books/*.txt'",
         ]
     )
-
-
-def _size(text):
-    match = re.fullmatch(r"([\d.]+)\s*([kKmMgG]?)", text.replace(",", "").replace("_", ""))
-    try:
-        return int(float(match[1]) * {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}[match[2].lower()])
-    except (TypeError, ValueError):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 500000, 500k, 20M or 1G") from None
 
 
 def make_stories(source, count, seed, out):

@@ -1,7 +1,7 @@
 """Write text with a trained model, token by token as it comes.
 
   toylm generate runs/first --prompt "Once upon a time"
-  toylm generate runs/first --prompt-file start.txt --temperature 0.6 --top-p 0.9 --num-samples 3
+  toylm generate runs/first --prompt-file start.txt --top-p 0.9 --num-samples 3
   echo "The dog" | toylm generate runs/first --prompt - --stop "."
 
 RUN is a run folder (its best checkpoint is taken; RUN/latest names the newest) or any checkpoint folder. The text goes to
