@@ -27,8 +27,15 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
             return f"{said} (default: {' '.join(map(str, default))})"
         return super()._get_help_string(action)
 
+    def _split_lines(self, text, width):
+        return _wrap(" ".join(text.split()), width)
+
     def _fill_text(self, text, width, indent):
         return "\n".join(filled(text, width))
+
+
+def _wrap(text, width, **indents):
+    return textwrap.wrap(text, width, break_on_hyphens=False, **indents)  # flags stay whole
 
 
 def filled(text, width):
@@ -38,17 +45,17 @@ def filled(text, width):
         if line and not line.startswith(" "):
             paragraph.append(line)
             continue
-        yield from textwrap.wrap(" ".join(paragraph), width)
+        yield from _wrap(" ".join(paragraph), width)
         paragraph = []
         left, gap, right = re.fullmatch(r"( *\S.*?|)(?:( {2,})(\S.*))?", line.rstrip()).groups()
         column = len(left + (gap or ""))
         if len(line) <= width or not right:
             yield line.rstrip()
         elif column <= width // 2:
-            yield from textwrap.wrap(right, width, initial_indent=left + gap, subsequent_indent=" " * column)
+            yield from _wrap(right, width, initial_indent=left + gap, subsequent_indent=" " * column)
         else:
             yield left
-            yield from textwrap.wrap(right, width, initial_indent=" " * 8, subsequent_indent=" " * 8)
+            yield from _wrap(right, width, initial_indent=" " * 8, subsequent_indent=" " * 8)
 
 
 class _Help(argparse.Action):
