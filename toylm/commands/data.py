@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from ..data.corpora import CORPORA, TASK_PREFIX
-from ..data.preparation import prepare
+from ..data.preparation import idle_options, prepare
 from ..data.progress import Progress
 from ..data.separator import add_separator
 from ..data.stories import write_stories
@@ -49,8 +49,7 @@ def build_parser(parser):
     tokens.add_argument(
         "--tokenizer",
         metavar="KIND",
-        default="bpe",
-        help=f"{', '.join(LEVELS)}, or the path of a tokenizer.json or of a checkpoint",
+        help=f"{', '.join(LEVELS)}, or the path of a tokenizer.json or of a checkpoint (default: bpe)",
     )
     tokens.add_argument(
         "--vocab-size",
@@ -67,28 +66,26 @@ def build_parser(parser):
 def run(args):
     """Do what the parsed arguments ask for."""
     if args.list:
+        if args.source is not None:
+            raise UsageError(f"--list shows all corpora: leave {args.source} out")
         print(list_corpora())
         return
     if args.source is None:
         raise UsageError("name a corpus or a text, for example: toylm data stories (toylm data --list shows the names)")
+    if args.seed < 0:
+        raise UsageError(f"--seed is {args.seed}; it must be at least 0")
+    options = {name: getattr(args, name) for name in ("tokenizer", "vocab_size", "held_out", "separator", "limit", "held_out_data",
+                                                      "context_length")}  # fmt: skip
     if args.count is not None:
+        for name, value in (options | {"a second text": args.more or None}).items():
+            if value is not None:
+                raise UsageError(f"{name} has no effect with --count, which only writes stories: leave it out")
         make_stories(args.source, args.count, args.seed, args.out)
         return
     source = [args.source, *args.more] if args.more else args.source
     name = re.sub(r"[^\w.-]+", "-", Path(args.source).stem if os.path.exists(args.source) else args.source).strip("-") or "text"
-    prepared = prepare(
-        source,
-        out=args.out or Path("runs", "data", name),
-        tokenizer=args.tokenizer,
-        vocab_size=args.vocab_size,
-        held_out=args.held_out,
-        separator=args.separator,
-        seed=args.seed,
-        context_length=args.context_length,
-        limit=args.limit,
-        held_out_data=args.held_out_data,
-    )
-    print(describe(prepared))
+    out = args.out or (None if "out" in idle_options(source) else Path("runs", "data", name))
+    print(describe(prepare(source, out=out, seed=args.seed, **options)))
 
 
 def list_corpora():

@@ -121,6 +121,8 @@ def run(args):
         if getattr(args, name) < least:
             raise UsageError(f"{name} is {getattr(args, name)}; it must be at least {least}")
     prompt = read_prompt(args)
+    if args.raw and prompt is None:
+        raise UsageError("--raw is for a prompt, and there is none: a new document begins with the token that opens it")
     if prompt == "":
         raise UsageError("the prompt is empty: it has no tokens; give some text, or leave it out to begin a new document")
     from ..kernels.jit import compile_seconds
