@@ -31,7 +31,7 @@ class ModelConfig:
     n_layers: int = setting(4, "blocks", at_least=1)
     context_length: int = setting(256, "tokens in a sequence, at most", at_least=1)
     positions: str = setting("rope", _kinds(POSITIONS), choices=POSITIONS)
-    rope_theta: float = setting(10000.0, "base of the rotary frequencies", above=0)
+    rope_theta: float = setting(10000.0, "base of the rotary frequencies", above=0, of={"positions": ("rope",)})
     norm_eps: float = setting(1e-5, "added to the mean square inside the norm", above=0)
     init: str = setting(
         "normal", "initial matrices; normal: by fan-in and depth; zero: the same, but w_o and w_ff2 are zero, so that every block "

@@ -18,19 +18,17 @@ from ..threads import get_threads
 from ..train import metrics
 from ..train.run_folder import METRICS, SAMPLES, RunFolder
 from ..train.settings import TrainSettings
+from ..train.setup import settle_text
 
 SAMPLE_PROMPTS, SAMPLE_TOKENS = 3, 120
 
 
 def settings_of(args):
     """TrainSettings that say which text is prepared, and how; kept in run.json."""
-    source = args.source
-    if Path(source).exists():
-        source = str(Path(source).absolute())
     names = ("tokenizer", "vocab_size", "held_out", "separator", "limit", "seed", "threads")
     context_length = 256 if args.context_length is None else args.context_length
-    given = {name: getattr(args, name) for name in names}
-    return TrainSettings().updated({"data": (source,), "context_length": context_length, **given})
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    return settle_text(TrainSettings().updated({"data": (args.source,), "context_length": context_length, **given}), given)
 
 
 def check_text(source):

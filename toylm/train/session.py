@@ -44,7 +44,7 @@ def start(settings, flags, name, recipe, out=None, overwrite=False, dry_run=Fals
     settings = settings.updated({"precision": resolve(settings.precision)})
     if settings.start_from is not None:
         settings, begun = load_start(settings, flags)
-    check_settings(settings)
+    check_settings(settings, flags)
     if out:
         check_free(out, overwrite)
     settings = settle_text(settings, flags)
@@ -86,7 +86,7 @@ def resume(named, flags, dry_run=False, show_settings=False, quiet=False):
         return 0
     with RunFolder(path) as run_folder:
         found = find_checkpoint(named, prefer="latest")  # again: now nobody else changes the folder
-        check_settings(settings)
+        check_settings(settings, flags)
         checkpoint = load_checkpoint(found, precision=settings.precision, threads=settings.threads, training=True)
         prepared = prepare_text(settings, quiet, kept=(record.get("data") or {}).get("path"))
         check_same_text(found, settings, record, prepared, checkpoint.tokenizer)
