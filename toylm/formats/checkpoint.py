@@ -16,12 +16,11 @@ import math
 import os
 import re
 import shutil
-import time
 from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import CheckpointError, MissingFileError, UsageError
-from ..files import sync_directory, write_json, write_text
+from ..files import is_abandoned, sync_directory, write_json, write_text
 from ..schema import anything, mapping, number, optional, read_json, text, whole
 from . import adapters, counted
 from .families import read_model, write_model
@@ -186,22 +185,10 @@ def _remove_leftovers(directory):
     """Remove what killed processes left under this name: checkpoints half-written and, in a run, those that were replaced."""
     for path in directory.parent.iterdir():
         match = _ASIDE.fullmatch(path.name)
-        if match and match["name"] == directory.name and path.is_dir() and _is_abandoned(path, int(match["pid"])):
+        if match and match["name"] == directory.name and path.is_dir() and is_abandoned(path, int(match["pid"])):
             is_rubbish = match["kind"] == "tmp" or STEP_NAME.fullmatch(directory.name)
             if is_rubbish and not foreign_files(path):
                 shutil.rmtree(path, ignore_errors=True)
-
-
-def _is_abandoned(path, pid):
-    """Whether the process that made a folder has ended (POSIX), or made it more than a day ago."""
-    if os.name == "posix":
-        try:
-            os.kill(pid, 0)  # signal 0 only asks
-        except (ProcessLookupError, OverflowError):
-            return True
-        except PermissionError:
-            return False
-    return path.stat().st_mtime < time.time() - 86_400
 
 
 # -- finding ---------------------------------------------------------------------------------------------------------------
