@@ -50,6 +50,11 @@ def atomic_writer(path, mode="wb", flush=True):
         yield file
 
 
+def is_partial(name):
+    """Whether a file's name is one that `atomic_path` gives to what is not whole yet."""
+    return _PARTIAL.fullmatch(name) is not None
+
+
 def remove_abandoned(folder, name=None):
     """Remove what killed processes left half-written in a folder: of the file called `name`, or of any."""
     for path in Path(folder).glob(".*.part"):

@@ -15,7 +15,7 @@ from small_run import make_text
 from toylm import resources
 from toylm.cli import run_verb
 from toylm.fitters.gram_head import GramHead
-from toylm.formats.checkpoint import find_checkpoint, load_checkpoint
+from toylm.formats.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint
 from toylm.kernels import jit
 
 MODEL = ("--tokenizer", "byte", "--d-model", "8", "--n-heads", "1", "--n-layers", "1", "--d-ff", "16", "--context-length", "8")
@@ -24,7 +24,7 @@ RUN = (
     "200", "--log-every", "2", "--eval-every", "2", "--save-every", "2", "--keep-last", "1", "--sample-every", "4",
     "--sample-tokens", "4", "--sample-prompt", "The",
 )  # fmt: skip
-LLAMA = ("--norm", "rms", "--activation", "swiglu", "--positions", "rope")
+LLAMA = ("--norm", "rms", "--feed-forward", "swiglu", "--positions", "rope")
 TRAINING = ("--steps", "8", "--quiet")
 CHANGING = ("seconds", "tokens_per_second", "peak_memory_bytes", "started", "resumed", "command", "time", "log_sizes")
 
@@ -158,7 +158,7 @@ def fit(*words, out):
     """A command with --out; where it is refused since the folder holds a result, that result is whole."""
 
     def work():
-        if Path(out).exists() and list(Path(out).glob("step-*[0-9]")):
+        if Path(out).exists() and list_checkpoints(out):
             load_checkpoint(out)
             toylm("fit", *words, "--out", out, "--overwrite")
         else:
@@ -226,7 +226,7 @@ def export(form, out):
 def corrected():
     """A run with an adapter beside the model."""
     trained(*LLAMA)
-    toylm("fit", "run", "--part", "all", "--with", "lora-gradient", "--rank", "1", "--steps", "1", "--keep-beside", "--out", "tuned")
+    toylm("fit", "run", "--part", "all", "--with", "lora-gradient", "--rank", "1", "--keep-beside", "--out", "tuned")
 
 
 def compile_one():

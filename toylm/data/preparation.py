@@ -118,6 +118,7 @@ def prepare(
         prepared = _task(data, seed, held_out, context_length)
     elif is_prepared(data):
         with locked(data, "prepares"):
+            _remove_leftovers(Path(data))
             prepared = load_prepared(data)
     else:
         tokenizer = resolve_tokenizer(tokenizer)
@@ -126,6 +127,7 @@ def prepare(
         key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
         out = Path(out) if out is not None else prepared_directory() / f"{corpus.name}-{key[:12]}"
         with locked(out, "prepares"):
+            _remove_leftovers(out)
             prepared = _reuse(out, key)
             if prepared is None:
                 prepared = _make(corpus, out, tokenizer, vocab_size, held_out, seed, context_length, settings, key, progress)
@@ -264,7 +266,6 @@ def _staging(out):
     """A temporary folder inside `out`, removed whatever happens; so is `out`, if it was made for nothing."""
     made = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(out)
     staging = Path(tempfile.mkdtemp(prefix=".preparing-", dir=out))
     try:
         yield staging

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import CheckpointError, MissingFileError, UsageError
-from ..files import is_abandoned, sync_directory, write_json, write_text
+from ..files import is_abandoned, is_partial, sync_directory, write_json, write_text
 from ..schema import anything, mapping, number, optional, read_json, text, whole
 from . import adapters, counted
 from .families import read_model, write_model
@@ -134,8 +134,8 @@ def foreign_files(directory, own=FILES):
     for path in directory.iterdir():
         if path.is_dir() and path.name in FOLDERS and not path.is_symlink():
             inside = (inner.name for inner in path.iterdir())
-            found += [f"{path.name}/{name}" for name in inside if name not in (*FOLDERS[path.name], *DESKTOP)]
-        elif path.name not in DESKTOP and (path.is_dir() or path.name not in own):
+            found += [f"{path.name}/{name}" for name in inside if not (name in (*FOLDERS[path.name], *DESKTOP) or is_partial(name))]
+        elif not (path.name in DESKTOP or is_partial(path.name)) and (path.is_dir() or path.name not in own):
             found.append(path.name)
     return sorted(found)
 

@@ -80,7 +80,9 @@ class SafetensorsFile:
         return self._headers[name]
 
     def read(self, name):
-        """One tensor as an array."""
+        """One tensor as an array. Raises CheckpointError where there is none of that name, or it is no number of ours."""
+        if name not in self._headers:
+            raise CheckpointError(f"{self.path} lacks {name}")
         kind = self._headers[name][1]
         try:
             if kind == "BF16":
