@@ -12,7 +12,7 @@ from ..errors import CheckpointError, UsageError
 from ..evaluation import evaluate
 from ..files import write_json, write_text
 from ..fitters.report import FitReport
-from ..formats.checkpoint import find_checkpoint, write_pointer
+from ..formats.checkpoint import POINTERS, find_checkpoint, write_pointer
 from ..host import host, versions
 from ..threads import get_threads
 from ..train import metrics
@@ -65,9 +65,6 @@ def save(args, settings, model, prepared, report):
     """A run folder that generate, evaluate and info open; returns the checkpoint's path."""
     out = Path(args.out)
     with RunFolder.create(out, overwrite=args.overwrite):
-        path = model.save(out / "step-000000", prepared.tokenizer)
-        for name in ("latest", "best"):
-            write_pointer(out, name, path)
         data = {"name": prepared.name, "path": str(prepared.path), "counts": prepared.counts, "notes": prepared.notes}
         write_json(out / "run.json", {
             "name": out.name, "recipe": "counts", "settings": settings.to_dict(), "parameters": model.n_parameters,
@@ -78,6 +75,9 @@ def save(args, settings, model, prepared, report):
         metrics.append(out / METRICS, {"step": 0, "held_out_loss": report.loss_after, "perplexity": report.perplexity_after,
                                        "bits_per_byte": report.bits_per_byte_after, "held_out_tokens": report.tokens})  # fmt: skip
         write_text(out / SAMPLES, _samples(model, prepared.tokenizer, args.seed))
+        path = model.save(out / "step-000000", prepared.tokenizer)  # last: without it the folder is free for the next attempt
+        for name in POINTERS:
+            write_pointer(out, name, path)
     return path
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..checks import check_count
 from ..errors import UsageError
-from ..files import write_text
+from ..files import atomic_writer, write_text
 
 
 def _numbers(kind, name):
@@ -103,6 +103,7 @@ def plots(found, out):
         axes.legend()
         axes.grid(alpha=0.3)
         path = out / f"test-mse-by-{name}.png"
-        figure.savefig(path, dpi=120)
+        with atomic_writer(path) as file:
+            figure.savefig(file, format="png", dpi=120)
         paths.append(path)
     return paths

@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ import tokenizers
 
 from ..errors import MissingFileError, UsageError, nearest
 from ..files import sync_directory, write_json
-from ..resources import cache_directory
+from ..resources import cache_directory, lock_of, locked
 from ..schema import read_json, text, whole
 from .batches import Batches
 from .corpora import TASK_PREFIX, load_corpus
@@ -123,7 +122,8 @@ def prepare(
     if isinstance(data, str) and data.startswith(TASK_PREFIX):
         prepared = _task(data, seed, held_out, context_length)
     elif is_prepared(data):
-        with _locked(Path(data)):
+        with locked(data, "prepares"):
+            _remove_leftovers(Path(data))
             prepared = load_prepared(data)
     else:
         tokenizer = resolve_tokenizer("bpe" if tokenizer is None else tokenizer)
@@ -136,7 +136,8 @@ def prepare(
         settings = _settings(corpus, tokenizer, vocab_size, held_out, seed)
         key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
         out = Path(out) if out is not None else prepared_directory() / f"{corpus.name}-{key[:12]}"
-        with _locked(out):
+        with locked(out, "prepares"):
+            _remove_leftovers(out)
             prepared = _reuse(out, key)
             if prepared is None:
                 prepared = _make(corpus, out, tokenizer, vocab_size, held_out, seed, context_length, settings, key, progress)
@@ -170,28 +171,6 @@ def prepared_directory():
 def is_prepared(data):
     """Whether `data` is a folder that `prepare` made."""
     return isinstance(data, str | os.PathLike) and (Path(data) / MARK).is_file()
-
-
-def lock_of(out):
-    """The lock that a process holds while it prepares the folder `out`: in toylm's cache, so that `out` need not exist."""
-    name = hashlib.sha256(os.fsencode(Path(out).resolve())).hexdigest()[:16]
-    locks = cache_directory() / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    return filelock.FileLock(locks / f"{name}.lock")
-
-
-@contextlib.contextmanager
-def _locked(out):
-    lock = lock_of(out)
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        print(f"waiting for another process that prepares {out}", file=sys.stderr, flush=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def load_prepared(directory):
@@ -313,7 +292,6 @@ def _staging(out):
     """A temporary folder inside `out`, removed whatever happens; so is `out`, if it was made for nothing."""
     made = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(out)
     staging = Path(tempfile.mkdtemp(prefix=".preparing-", dir=out))
     try:
         yield staging
