@@ -199,7 +199,7 @@ class TransformerLM:
         if dropout is not None:
             dropout.drop(0, dstream, dstream)
         # forward: residual.0 = token_embed[tokens] (+ pos_embed)
-        self.embedding.backward(self.gradients, buffers, a.tokens, dstream)
+        self.embedding.backward(self.parameters, self.gradients, buffers, a.tokens, dstream)
 
     # -- text --------------------------------------------------------------------------------------------------------
 

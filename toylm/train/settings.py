@@ -124,7 +124,8 @@ class TrainSettings:
         "cosine", "optimization", "how the learning rate falls after the warm-up; trapezoid: only over the last part, the cooldown",
         choices=("cosine", "linear", "trapezoid"))
     cooldown: float = _setting(
-        0.3, "optimization", "share of the run over which trapezoid's rate falls", above=0, at_most=1, of={"schedule": ("trapezoid",)})
+        0.3, "optimization", "share of the run over which trapezoid's rate falls", above=0, at_most=1,
+        of={"schedule": ("trapezoid",)})
     final_learning_rate: float = _setting(
         0.1, "optimization", "learning rate at the end, as a share of the peak", at_least=0, at_most=1)
     warmup: float = _setting(
