@@ -50,6 +50,13 @@ def shared_data():
     return Path(folder)
 
 
+def pytest_addoption(parser):
+    """How thorough the fault tests are (-m faults)."""
+    parser.addoption("--kills", type=int, default=4, help="kills at file operations, of each thing that is written")
+    parser.addoption("--all-kills", action="store_true", help="kills at every file operation")
+    parser.addoption("--fuzz", type=int, default=20, metavar="N", help="wrong inputs of each kind")
+
+
 def pytest_collection_modifyitems(items):
     """Parity tests need an oracle that toylm itself never needs. Compiling kernels that emulate bf16 takes a minute: on such a
     CPU their tests are run with the parity tests."""

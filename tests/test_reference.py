@@ -31,6 +31,10 @@ OPERATIONS = {
         lambda dy, table, positions, dtable, dpositions: ref.embedding_backward(dy, TOKENS, dtable, dpositions),
         [(7, 3), (8, 3)], 2,
     ),
+    "smear": (
+        lambda x, smear: ref.smear_forward(x, smear, T),
+        lambda dy, x, smear, dsmear: ref.smear_backward(dy, x, smear, dsmear, T), [(2 * T, 3), (3,)], 1,
+    ),
     "rmsnorm": (
         ref.rmsnorm_forward, lambda dy, x, gamma, dgamma: ref.rmsnorm_backward(dy, x, gamma, dgamma), [(6, 5), (5,)], 1,
     ),
@@ -335,6 +339,8 @@ ARCHITECTURES = {
     "llama with biases": dict(feed_forward="swiglu", biases=True, n_kv_heads=1, output_bias=True),
     "arcee": dict(feed_forward="relu2", d_head=4, n_heads=3),
     "layer and silu": dict(norm="layer", feed_forward="silu", biases=True, tied=False),
+    "smear": dict(smear=True),
+    "smear, learned positions": dict(smear=True, positions="learned", d_model=7, d_head=4),
     "primes": dict(vocab_size=37, d_model=17, d_ff=29, n_heads=3, d_head=6, n_layers=1, context_length=31),
     "ones": dict(vocab_size=2, d_model=2, d_ff=1, n_heads=1, n_layers=1, context_length=1),
 }

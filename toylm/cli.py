@@ -18,7 +18,7 @@ import traceback
 
 from . import __version__
 from .errors import ToylmError, nearest
-from .help import Parser
+from .help import WIDTH, Parser, filled
 
 # verb -> (its module in toylm.commands, what it does, in one line)
 VERBS = {
@@ -43,11 +43,11 @@ MOST_THREADS = 256  # that a command asks Numba for where there are fewer cores
 
 def _overview():
     width = max(map(len, VERBS)) + 2
-    lines = "\n".join(f"  {verb:<{width}}{line}" for verb, (_, line) in VERBS.items())
+    lines = "\n".join(filled("\n".join(f"  {verb:<{width}}{line}" for verb, (_, line) in VERBS.items()), WIDTH))
     return (
-        "usage: toylm VERB [options]        (toylm VERB -h or toylm help VERB explains a verb)\n\n"
-        "Train, fit in closed form and dissect small transformer language models on a CPU.\n\n"
-        f"verbs:\n{lines}\n\n"
+        "usage: toylm VERB [options]     (toylm VERB -h or toylm help VERB explains it)\n\n"
+        "Train, fit in closed form and dissect small transformer language models.\n\n"
+        f"verbs:\n{lines}\n"
         "options:\n  -V, --version   print the version\n  -h, --help      this page\n"
     )
 
@@ -75,6 +75,8 @@ def parser_of(verb):
     module = importlib.import_module(f"toylm.commands.{VERBS[verb][0]}")
     parser = Parser(prog=f"toylm {verb}", description=module.__doc__)
     module.build_parser(parser)
+    if not parser._subparsers:
+        parser.usage = parser.usage or parser.short_usage()
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument("-V", "--version", action="version", version=f"toylm {__version__}", help="print the version")
     return module, parser

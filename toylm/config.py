@@ -31,7 +31,9 @@ class ModelConfig:
     n_layers: int = setting(4, "blocks", at_least=1)
     context_length: int = setting(256, "tokens in a sequence, at most", at_least=1)
     positions: str = setting("rope", _kinds(POSITIONS), choices=POSITIONS)
-    rope_theta: float = setting(10000.0, "base of the rotary frequencies", above=0)
+    smear: bool = setting(
+        False, "token shift: every channel adds a learned share of the token before; learns faster, and no transformers class has it")
+    rope_theta: float = setting(10000.0, "base of the rotary frequencies", above=0, of={"positions": ("rope",)})
     norm_eps: float = setting(1e-5, "added to the mean square inside the norm", above=0)
     init: str = setting(
         "normal", "initial matrices; normal: by fan-in and depth; zero: the same, but w_o and w_ff2 are zero, so that every block "
@@ -143,6 +145,8 @@ def layout_of(config):
     found = [("token_embed", V, d)]
     if POSITIONS[c.positions].learned:
         found.append(("pos_embed", c.context_length, d))
+    if c.smear:
+        found.append(("smear", 1, d))
     for i in range(c.n_layers):
         block = f"blocks.{i}."
         found += norm(f"{block}norm1") + linear(block, "qkv", d, c.d_qkv) + linear(block, "o", c.d_q, d)

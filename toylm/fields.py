@@ -67,14 +67,22 @@ def check(field, value):
             raise InputTypeError(f"{name} must be a number, not {value!r}")
         if not math.isfinite(value):
             raise UsageError(f"{name} is {value}; it must be a finite number")
-    elif str in types_ and not isinstance(value, str):
-        raise InputTypeError(f"{name} must be text, not {value!r}")
+    elif str in types_:
+        if not isinstance(value, str):
+            raise InputTypeError(f"{name} must be text, not {value!r}")
+        if not rules.get("path") and not is_unicode(value):
+            raise UsageError(f"{name} is {value!a}, which is no Unicode text: give UTF-8")
     if rules.get("choices") and value not in rules["choices"]:
         raise UsageError(f"{name} is {value!r}{nearest(value, rules['choices'])}")
     limits = [(words, rules[key], holds) for key, (words, holds) in _LIMITS.items() if rules.get(key) is not None]
     if not all(holds(value, limit) for _, limit, holds in limits):
         raise UsageError(f"{name} is {value}; it must be {' and '.join(f'{words} {limit}' for words, limit, _ in limits)}")
     return value
+
+
+def is_unicode(text):
+    """Whether a text can be encoded: an argument in another encoding than UTF-8 has halves of surrogate pairs in it."""
+    return not any("\ud800" <= c <= "\udfff" for c in text) if not text.isascii() else True
 
 
 def parse(field, value):
@@ -92,31 +100,34 @@ def parse(field, value):
             raise UsageError(f"{name} is {value!r}; it must be true or false")
         return truth
     if int in types_ or float in types_:
-        return _number(name, value, whole=int in types_)
+        return number(name, value, whole=int in types_)
     values = [value] if isinstance(value, str) else value  # a tuple of texts
     if not isinstance(values, list | tuple) or not all(isinstance(v, str) for v in values):
         raise UsageError(f"{name} is {value!r}; it must be text, or a list of texts")
     return tuple(values)
 
 
-def _number(name, value, whole):
-    what = "a whole number" if whole else "a number"
-    number = value
+def number(name, value, whole):
+    """A finite number of a text (500k, 20M, 1e9 are understood in whole ones) or of a number. Raises UsageError naming `name`."""
+    what, found = "a whole number" if whole else "a number", value
     if isinstance(value, str):
         factor = {"k": 10**3, "m": 10**6, "g": 10**9}.get(value[-1:].lower()) if whole else None
         try:
-            number = float(value[:-1]) * factor if factor else float(value)
+            found = float(value[:-1]) * factor if factor else float(value)
             if whole and value.strip().lstrip("+-").isdecimal():
-                number = int(value)  # beyond 2**53 a float would round
+                found = int(value)  # beyond 2**53 a float would round
         except ValueError:
-            raise UsageError(f"{name} is {value[:40]!r}; it must be {what}") from None
-    if isinstance(number, bool) or not isinstance(number, int | float):
-        raise UsageError(f"{name} is {value!r}; it must be {what}")
-    if not whole:
-        return float(number)
-    if not math.isfinite(number) or number != int(number):
-        raise UsageError(f"{name} is {value!r}; it must be a whole number")
-    return int(number)
+            found = None
+    shown = repr(value if not isinstance(value, str) or len(value) <= 40 else value[:37] + "...")
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        raise UsageError(f"{name} is {shown}; it must be {what}")
+    if whole and (not math.isfinite(found) or found != int(found)):
+        raise UsageError(f"{name} is {shown}; it must be a whole number")
+    if whole and abs(found) >= 2**63:
+        raise UsageError(f"{name} is too large; it must be below 2**63")
+    if not math.isfinite(found):
+        raise UsageError(f"{name} is {shown}; it must be a finite number")
+    return int(found) if whole else float(found)
 
 
 def add_flags(parser, fields, defaults):

@@ -3,36 +3,76 @@
 import contextlib
 import json
 import os
-import tempfile
+import re
+import secrets
+import time
 from pathlib import Path
+
+_PARTIAL = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)-[0-9a-f]+\.part")
 
 
 @contextlib.contextmanager
-def atomic_writer(path, mode="wb"):
-    """Open a temporary file beside `path` for writing; on success flush it to disk and rename it to `path`.
+def atomic_path(path, flush=True):
+    """A temporary name beside `path` to write a file to; on success it is flushed to disk (`flush`) and renamed to `path`.
 
-    On any exception (Ctrl-C included) the temporary file is removed and `path` is left as it was. Text modes write UTF-8
-    with "\\n" line ends. The file gets the permissions that the umask gives any new file. Raises OSError (a full disk, a
-    missing directory that cannot be made, no permission).
+    On any exception (Ctrl-C included) what was written is removed and `path` is left as it was. What a killed process left of an
+    earlier attempt is removed. Raises OSError, naming the file (a full disk, a missing directory that cannot be made, no
+    permission).
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
-        with os.fdopen(descriptor, mode, **text) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~current_umask())  # mkstemp makes 0600, which locks out the other users of a machine
-        os.replace(temporary, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(path.parent, path.name)
+        yield partial
+        if flush:
+            with open(partial, "rb+") as file:
+                os.fsync(file.fileno())
+        os.replace(partial, path)
     except BaseException as error:
         with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        if isinstance(error, OSError) and error.errno and error.filename is None:
+            partial.unlink()
+        if isinstance(error, OSError) and error.errno and error.filename in (None, str(partial), partial):
             error.filename = str(path)  # a full disk names no file by itself
         raise
-    sync_directory(path.parent)
+    if flush:
+        sync_directory(path.parent)
+
+
+@contextlib.contextmanager
+def atomic_writer(path, mode="wb", flush=True):
+    """Open a temporary file beside `path` for writing, which becomes `path` on success, as `atomic_path` does.
+
+    Text modes write UTF-8 with "\\n" line ends.
+    """
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    with atomic_path(path, flush) as partial, open(partial, mode, **text) as file:
+        yield file
+
+
+def is_partial(name):
+    """Whether a file's name is one that `atomic_path` gives to what is not whole yet."""
+    return _PARTIAL.fullmatch(name) is not None
+
+
+def remove_abandoned(folder, name=None):
+    """Remove what killed processes left half-written in a folder: of the file called `name`, or of any."""
+    for path in Path(folder).glob(".*.part"):
+        match = _PARTIAL.fullmatch(path.name)
+        if match and name in (None, match["name"]) and is_abandoned(path, int(match["pid"])):
+            path.unlink(missing_ok=True)
+
+
+def is_abandoned(path, pid):
+    """Whether the process that made a file or folder has ended (POSIX), or made it more than a day ago."""
+    if os.name == "posix":
+        try:
+            os.kill(pid, 0)  # signal 0 only asks
+        except (ProcessLookupError, OverflowError):
+            return True
+        except PermissionError:
+            return False
+    return path.exists() and path.stat().st_mtime < time.time() - 86_400
 
 
 def write_text(path, text):
@@ -59,10 +99,3 @@ def sync_directory(directory):
         pass
     finally:
         os.close(descriptor)
-
-
-def current_umask():
-    """The process's umask. Reading it means setting it; the value is put back at once."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

@@ -172,7 +172,8 @@ class Muon(Adam):
 
     def _update(self, gradient, learning_rate, factor):
         rates = Rates(float(learning_rate), float(self.momentum), float(self.weight_decay), float(factor))
-        muon(self.parameters.flat, gradient, self._state["m"], self._matrices, rates)
+        if self._matrices:
+            muon(self.parameters.flat, gradient, self._state["m"], self._matrices, rates)
         self._adam(gradient, learning_rate * self.adam_rate, 0.0, factor)
 
     def scratch_sizes(self):
@@ -180,14 +181,33 @@ class Muon(Adam):
         return {"muon": rows * values * self.parameters.dtype.itemsize, "products": rows * SCRATCH_BYTES}
 
 
-def warmup_cosine(step, total_steps, warmup_steps, peak, floor):
-    """Learning rate of `step` (from 0): linear to `peak` over `warmup_steps`, then half a cosine down to `floor`.
+def cosine(progress, cooldown):
+    """Half a cosine from 1 to 0 (Loshchilov & Hutter 2017)."""
+    return 0.5 * (1 + math.cos(math.pi * progress))
 
-    `step` and `total_steps` may be any measure of progress (steps, seconds); after `total_steps` it stays at `floor`.
+
+def linear(progress, cooldown):
+    """A straight line from 1 to 0."""
+    return 1 - progress
+
+
+def trapezoid(progress, cooldown):
+    """1, and a straight line to 0 over the last `cooldown` of the way (Zhai et al. 2022; also called WSD, warm-up-stable-decay)."""
+    return min(1.0, (1 - progress) / cooldown)
+
+
+SCHEDULES = {"cosine": cosine, "linear": linear, "trapezoid": trapezoid}
+
+
+def scheduled_rate(step, total_steps, warmup_steps, peak, floor, schedule="cosine", cooldown=0.3):
+    """Learning rate of `step` (from 0): linear to `peak` over `warmup_steps`, then down to `floor` as the schedule says.
+
+    `step` and `total_steps` may be any measure of progress (steps, seconds); after `total_steps` it stays at `floor`. cooldown:
+    the share of the steps after the warm-up over which trapezoid falls.
     """
     if step < warmup_steps:
         return peak * (step + 1) / (warmup_steps + 1)
     if step >= total_steps:
         return floor
     progress = (step - warmup_steps) / max(total_steps - warmup_steps, 1e-12)
-    return floor + 0.5 * (peak - floor) * (1 + math.cos(math.pi * progress))
+    return floor + (peak - floor) * SCHEDULES[schedule](progress, cooldown)

@@ -39,6 +39,25 @@ def embedding_backward(dx, tokens, dtoken_embed, dpos_embed=None):
         dpos_embed[: tokens.shape[1]] += dx.sum(axis=0)
 
 
+def smear_forward(x, smear, T):
+    # x (N, d), smear (d,) -> y (N, d): each row takes a share of the row before in its sequence, channel by channel. Peng et al.
+    # 2023 (RWKV) call it token shift: a head can then look for what stood after an earlier copy of this token at once.
+    sequences = x.reshape(-1, T, x.shape[1])
+    y = sequences.copy()
+    y[:, 1:] += smear * sequences[:, :-1]
+    return y.reshape(x.shape)
+
+
+def smear_backward(dy, x, smear, dsmear, T):
+    # dy, x (N, d); smear, dsmear (d,) -> dx (N, d)
+    dy, x = dy.reshape(-1, T, dy.shape[1]), x.reshape(-1, T, dy.shape[1])
+    # in the forward pass this was: y[t] = x[t] + smear · x[t - 1], so x[t] is in y[t] and in y[t + 1]
+    dsmear += (dy[:, 1:] * x[:, :-1]).sum(axis=(0, 1))
+    dx = dy.copy()
+    dx[:, :-1] += smear * dy[:, 1:]
+    return dx.reshape(-1, x.shape[2])
+
+
 # -- norms -------------------------------------------------------------------------------------------------------------
 
 
@@ -333,7 +352,9 @@ def model_forward(parameters, config, tokens):
         raise UsageError("the reference has no counts model; give a config with counts=False")
     p, tokens = named_arrays(parameters), np.asarray(tokens)
     a = {"tokens": tokens, "blocks": [{"T": tokens.shape[1]} for _ in range(config.n_layers)]}
-    x = embedding_forward(tokens, p["token_embed"], p.get("pos_embed"))
+    x = a["embedded"] = embedding_forward(tokens, p["token_embed"], p.get("pos_embed"))
+    if config.smear:
+        x = smear_forward(x, p["smear"], tokens.shape[1])
     for i in range(config.n_layers):
         x = block_forward(p, config, f"blocks.{i}.", x, a["blocks"][i])
     a["last_residual"] = x
@@ -355,6 +376,9 @@ def model_backward(parameters, gradients, config, activations, dlogits):
     dx = norm_backward(p, g, config, "norm_final", dx, a["last_residual"])
     for i in reversed(range(config.n_layers)):
         dx = block_backward(p, g, config, f"blocks.{i}.", dx, a["blocks"][i])
+    if config.smear:
+        # in the forward pass this was: x = smear(embedded)
+        dx = smear_backward(dx, a["embedded"], p["smear"], g["smear"], a["tokens"].shape[1])
     # in the forward pass this was: x = embedding(tokens); tied, the embedding already holds the gradient of the unembedding
     embedding_backward(dx, a["tokens"], g["token_embed"], g.get("pos_embed"))
 

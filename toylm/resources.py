@@ -4,7 +4,9 @@ In a source tree (and an editable install) they lie in the top-level folders `da
 the package, as `toylm/_files/data/` and `toylm/_files/train/`.
 """
 
+import contextlib
 import errno
+import hashlib
 import os
 import stat
 import sys
@@ -12,6 +14,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+import filelock
 import platformdirs
 
 from .errors import MissingFileError
@@ -73,3 +76,26 @@ def _temporary():
     except OSError:
         pass
     return Path(tempfile.mkdtemp(prefix="toylm-"))
+
+
+def lock_of(folder):
+    """The lock of whoever writes into `folder`, where it has none of its own: in toylm's cache, so that `folder` need not exist."""
+    name = hashlib.sha256(os.fsencode(Path(folder).resolve())).hexdigest()[:16]
+    locks = cache_directory() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    return filelock.FileLock(locks / f"{name}.lock")
+
+
+@contextlib.contextmanager
+def locked(folder, verb):
+    """Hold the lock of `folder`; a process that `verb`s (writes, prepares) it meanwhile is waited for, with a line that says so."""
+    lock = lock_of(folder)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        print(f"waiting for another process that {verb} {folder}", file=sys.stderr, flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

@@ -82,16 +82,15 @@ def test_a_worker_that_dies_between_two_requests(worker):
     assert side.process.stdin.closed and side.process.stdout.closed
 
 
-def test_help_names_every_peer_and_says_each_default_once(monkeypatch, capsys):
-    monkeypatch.setenv("COLUMNS", "300")
+def test_help_names_every_peer_and_says_each_default_once(capsys):
     peers = {"train": "torch-eager, torch-compile, torch-bf16, torch-compile-bf16, jax", "generate": "torch-eager"}
     for kind, names in peers.items():
         with pytest.raises(SystemExit):
             main(["bench", kind, "-h"])
-        said = capsys.readouterr().out
-        assert f": {names} (default: torch-eager)\n" in said
-        assert "None" not in said and "(default: physical cores)\n" in said
-        assert "recipes of the same names have other shapes (default: tiny)\n" in said
+        said = " ".join(capsys.readouterr().out.split())
+        assert f": {names} (default: torch-eager) " in said
+        assert "None" not in said and "(default: physical cores) " in said
+        assert "recipes of the same names have other shapes (default: tiny) " in said
 
 
 def test_a_peer_s_process_loads_no_kernels():

@@ -1,156 +1,185 @@
-"""toylm compare: what its answers say of hand-made curves, and the command from end to end on a very small text."""
+"""toylm compare: its plan, what it keeps and goes on from, its intervals against hand-made numbers, the command from end to end."""
 
 import json
 import math
 import sys
 
+import numpy as np
 import pytest
-from small_fits import VOCABULARY, small_data
+from small_fits import VOCABULARY, small_data, trained_model
 
 from toylm.cli import run_verb
-from toylm.compare.answers import answers, loss_at, seconds_to_reach, stays_below
-from toylm.compare.contest import Contest
+from toylm.compare import contestants
+from toylm.compare.answers import answers, seconds_to_reach
+from toylm.compare.contest import RUNS, Contest, Run, describe, first_megabytes, read_runs
+from toylm.compare.measure import document_losses, paired_interval
 from toylm.compare.pages import table
-from toylm.compare.row import Row
+from toylm.compare.row import envelope, rows_of
 from toylm.compare.settings import Settings
-from toylm.errors import UsageError
+from toylm.errors import CheckpointError, UsageError
+from toylm.train import sizing
 
-FALLING = [(0.0, 6.0), (10.0, 4.0), (20.0, 3.0)]
-
-
-def test_reading_a_curve():
-    assert loss_at(FALLING, 15) == 4.0 and loss_at(FALLING, -1) is None and loss_at(FALLING, 99) == 3.0
-    assert seconds_to_reach(FALLING, 5.0) == pytest.approx(5)  # half of the way down to 4
-    assert seconds_to_reach(FALLING, 3.25) == pytest.approx(17.5)
-    assert seconds_to_reach(FALLING, 6.0) == 0 and seconds_to_reach(FALLING, 2.9) is None
+FALLING = [(10.0, 4.0), (40.0, 3.0)]
 
 
-def test_how_long_a_curve_stays_below_another():
-    assert stays_below([(1.0, 3.5), (12.0, 2.0)], FALLING) == (2, None)
-    assert stays_below([(1.0, 3.5)], FALLING) == (1, 20.0)
-    assert stays_below([(1.0, 5.0), (30.0, 1.0)], FALLING) == (0, 10.0)
-    assert stays_below([(30.0, 1.0)], FALLING) == (0, None)  # nothing of the other comes after its start
+def test_reading_an_envelope():
+    assert seconds_to_reach(FALLING, 3.5) == (pytest.approx(20.0), False)  # half of the way on a logarithmic clock
+    assert seconds_to_reach(FALLING, 4.5) == (10.0, True) and seconds_to_reach(FALLING, 2.9) is None
 
 
-@pytest.mark.parametrize("curve,words", [
-    ([(0.2, 3.5)], "is below adam until 20 s"), ([(5.0, 4.0), (20.0, 2.9)], "is not below adam at 10 s, when it starts"),
-    ([(30.0, 2.9)], "starts after adam has ended"), ([(0.0, 2.9)], "is below adam at every second of the run"),
-])  # fmt: skip
-def test_answers_say_where_the_combination_is_below(curve, words):
-    said = answers([row("adam", 3.0, 20.0, FALLING), row("counts + adam", 2.9, 20.0, curve)], 1)
-    assert f"counts + adam {words}, and ends 9.5% lower" in said[0]
+def run(name, budget, loss, seed=0, documents=None, **more):
+    return Run(name, budget, None, False, {}, seed, loss, 1.0, budget or 0.5, 10, 40, {}, documents, **more)
 
 
-def row(name, loss, seconds, curve=None, **details):
-    return Row(name, "one-shot", seconds, 10, 40, loss, 1.0, curve or [(seconds, loss)], details)
+def test_rows_are_means_of_seeds_and_the_envelope_never_rises():
+    figures = (10.0, 4.0, 0), (10.0, 4.2, 1), (40.0, 3.0, 0), (90.0, 3.3, 0)
+    runs = [run("adamw", *figure) for figure in figures] + [run("counts", None, 3.5)]
+    rows = rows_of(runs, np.ones(1))
+    assert [row.loss for row in rows] == pytest.approx([4.1, 3.5, 3.3, 3.0])
+    assert rows[0].spread == pytest.approx(0.1) and rows[0].losses == (4.0, 4.2)
+    assert envelope(rows, "adamw") == [(10.0, pytest.approx(4.1)), (40.0, 3.0), (90.0, 3.0)]
+    assert "| 4.1000 ± 0.1000 |" in table(rows) and table(rows).splitlines()[-1].startswith("| adamw | 40 s | 40 s |")
+
+
+def test_intervals_are_paired_by_document():
+    rng = np.random.default_rng(0)
+    counts = rng.integers(50, 150, 400)
+    hard = rng.normal(3, 1, 400)  # documents differ much more than the two contestants do
+    ours = counts * (hard - 0.05 + rng.normal(0, 0.02, 400))
+    theirs = counts * hard
+    difference, low, high = paired_interval([ours], [theirs], counts)
+    assert difference == pytest.approx((ours.sum() - theirs.sum()) / counts.sum())
+    assert low < difference < high < -0.04 and high - low < 0.01
+    said = answers(rows_of([run("muon", 10.0, 2.9, documents=list(ours)), run("adamw", 10.0, 3.0, documents=list(theirs))], counts))
+    assert any(sentence.startswith("muon, 10 s: 0.05") and "lower than adamw" in sentence for sentence in said)
 
 
 def test_answers_hold_the_figures():
-    rows = [
-        row("counts", 3.5, 0.1),
-        row("adam", 3.0, 20.0, FALLING, learning_rate=0.003, validation_loss_by_rate={"0.003": 3.1, "0.01": 3.4}),
-        row("counts + adam", 2.9, 20.0, [(0.2, 3.5), (9.0, 3.2), (20.0, 2.9)]),
-        row("ridge head, random features", 4.0, 1.0),
-        row("cross-entropy head, random features", 3.4, 1.0),
-    ]
-    said = "\n".join(answers(rows, 1))
-    assert "counts reach perplexity 33.12 in 0.10 s; tuned Adam needs 15 s for it (150 times as long)" in said
-    assert "counts + adam is below adam at every second of the run, and ends 9.5% lower in perplexity" in said
-    assert "the cross-entropy head is 0.60 nats below one-hot ridge" in said
-    assert "adam: learning rate 0.003, the best of (validation nats) 0.003 3.100, 0.01 3.400" in said
-    slow = answers([row("counts", 2.0, 0.5), rows[1]], 1)
-    assert "tuned Adam does not in 1 minutes (more than 120 times as long)" in slow[0]
-    assert table(rows).splitlines()[-1].startswith("| counts + adam | 20 s | 10 | 40 B | 2.9000 | 18.17 |")
+    runs = [run("adamw", *point) for point in FALLING] + [run("muon", 10.0, 3.5), run("muon", 40.0, 2.5)]
+    runs.append(run("counts", None, 3.5))
+    said = "\n".join(answers(rows_of(runs, np.ones(1))))
+    assert "muon reaches what adamw reaches in 40 s (3.0000 nats) in 20 s, 0.50 x" in said
+    assert "counts has 3.5000 nats after 0.50 s; adamw, tuned for each budget, needs 20 s for that" in said
 
 
-@pytest.fixture(scope="module")
-def compared(tmp_path_factory, stories):
-    folder = tmp_path_factory.mktemp("compare")
-    small = ["--vocab-size", "300", "--d-model", "16", "--n-heads", "2", "--n-layers", "1", "--context-length", "16"]
-    flags = ["--minutes", "0.02", "--adam-rates", "0.01", "--sgd-rates", "0.1", "0.3", "--order", "3", "--folds", "2"]
-    common = [str(stories), *small, *flags, "--out", str(folder / "out"), "--quiet"]
-    assert run_verb("compare", [*common, "--only", "counts", "bigram", "adam", "combination"]) == 0
-    assert run_verb("compare", [*common, "--only", "sgd"]) == 0  # one more, into the same table
-    return folder / "out"
+def test_losses_by_document_add_up():
+    data = small_data()
+    model = trained_model(data, steps=3)
+    sums, counts = document_losses(model, data)
+    assert counts.sum() == len(data.held_out) and len(counts) == len(sums)
+    assert sums.sum() / counts.sum() == pytest.approx(data.evaluate(model).loss)
+    ends = np.flatnonzero(np.asarray(data.held_out.tokens) == 0)
+    assert counts.tolist() == np.diff(ends, prepend=-1).tolist()
 
 
-def test_the_command_writes_table_curves_samples_and_json(compared):
-    found = json.loads((compared / "compare.json").read_text(encoding="utf-8"))
-    rows = {row["name"]: row for row in found["rows"]}
-    assert {"counts", "bigram start", "adam", "sgd", "counts + adam"} == set(rows)
-    uniform = math.log(found["vocab_size"])
-    for name, result in rows.items():
-        assert 0 < result["loss"] < uniform + 0.5, name
-        assert result["perplexity"] == pytest.approx(math.exp(result["loss"]))
-        assert result["curve"][-1][1] == pytest.approx(result["loss"])
-        assert all(t0 <= t1 for (t0, _), (t1, _) in zip(result["curve"], result["curve"][1:]))
-    assert rows["counts + adam"]["curve"][0][1] == pytest.approx(rows["counts"]["loss"], abs=1e-4)  # starts as the counts
-    assert set(rows["sgd"]["details"]["validation_loss_by_rate"]) == {"0.1", "0.3"}
-    assert "| counts + adam |" in (compared / "table.md").read_text(encoding="utf-8")
-    assert "=== counts (perplexity" in (compared / "samples.txt").read_text(encoding="utf-8")
-    assert (compared / "curves.png").read_bytes().startswith(b"\x89PNG")
+def test_sizes_of_the_text_are_whole_documents():
+    data = small_data()
+    whole = data.train.bytes_of(0, len(data.train))
+    part = first_megabytes(data.train, whole / 2e6)
+    assert abs(part.bytes_of(0, len(part)) / whole - 0.5) < 0.02 and part.tokens[-1] == 0
+    with pytest.raises(UsageError, match="megabytes has 50; the training text has"):
+        first_megabytes(data.train, 50)
 
 
-def test_the_picture_is_named_where_it_was_drawn(tmp_path, stories, monkeypatch, capsys):
-    small = ["--vocab-size", "300", "--d-model", "16", "--n-heads", "2", "--n-layers", "1", "--context-length", "16"]
-    common = [str(stories), *small, "--order", "3", "--only", "counts"]
-    assert run_verb("compare", [*common, "--out", str(tmp_path / "drawn")]) == 0
-    assert "table.md, curves.png, samples.txt" in capsys.readouterr().out
+@pytest.fixture
+def small_shapes(monkeypatch):
+    shapes = ((16, 1), (16, 2), (32, 1))
+    for module in (sizing, contestants):
+        monkeypatch.setattr(module, "SHAPES", shapes)
+    monkeypatch.setattr(contestants, "_HEAD_START", (16, 2))
+
+
+def test_every_contestant_runs_and_nothing_runs_twice(small_shapes, tmp_path):
+    settings = Settings((0.05,), (0,), trials=2, context_length=16, batch_size=4, order=3, folds=8, trial_seconds=0.02)
+    contest = Contest(small_data(), settings, tmp_path, 1e9, lambda line: None)
+    names = list(contestants.CONTESTANTS)
+    assert contest.expected_seconds(names) > 0
+    contest.run(names)
+    final = {r.contestant: r for r in contest.runs if not r.trial}
+    assert set(final) == set(names) and contest.expected_seconds(names) == 0
+    uniform = math.log(VOCABULARY)
+    assert all(0 < r.loss < uniform + 2 for r in final.values())
+    assert final["cross-entropy head"].loss < final["ridge head"].loss < uniform + 0.1
+    assert final["bigram start"].loss < uniform and final["counts"].loss < uniform
+    assert sum(r.trial and r.contestant == "adamw" for r in contest.runs) == 2
+    beside = final["elm head"]
+    assert beside.documents is None and beside.parameters > final["ridge head"].parameters
+    lines = (tmp_path / RUNS).read_text(encoding="utf-8")
+    again = Contest(small_data(), settings, tmp_path, 1e9, pytest.fail)  # says nothing: nothing is run
+    again.run(names)
+    assert (tmp_path / RUNS).read_text(encoding="utf-8") == lines
+
+
+def test_choices_are_made_on_validation_text_and_the_test_text_is_only_measured(small_shapes, tmp_path):
+    data, seen = small_data(), []
+    settings = Settings(budgets=(0.02,), seeds=(0, 1), trials=2, context_length=16, batch_size=4, order=3)
+    contest = Contest(data, settings, tmp_path, 1e9, lambda line: None)
+    measured = contest._measured
+    contest._measured = lambda run, fit, of: seen.append((run.trial, of)) or measured(run, fit, of)
+    contest.run(["counts"])
+    assert [trial for trial, _ in seen] == [True, True, False, False]
+    trial, final = seen[0][1], seen[-1][1]
+    assert np.array_equal(final.held_out.tokens, data.held_out.tokens)
+    assert np.array_equal(trial.held_out.tokens, data.validation.tokens) and np.array_equal(trial.train.tokens, data.fitting.tokens)
+    best = min((r for r in contest.runs if r.trial), key=lambda r: r.loss)
+    assert all(r.choice == best.choice for r in contest.runs if not r.trial)
+
+
+def test_choices_follow_the_clock():
+    settings, speed = Settings(), 5e10
+    small, large = (contestants.gradient_choices("adamw", settings, seconds, 512, speed)[0]["shape"] for seconds in (5, 60))
+    assert small < large
+    tried = contestants.gradient_choices("muon", settings, 60, 512, speed)
+    assert len({json.dumps(choice) for choice in tried}) == len(tried) and tried[1]["shape"] < tried[0]["shape"]
+    cut = contestants.gradient_choices("muon", settings, 420, 512, speed)  # trials of 60 s: sizes are not tried there
+    assert len({choice["shape"] for choice in cut}) == 1
+    assert describe(cut[1]) == f"rate 0.03, d {cut[1]['shape'][0]}, {cut[1]['shape'][1]} layers"
+
+
+def test_a_line_that_was_cut_short_is_run_again(tmp_path):
+    path = tmp_path / RUNS
+    path.write_text(json.dumps(run("counts", None, 3.5).__dict__) + '\n{"contestant": "ad', encoding="utf-8")
+    assert [r.contestant for r in read_runs(path)] == ["counts"] and path.read_text(encoding="utf-8").endswith("}\n")
+    path.write_text("{}\n", encoding="utf-8")
+    with pytest.raises(CheckpointError, match="is damaged"):
+        read_runs(path)
+
+
+def compare(stories, out, *flags):
+    small = ["--vocab-size", "300", "--context-length", "16", "--batch-size", "4", "--order", "3", "--folds", "2"]
+    quick = ["--budgets", "0.05", "--seeds", "0", "--trials", "1"]
+    return run_verb("compare", [str(stories), *small, *quick, "--out", str(out), *flags])
+
+
+def test_the_command_writes_table_pictures_samples_and_json(small_shapes, tmp_path, stories, capsys, monkeypatch):
+    out = tmp_path / "out"
+    assert compare(stories, out, "--only", "counts", "adamw") == 0
+    said = capsys.readouterr().out
+    assert "[2/2] adamw, 0.05 s | seed 0" in said and "time.png, bytes.png, samples.txt, compare.json" in said
+    assert compare(stories, out, "--only", "counts", "muon", "--quiet") == 0  # one more, into the same table
+    found = json.loads((out / "compare.json").read_text(encoding="utf-8"))
+    assert {row["contestant"] for row in found["rows"]} == {"counts", "adamw", "muon"}
+    assert all(row["perplexity"] == pytest.approx(math.exp(row["loss"])) for row in found["rows"])
+    assert "| muon | 0.05 s |" in (out / "table.md").read_text(encoding="utf-8")
+    assert "=== counts (perplexity" in (out / "samples.txt").read_text(encoding="utf-8")
+    assert (out / "time.png").read_bytes().startswith(b"\x89PNG")
+    capsys.readouterr()
+    assert compare(stories, out, "--order", "4") == 2
+    assert "holds a comparison with another settings" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert run_verb("compare", [*common, "--out", str(tmp_path / "not")]) == 0
-    assert "table.md, samples.txt" in capsys.readouterr().out and not (tmp_path / "not" / "curves.png").exists()
-
-
-def test_heads_on_random_features_and_on_what_adam_learned():
-    kept = []
-    settings = Settings(minutes=0.01, d_model=16, n_layers=1, n_heads=2, context_length=16, batch_size=4, adam_rates=(0.01,))
-    contest = Contest(small_data(), settings, lambda line: None, on_row=lambda contest: kept.append(len(contest.rows)))
-    contest.feature_heads(("ridge", "cross-entropy"))
-    with pytest.raises(UsageError, match="add adam, or leave polish out"):
-        contest.polish()
-    contest.adam()
-    contest.polish()
-    rows = {row.name: row for row in contest.rows}
-    assert kept == [1, 2, 3, 4]
-    assert rows["cross-entropy head, random features"].loss < rows["ridge head, random features"].loss
-    assert rows["adam, then a cross-entropy head"].seconds > rows["adam"].seconds
-    assert contest.models["adam"].config.tied  # the polished model is another one
-    contest.feature_heads(("ridge",))
-    assert len(contest.rows) == 4  # it replaced its own
-
-
-def test_the_combination_takes_adams_rate_where_it_is_one_to_try(monkeypatch):
-    found = []
-    monkeypatch.setattr(Contest, "_descend", lambda self, name, method, rates, start, kind: found.append(rates))
-    for rates in ((0.05,), (0.05, 0.02), (0.003, 0.05)):
-        Contest(small_data(), Settings(adam_rates=rates), rows=[row("adam", 3.0, 1.0, learning_rate=0.003)]).combination()
-    assert found == [(0.05,), (0.05, 0.02), (0.003,)]
-
-
-def test_a_head_beside_the_model_is_counted_with_it():
-    settings = Settings(minutes=0.01, d_model=16, n_layers=1, n_heads=2, context_length=16, batch_size=4)
-    contest = Contest(small_data(), settings, lambda line: None)
-    contest.feature_heads(("ridge", "elm"))
-    model, rows = contest._model(), {row.name.partition(" ")[0]: row for row in contest.rows}
-    beside = 16 * 1024 + 1024 + 1024 * VOCABULARY
-    assert rows["elm"].parameters == model.n_parameters + beside
-    assert rows["elm"].n_bytes == model.parameters.flat.nbytes + 8 * beside
-    assert rows["ridge"].parameters == model.n_parameters + 16 * VOCABULARY  # an output matrix of its own
+    assert compare(stories, out, "--only", "counts") == 0
+    assert "table.md, samples.txt" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     "flags, sentence",
     [
         (["--only", "count"], "no contestant 'count'"),
-        (["--minutes", "0"], "minutes is 0; it must be above 0"),
-        (["--adam-rates", "-1"], "adam-rates has -1; learning rates are above 0"),
+        (["--budgets", "0"], "budgets has 0; it must be above 0"),
+        (["--seeds", "-1"], "give at least one, none below 0"),
         (["--order", "0"], "order is 0"),
-        (["--seed", "-1"], "seed is -1; it must be at least 0"),
-        (["--counts-share", "-3"], "counts_share is -3; it must be from 0 to 1"),
         (["--folds", "1"], "folds is 1; it must be at least 2"),
-        (["--folds", "40"], "have 40 folds, the last of which is shorter than the"),
-        (["--n-heads", "3"], "not divisible by n_heads 3"),
-        (["--only", "polish"], "add adam, or leave polish out"),
+        (["--trials", "0"], "trials is 0; it must be at least 1"),
     ],
 )
 def test_mistakes_are_one_line(stories, tmp_path, monkeypatch, capsys, flags, sentence):
@@ -159,3 +188,9 @@ def test_mistakes_are_one_line(stories, tmp_path, monkeypatch, capsys, flags, se
     error = capsys.readouterr().err
     assert sentence in error and error.count("\n") == 1 and "Traceback" not in error
     assert not list(tmp_path.iterdir())
+
+
+def test_the_list_of_contestants(capsys):
+    assert run_verb("compare", ["stories", "--list"]) == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in contestants.CONTESTANTS) and "(an ablation)" in said

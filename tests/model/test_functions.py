@@ -99,3 +99,10 @@ def test_no_module_of_the_model_hides_a_function():
     from toylm.model import transformer  # which imports every part
 
     assert transformer and all(callable(getattr(toylm.model, name)) for name in toylm.model.__all__)
+
+
+def test_no_function_has_the_name_of_a_module_beside_it():
+    """Importing a module sets its name in the package: the function would be gone."""
+    import toylm.model.transformer
+
+    assert all(callable(getattr(toylm.model, name)) for name in toylm.model.__all__)

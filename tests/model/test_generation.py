@@ -11,6 +11,7 @@ ARCHITECTURES = {
     "gpt2": dict(norm="layer", positions="learned", biases=True),
     "llama": dict(feed_forward="swiglu", n_heads=6, n_kv_heads=2, d_head=6, tied=False),
     "arcee": dict(feed_forward="relu2", n_kv_heads=1, biases=True),
+    "smear": dict(smear=True, positions="learned"),
     "silu": dict(feed_forward="silu", norm="layer", d_model=10, d_ff=9, n_heads=5),
 }
 

@@ -31,6 +31,7 @@ ARCHITECTURES = {
     "llama": dict(feed_forward="swiglu", n_heads=4, n_kv_heads=2, d_head=2, tied=False),
     "llama with biases": dict(feed_forward="swiglu", biases=True, n_kv_heads=1),
     "arcee": dict(feed_forward="relu2", d_head=4, n_heads=3),
+    "smear": dict(smear=True, positions="learned"),
     "layer and silu": dict(norm="layer", feed_forward="silu", n_kv_heads=1, tied=False),
 }
 

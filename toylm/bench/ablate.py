@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from .. import reference
 from ..files import write_json
 from ..host import cpu_name
-from ..model import attention, feedforward, workspace
+from ..model import attention_part, feed_forward_part, workspace
 from ..model.precision import Precision
 from ..threads import physical_cores
 from .presets import PRESETS
@@ -50,12 +50,12 @@ class _Apart(Precision):
 
 def feed_forward_apart():
     """The forward pass of the feed-forward part operation by operation: product, activation, product."""
-    make = feedforward.FeedForward.__init__
+    make = feed_forward_part.FeedForward.__init__
 
     def make_apart(self, config, prefix, precision):
         make(self, config, prefix, _Apart(precision.name, precision.dtype))
 
-    return [(feedforward.FeedForward, "__init__", make_apart)]
+    return [(feed_forward_part.FeedForward, "__init__", make_apart)]
 
 
 def attention_backward_apart():
@@ -77,8 +77,8 @@ def stored_attention():
         dqkv[:] = reference.attention_backward(dz, qkv, kept[qkv.ctypes.data], *sizes(qkv, z, T, H))
 
     return [
-        (attention, "attention_forward", forward),
-        (attention, "attention_backward", backward),
+        (attention_part, "attention_forward", forward),
+        (attention_part, "attention_backward", backward),
         *attention_backward_apart(),
     ]
 

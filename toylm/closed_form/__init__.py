@@ -27,7 +27,8 @@ _HOMES = {
         "whitening": "Whitening",
         "collapse": "Collapse CollapseReport collapse_of",
         "gram": "GramAccumulator",
-        "solvers": "least_squares Solution",
+        "solvers": "least_squares",
+        "normal_equations": "Solution",
         "row_sources": "ArraySource StreamSource",
         "facade": "instant ipredict make_estimator ARCHITECTURES",
         "transformer": "ridge_fit_closed_form krr_fit krr_predict BlockCollapseTrainer compute_qkv_attn "

@@ -12,25 +12,23 @@ from ..errors import CheckpointError, UsageError
 from ..evaluation import evaluate
 from ..files import write_json, write_text
 from ..fitters.report import FitReport
-from ..formats.checkpoint import find_checkpoint, write_pointer
+from ..formats.checkpoint import POINTERS, find_checkpoint, write_pointer
 from ..host import host, versions
 from ..threads import get_threads
 from ..train import metrics
 from ..train.run_folder import METRICS, SAMPLES, RunFolder
 from ..train.settings import TrainSettings
+from ..train.setup import settle_text
 
 SAMPLE_PROMPTS, SAMPLE_TOKENS = 3, 120
 
 
 def settings_of(args):
     """TrainSettings that say which text is prepared, and how; kept in run.json."""
-    source = args.source
-    if Path(source).exists():
-        source = str(Path(source).absolute())
     names = ("tokenizer", "vocab_size", "held_out", "separator", "limit", "seed", "threads")
     context_length = 256 if args.context_length is None else args.context_length
-    given = {name: getattr(args, name) for name in names}
-    return TrainSettings().updated({"data": (source,), "context_length": context_length, **given})
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    return settle_text(TrainSettings().updated({"data": (args.source,), "context_length": context_length, **given}), given)
 
 
 def check_text(source):
@@ -67,9 +65,6 @@ def save(args, settings, model, prepared, report):
     """A run folder that generate, evaluate and info open; returns the checkpoint's path."""
     out = Path(args.out)
     with RunFolder.create(out, overwrite=args.overwrite):
-        path = model.save(out / "step-000000", prepared.tokenizer)
-        for name in ("latest", "best"):
-            write_pointer(out, name, path)
         data = {"name": prepared.name, "path": str(prepared.path), "counts": prepared.counts, "notes": prepared.notes}
         write_json(out / "run.json", {
             "name": out.name, "recipe": "counts", "settings": settings.to_dict(), "parameters": model.n_parameters,
@@ -80,6 +75,9 @@ def save(args, settings, model, prepared, report):
         metrics.append(out / METRICS, {"step": 0, "held_out_loss": report.loss_after, "perplexity": report.perplexity_after,
                                        "bits_per_byte": report.bits_per_byte_after, "held_out_tokens": report.tokens})  # fmt: skip
         write_text(out / SAMPLES, _samples(model, prepared.tokenizer, args.seed))
+        path = model.save(out / "step-000000", prepared.tokenizer)  # last: without it the folder is free for the next attempt
+        for name in POINTERS:
+            write_pointer(out, name, path)
     return path
 
 

@@ -1,18 +1,17 @@
 """Prepare text for training: documents, split, tokenizer, token files. Or make more stories.
 
-toylm data --list                                  corpora by name
-toylm data my.txt --vocab-size 4096 --out mydata   then: toylm train --data mydata
-toylm data mydata                                  what a prepared folder holds
-toylm data stories --count 50000 --seed 1 --out more.txt   more stories like the embedded ones
+  toylm data --list                                  corpora by name
+  toylm data my.txt --vocab-size 4096 --out mydata   then: toylm train --data mydata
+  toylm data mydata                                  what a prepared folder holds
+  toylm data stories --count 50000 --seed 1 --out more.txt   more stories like the embedded ones
 """
 
-import argparse
 import os
 import re
 from pathlib import Path
 
 from ..data.corpora import CORPORA, TASK_PREFIX
-from ..data.preparation import prepare
+from ..data.preparation import idle_options, prepare
 from ..data.progress import Progress
 from ..data.separator import add_separator
 from ..data.stories import write_stories
@@ -27,7 +26,8 @@ SAMPLE_TOKENS = 40
 def build_parser(parser):
     """Add the arguments of `toylm data`."""
     parser.add_argument(
-        "source", nargs="?", help="a corpus name (--list), text files, a folder, a quoted pattern, or a prepared folder"
+        "source", nargs="?", metavar="TEXT",
+        help="a corpus name (--list), text files, a folder, a quoted pattern, or a prepared folder",
     )
     parser.add_argument("more", nargs="*", metavar="file", help="further text files")
     parser.add_argument("--list", action="store_true", help="list the corpora that have names")
@@ -35,7 +35,7 @@ def build_parser(parser):
 
     text = parser.add_argument_group("text")
     add_separator(text)
-    text.add_argument("--limit", metavar="N", type=_size, help="read about N characters only; 500k, 20M and 1G are understood")
+    text.add_argument("--limit", metavar="N", type=int, help="read about N characters only; 500k, 20M and 1G are understood")
     text.add_argument(
         "--held-out",
         metavar="SHARE",
@@ -49,8 +49,7 @@ def build_parser(parser):
     tokens.add_argument(
         "--tokenizer",
         metavar="KIND",
-        default="bpe",
-        help=f"{', '.join(LEVELS)}, or the path of a tokenizer.json or of a checkpoint",
+        help=f"{', '.join(LEVELS)}, or the path of a tokenizer.json or of a checkpoint (default: bpe)",
     )
     tokens.add_argument(
         "--vocab-size",
@@ -67,28 +66,26 @@ def build_parser(parser):
 def run(args):
     """Do what the parsed arguments ask for."""
     if args.list:
+        if args.source is not None:
+            raise UsageError(f"--list shows all corpora: leave {args.source} out")
         print(list_corpora())
         return
     if args.source is None:
         raise UsageError("name a corpus or a text, for example: toylm data stories (toylm data --list shows the names)")
+    if args.seed < 0:
+        raise UsageError(f"--seed is {args.seed}; it must be at least 0")
+    options = {name: getattr(args, name) for name in ("tokenizer", "vocab_size", "held_out", "separator", "limit", "held_out_data",
+                                                      "context_length")}  # fmt: skip
     if args.count is not None:
+        for name, value in (options | {"a second text": args.more or None}).items():
+            if value is not None:
+                raise UsageError(f"{name} has no effect with --count, which only writes stories: leave it out")
         make_stories(args.source, args.count, args.seed, args.out)
         return
     source = [args.source, *args.more] if args.more else args.source
     name = re.sub(r"[^\w.-]+", "-", Path(args.source).stem if os.path.exists(args.source) else args.source).strip("-") or "text"
-    prepared = prepare(
-        source,
-        out=args.out or Path("runs", "data", name),
-        tokenizer=args.tokenizer,
-        vocab_size=args.vocab_size,
-        held_out=args.held_out,
-        separator=args.separator,
-        seed=args.seed,
-        context_length=args.context_length,
-        limit=args.limit,
-        held_out_data=args.held_out_data,
-    )
-    print(describe(prepared))
+    out = args.out or (None if "out" in idle_options(source) else Path("runs", "data", name))
+    print(describe(prepare(source, out=out, seed=args.seed, **options)))
 
 
 def list_corpora():
@@ -105,14 +102,6 @@ def list_corpora():
             "or any UTF-8 text: a file, several, a folder, a quoted pattern such as 'books/*.txt'",
         ]
     )
-
-
-def _size(text):
-    match = re.fullmatch(r"([\d.]+)\s*([kKmMgG]?)", text.replace(",", "").replace("_", ""))
-    try:
-        return int(float(match[1]) * {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}[match[2].lower()])
-    except (TypeError, ValueError):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 500000, 500k, 20M or 1G") from None
 
 
 def make_stories(source, count, seed, out):

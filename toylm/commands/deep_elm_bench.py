@@ -1,6 +1,6 @@
 """Deep ELM over depths, widths and lambdas: error tables and plots, beside linear and kernel ridge.
 
-  toylm deep-elm-bench --depths 2,3,4 --hidden 128,256,512 --lambdas 1e-4,1e-3,1e-2 --n-train 400 --n-test 300 --d 8 --seed 7
+  toylm deep-elm-bench --depths 2,3,4 --hidden 128,256,512 --lambdas 1e-4,1e-2
 
 The target is a smooth nonlinear function of d features with noise of standard deviation 0.1. Writes results.csv, and
 PNG plots where matplotlib is installed, into --out.
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..checks import check_count
 from ..errors import UsageError
-from ..files import write_text
+from ..files import atomic_writer, write_text
 
 
 def _numbers(kind, name):
@@ -103,6 +103,7 @@ def plots(found, out):
         axes.legend()
         axes.grid(alpha=0.3)
         path = out / f"test-mse-by-{name}.png"
-        figure.savefig(path, dpi=120)
+        with atomic_writer(path) as file:
+            figure.savefig(file, format="png", dpi=120)
         paths.append(path)
     return paths

@@ -40,6 +40,8 @@ def run(args):
         value = getattr(args, name)
         if value is not None and value < 1:
             raise UsageError(f"{name} is {value}; it must be at least 1")
+    if args.separator is not None and not args.text:
+        raise UsageError("--separator is for TEXT, and there is none: the run's own text is separated as it was in training")
     from ..train.setup import is_own_text, text_of_run  # numba: `toylm evaluate -h` need not wait for it
 
     use_utf8_output()

@@ -26,6 +26,7 @@ FAMILIES = (fit_curve, fit_part, fit_documents, fit_counts)
 
 def build_parser(parser):
     """Add the arguments of `toylm fit`."""
+    parser.short = ("--part", "--with", "--data", "--out", "--overwrite", "--add", "--remove", "--curve", "--reset", "--rank")
     parser.add_argument("source", metavar="RUN|TEXT", help="run or checkpoint folder; or a text, where a whole model is fitted")
     parser.add_argument("--with", dest="fitter", metavar="FITTER", help="what to fit with (listed below)")
     parser.add_argument("--out", metavar="RUN", help="keep the result in this new folder")

@@ -17,7 +17,7 @@ def add_arguments(parser):
     group.add_argument("--order", metavar="N", type=int, help="tokens of the longest n-grams (default: 6; 7 for characters)")
     group.add_argument("--near", metavar="N", type=int, help="tokens before the words in the view of words (default: 2; 3)")
     group.add_argument("--no-words", action="store_true", help="no view of whole words, n-grams of tokens alone")
-    group.add_argument("--tokenizer", metavar="TEXT", default="bpe", help="bpe, char, byte, word, or the path of a tokenizer.json")
+    group.add_argument("--tokenizer", metavar="TEXT", help="bpe (the default), char, byte, word, or the path of a tokenizer.json")
     group.add_argument("--vocab-size", metavar="N", type=int, help="tokens in the vocabulary, at most")
     group.add_argument("--held-out", metavar="X", type=float, help="share kept for evaluation (default: the corpus's own, 0.05)")
     add_separator(group)

@@ -5,6 +5,7 @@ G = X'X and S = Y'X of all training documents lie beside the checkpoint. A docum
 from them: the result is that of a fit on what remains.
 """
 
+import contextlib
 import json
 import time
 
@@ -36,15 +37,27 @@ def reads(args):
 
 def run(args):
     """Add and remove, save in place or in --out; returns the exit status."""
+    from ..formats.checkpoint import POINTERS, find_checkpoint
+    from ..resources import locked
+    from ..train.run_folder import RunFolder, check_free
+
+    if args.out:
+        check_free(args.out, args.overwrite)
+        return _run(args)
+    folder = find_checkpoint(args.source).parent
+    with locked(folder, "changes"):  # else of two that read the same counts one would be lost
+        is_run = any((folder / name).exists() for name in POINTERS)
+        with RunFolder(folder) if is_run else contextlib.nullcontext():
+            return _run(args)
+
+
+def _run(args):
     from ..counts.language_model import CountsLM, load_kernels
     from ..fitters.gram_head import GramHead
     from ..fitters.output_heads import GRAM
     from ..formats.checkpoint import load_checkpoint, save_checkpoint
-    from ..train.run_folder import check_free
     from .fitted_runs import save_checkpoint_run
 
-    if args.out:
-        check_free(args.out, args.overwrite)
     checkpoint = load_checkpoint(args.source, threads=args.threads)
     model, tokenizer, path = checkpoint.model, checkpoint.tokenizer, checkpoint.path
     counted = isinstance(model, CountsLM)

@@ -6,7 +6,7 @@ from ..data import prepare
 from ..errors import UsageError
 from ..files import write_json
 from ..fitters.data import FitData
-from ..formats.checkpoint import STEP_NAME, read_json, save_checkpoint, write_pointer
+from ..formats.checkpoint import POINTERS, STEP_NAME, read_json, save_checkpoint, write_pointer
 from ..train import metrics
 from ..train.run_folder import METRICS, RunFolder
 from ..train.setup import text_of_run
@@ -37,28 +37,28 @@ def save_fitted(out, checkpoint, fitter, reports, overwrite=False):
     the held-out losses.
     """
     checkpoint = checkpoint._replace(model=fitter.to_save(checkpoint.model))
-    path = save_checkpoint_run(out, checkpoint, fitter.beside(), overwrite, reports)
-    step = int(path.name.rpartition("-")[2])
-    for report in reports:
-        metrics.append(path.parent / METRICS, {"step": step, "fitted": report.part, "with": report.fitter,
-                                               "seconds": report.seconds})  # fmt: skip
-        metrics.append(path.parent / METRICS, {
-            "step": step, "held_out_loss": report.loss_after, "perplexity": report.perplexity_after,
-            "bits_per_byte": report.bits_per_byte_after, "held_out_tokens": report.tokens,
-        })  # fmt: skip
-    return path
+    return save_checkpoint_run(out, checkpoint, fitter.beside(), overwrite, reports)
 
 
 def save_checkpoint_run(out, checkpoint, beside, overwrite=False, reports=()):
-    """A run folder with one checkpoint, and run.json where the checkpoint came from a run; returns the checkpoint's path."""
+    """A run folder with one checkpoint, and run.json where the checkpoint came from a run; returns the checkpoint's path.
+
+    The checkpoint is written last: without one the folder is free for the next attempt.
+    """
     out, match = Path(out), STEP_NAME.fullmatch(Path(checkpoint.path).name)
     step, record = int(match.group(1)) if match else 0, _run_record(checkpoint, reports)
     with RunFolder.create(out, overwrite=overwrite):
-        path = save_checkpoint(out / f"step-{step:06d}", checkpoint.model, checkpoint.tokenizer, beside=beside)
-        write_pointer(out, "latest", path)
-        write_pointer(out, "best", path)
         if record is not None:
             write_json(out / "run.json", record | {"name": out.name})
+        for report in reports:
+            metrics.append(out / METRICS, {"step": step, "fitted": report.part, "with": report.fitter, "seconds": report.seconds})
+            metrics.append(out / METRICS, {
+                "step": step, "held_out_loss": report.loss_after, "perplexity": report.perplexity_after,
+                "bits_per_byte": report.bits_per_byte_after, "held_out_tokens": report.tokens,
+            })  # fmt: skip
+        path = save_checkpoint(out / f"step-{step:06d}", checkpoint.model, checkpoint.tokenizer, beside=beside)
+        for name in POINTERS:
+            write_pointer(out, name, path)
     return path
 
 

@@ -1,7 +1,7 @@
 """Write text with a trained model, token by token as it comes.
 
   toylm generate runs/first --prompt "Once upon a time"
-  toylm generate runs/first --prompt-file start.txt --temperature 0.6 --top-p 0.9 --num-samples 3
+  toylm generate runs/first --prompt-file start.txt --top-p 0.9 --num-samples 3
   echo "The dog" | toylm generate runs/first --prompt - --stop "."
 
 RUN is a run folder (its best checkpoint is taken; RUN/latest names the newest) or any checkpoint folder. The text goes to
@@ -121,6 +121,8 @@ def run(args):
         if getattr(args, name) < least:
             raise UsageError(f"{name} is {getattr(args, name)}; it must be at least {least}")
     prompt = read_prompt(args)
+    if args.raw and prompt is None:
+        raise UsageError("--raw is for a prompt, and there is none: a new document begins with the token that opens it")
     if prompt == "":
         raise UsageError("the prompt is empty: it has no tokens; give some text, or leave it out to begin a new document")
     from ..kernels.jit import compile_seconds

@@ -1,10 +1,11 @@
 """Train a language model on text and leave a checkpoint, a loss curve and samples.
 
-  python -m toylm.train                                   a small model on the stories that come with toylm, three minutes
-  python -m toylm.train --data my.txt --out runs/mine     your own text
-  python -m toylm.train --config nano --steps 500         a recipe, and what should differ from it
-  python -m toylm.train --resume runs/mine                go on after Ctrl-C, a crash, or for longer (--minutes 10)
-  python -m toylm.train --from DIR --data my.txt          fine-tune a run, an imported or a Hugging Face model
+  toylm train                                   three minutes on stories
+  toylm train --data my.txt --out runs/mine     your own text
+  toylm train --config nano --steps 500         a recipe, with changes
+  toylm train --resume runs/mine                go on after Ctrl-C or a crash
+  toylm train --resume runs/mine --minutes 10   or for longer
+  toylm train --from DIR --data my.txt          fine-tune a model
 
 Settings come from the defaults, then --config, then the flags. Ctrl-C finishes the step, saves, and says how to go on.
 """
@@ -28,11 +29,17 @@ from ..train.settings import (
 )
 
 DEFAULT_RECIPE = "stories"
+# What -h explains; --help-all has the rest.
+SHORT = (
+    "--config", "--data", "--out", "--resume", "--from", "--dry-run", "--tokenizer", "--vocab-size", "--held-out", "--d-model",
+    "--n-layers", "--n-heads", "--context-length", "--learning-rate", "--batch-size", "--steps", "--minutes", "--seed",
+)  # fmt: skip
 
 
 def build_parser(parser):
     """Add the arguments of `toylm train`: the settings by group, generated from TrainSettings, and where to run."""
-    parser.usage = "%(prog)s [--config RECIPE|FILE] [--data TEXT ...] [--out RUN | --resume [RUN]] [options]"
+    parser.usage = "%(prog)s [--config NAME] [--data TEXT ...] [--out RUN] [options]\n       %(prog)s --resume [RUN] [options]"
+    parser.short = SHORT
     parser.epilog = _recipe_list()
     run = parser.add_argument_group("what to run")
     run.add_argument("--config", metavar="NAME", help="a recipe (listed below) or a TOML file of your own")

@@ -1,74 +1,69 @@
-"""What the rows of a contest say when they are held against each other: the questions people ask, answered with figures."""
+"""What the rows of a comparison say when they are held against each other: the questions people ask, answered with figures."""
 
 import math
 
+from .row import envelope
 
-def loss_at(curve, seconds):
-    """The held-out loss that a curve has reached at `seconds`: that of its last point up to then; None before the first."""
-    reached = [loss for t, loss in curve if t <= seconds]
-    return reached[-1] if reached else None
+TRANSFORMERS = ("muon", "sgd", "counts + adamw", "counts + muon")
 
 
-def seconds_to_reach(curve, loss):
-    """When a curve first has at most `loss`, between its points linearly; None where it never has."""
+def seconds_to_reach(points, loss):
+    """When an envelope of (seconds, loss) first has at most `loss`, between its points on a logarithmic clock.
+
+    (seconds, True where the first point already has it, so that it may be less); None where no point has it.
+    """
     before = None
-    for t, reached in curve:
+    for seconds, reached in points:
         if reached <= loss:
             if before is None or before[1] == reached:
-                return t
+                return seconds, before is None
             share = (before[1] - loss) / (before[1] - reached)
-            return before[0] + share * (t - before[0])
-        before = (t, reached)
+            return math.exp(math.log(before[0]) + share * (math.log(seconds) - math.log(before[0]))), False
+        before = (seconds, reached)
     return None
 
 
-def stays_below(curve, other):
-    """Of the points of `other` from the start of `curve` on: (how many `curve` is below before it first is not, when that is).
-
-    Seconds, or None where it is below to the end.
-    """
-    count = 0
-    for t, loss in other:
-        mine = loss_at(curve, t)
-        if mine is not None and mine >= loss:
-            return count, t
-        count += mine is not None
-    return count, None
-
-
-def answers(rows, minutes):
-    """Sentences about the rows (contest.Row), each with its figures."""
-    named = {row.name: row for row in rows}
-    adam, combination, counts = (named.get(name) for name in ("adam", "counts + adam", "counts"))
-    said = []
-    if adam and counts:
-        needed = seconds_to_reach(adam.curve, counts.loss)
-        start = f"counts reach perplexity {counts.perplexity:.2f} in {counts.seconds:.2f} s; tuned Adam"
-        if needed is None:
-            least = 60 * minutes / counts.seconds
-            said.append(f"{start} does not in {minutes:g} minutes (more than {least:,.0f} times as long)")
-        else:
-            said.append(f"{start} needs {needed:.0f} s for it ({needed / counts.seconds:,.0f} times as long)")
-    if adam and combination:
-        points, end = stays_below(combination.curve, adam.curve)
-        if end is not None:
-            when = f"is below adam until {end:.0f} s" if points else f"is not below adam at {end:.0f} s, when it starts"
-        else:
-            when = "is below adam at every second of the run" if points else "starts after adam has ended"
-        change = 1 - combination.perplexity / adam.perplexity
-        best, best_adam = (math.exp(min(loss for _, loss in row.curve)) for row in (combination, adam))
-        word = "lower" if change >= 0 else "higher"
-        said.append(
-            f"counts + adam {when}, and ends {abs(change):.1%} {word} in perplexity "
-            f"({combination.perplexity:.2f}, adam {adam.perplexity:.2f}; each at its best: {best:.2f}, {best_adam:.2f})"
-        )
-    heads = {name: named.get(f"{name} head, random features") for name in ("ridge", "cross-entropy")}
-    if all(heads.values()):
-        gap = heads["ridge"].loss - heads["cross-entropy"].loss
-        said.append(f"on the same random features the cross-entropy head is {gap:.2f} nats below one-hot ridge")
-    for row in (adam, named.get("sgd"), combination):
-        tried = row and row.details.get("validation_loss_by_rate")
-        if tried:
-            listed = ", ".join(f"{rate} {loss:.3f}" for rate, loss in tried.items())
-            said.append(f"{row.name}: learning rate {row.details['learning_rate']:g}, the best of (validation nats) {listed}")
+def answers(rows):
+    """Sentences about rows (row.Row), each with its figures."""
+    whole = [row for row in rows if row.megabytes is None]
+    adamw, said = envelope(whole, "adamw"), []
+    if adamw:
+        longest, loss = adamw[-1]
+        for name in TRANSFORMERS:
+            points = envelope(whole, name)
+            if not points:
+                continue
+            found = seconds_to_reach(points, loss)
+            if found is None:
+                said.append(f"{name} does not reach in {points[-1][0]:g} s what adamw reaches in {longest:g} s ({loss:.4f} nats)")
+            else:
+                seconds, at_most = found
+                word = "at most " if at_most else ""
+                said.append(f"{name} reaches what adamw reaches in {longest:g} s ({loss:.4f} nats) in {word}{seconds:.3g} s, "
+                            f"{word}{seconds / longest:.2f} x")  # fmt: skip
+        for name in ("counts", "cross-entropy head", "bigram start"):
+            one = next((row for row in whole if row.contestant == name), None)
+            if one is None:
+                continue
+            found = seconds_to_reach(adamw, one.loss)
+            reached = "does not reach that" if found is None else (
+                f"needs {'at most ' if found[1] else ''}{found[0]:.3g} s for that")  # fmt: skip
+            said.append(f"{name} has {one.loss:.4f} nats after {one.seconds:.2f} s; adamw, tuned for each budget, {reached}")
+    for row in sorted(whole, key=lambda row: (row.budget or 0, row.loss)):
+        if row.against is not None:
+            difference, low, high = row.against
+            word = "lower" if high < 0 else "higher" if low > 0 else None
+            if word:
+                said.append(f"{row.contestant}, {row.budget:g} s: {abs(difference):.4f} nats {word} than adamw "
+                            f"(95 %: {low:+.4f} to {high:+.4f}, paired by document)")  # fmt: skip
+            else:
+                said.append(f"{row.contestant}, {row.budget:g} s: no difference to adamw that the documents show "
+                            f"({difference:+.4f}, 95 %: {low:+.4f} to {high:+.4f})")  # fmt: skip
+    sizes = sorted({row.megabytes for row in rows if row.megabytes is not None})
+    for size in sizes:
+        here = [row for row in rows if row.megabytes == size]
+        best = min(here, key=lambda row: row.loss)
+        counts = next((row for row in here if row.contestant == "counts"), None)
+        beside = f"; counts {counts.loss:.4f}" if counts and counts is not best else ""
+        said.append(f"of {size:g} MB of text: {best.contestant} is best, {best.loss:.4f} nats{beside}")
     return said

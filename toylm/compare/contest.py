@@ -1,182 +1,229 @@
-"""The contest: every contestant is fitted on the same training text and measured on the same held-out text.
+"""The contest: what each contestant tries, chooses and reaches, kept line by line so that an interrupted one goes on.
 
-Time is the seconds of fitting alone, without evaluation, and without compiling kernels, for all alike. What has to be chosen
-(learning rates, mixing weights, temperatures, when to stop) is chosen on training text; held-out text is only measured.
+The text has three parts. Contestants fit on training text; every choice (rate, size, penalty, order ...) is made by the loss on
+validation text, with the same number of trials for all; each chosen setting then runs once a seed on training and validation text
+together, and only these runs are measured on the test text.
 """
 
+import json
 import math
+from dataclasses import asdict, dataclass
 
-from ..counts.language_model import CountsLM, fold_starts
-from ..counts.views import word_symbols
-from ..errors import DivergedError, UsageError
-from ..fitters.counts_offset import attach_counts, validation_fold
-from ..fitters.fitter import Clock
-from ..fitters.registry import make_fitter
-from ..fitters.start import start_from_counts
-from ..model.transformer import TransformerLM
-from .row import Row
+import numpy as np
 
-FEATURE_HEADS = ("ridge", "kernel-ridge", "elm", "deep-elm", "cross-entropy")
+from ..errors import CheckpointError, DivergedError, UsageError
+from ..files import write_text
+from ..fitters.data import FitData, part_of
+from .contestants import CONTESTANTS, Job
+from .measure import document_losses
+
+RUNS = "runs.jsonl"
+_GUESS = 8.0  # seconds that a one-shot fit takes, for the expected time
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run. loss: nats per token, on validation text in a trial, else on test text; documents: nats of each, or None."""
+
+    contestant: str
+    budget: float | None
+    megabytes: float | None
+    trial: bool
+    choice: dict
+    seed: int
+    loss: float | None  # None: it diverged
+    bits_per_byte: float | None = None
+    seconds: float = 0.0
+    parameters: int = 0
+    n_bytes: int = 0
+    details: dict | None = None
+    documents: list | None = None
+    sample: str = ""
+
+    @property
+    def key(self):
+        """What tells it apart from all other runs of a contest."""
+        return _key(self.contestant, self.budget, self.megabytes, self.trial, self.choice, self.seed)
+
+
+def _key(contestant, budget, megabytes, trial, choice, seed):
+    return json.dumps([contestant, budget, megabytes, trial, choice, seed], sort_keys=True)
 
 
 class Contest:
-    """Runs contestants on a FitData and collects their rows.
+    """Runs contestants on a FitData, whose held-out text is the test text.
 
-    say: a callable for a line of progress; progress: a fitter's `progress`. After each row `on_row(self)` is called, so that
-    what is known can be kept. Models of finished contestants are in `models`, by name. rows: what an earlier contest on the same
-    text found; a contestant that runs again replaces its own.
+    folder: where the runs are kept; what lies there already is not run again. say: a callable for a line; progress: a fitter's.
     """
 
-    def __init__(self, data, settings, say=print, progress=None, on_row=None, prompt="", rows=()):
-        self.data, self.settings, self.say, self.progress = data, settings, say, progress
-        self.on_row, self.prompt = on_row or (lambda contest: None), prompt
-        self.rows, self.models = list(rows), {}
+    def __init__(self, data, settings, folder, flops_per_second, say=print, progress=None, prompt=""):
+        self.data, self.settings, self.folder, self.speed = data, settings, folder, flops_per_second
+        self.say, self.progress, self.prompt = say, progress, prompt
+        self.runs = read_runs(folder / RUNS)
+        self._known, self._warmed, self._parts = {run.key: run for run in self.runs}, set(), {}
 
-    def check(self, names):
-        """Raise UsageError, before any of them runs, where one of these contestants (methods, by name) could not."""
-        train = self.data.train
-        if "combination" in names:
-            validation_fold(fold_starts(train.tokens, train.end_id, self.settings.folds), self.data)
-        if "polish" in names and "adam" not in (*names, *self.models):
-            raise UsageError("polish goes on from the model that adam leaves in the same call: add adam, or leave polish out")
+    # -- the plan ------------------------------------------------------------------------------------------------------------
 
-    # -- contestants -----------------------------------------------------------------------------------------------------
-
-    def warm_up(self):
-        """Two steps of a gradient run and a little counting, so that no contestant's clock holds the loading of kernels."""
-        self.count(self.data.train.tokens[:2000])
-        make_fitter("all", "adam", steps=2, dropout=self.settings.dropout).fit(self._model(), self.data)
-
-    def counts(self):
-        """Kneser-Ney counts with the induction head: no gradient, no transformer."""
-        clock = Clock()
-        counts = self.count(self.data.train.tokens)
-        details = {"order": self.settings.order}
-        self._add("counts", "one-shot", counts, clock.seconds(), counts.n_parameters, counts.nbytes, details)
-
-    def count(self, tokens):
-        """A CountsLM of `tokens`."""
-        s, train, tokenizer = self.settings, self.data.train, self.data.tokenizer
-        words = None if tokenizer is None else word_symbols(tokenizer)
-        return CountsLM.fit(
-            tokens, train.vocab_size, train.end_id, order=s.order, context_length=s.context_length, words=words
-        )
-
-    def bigram_start(self):
-        """A transformer whose embeddings are the singular vectors of the log-PMI matrix, before any step."""
-        model = self._model(tied=False, output_bias=True)
-        clock = Clock()
-        start_from_counts(model, self.data.train.tokens, "bigram")
-        self._add("bigram start", "one-shot", model, clock.seconds(), model.n_parameters, model.parameters.flat.nbytes)
-
-    def feature_heads(self, names=FEATURE_HEADS):
-        """Each closed-form head on the features of a transformer with random weights."""
-        for name in names:
-            model = self._model()
-            report = make_fitter("head", name).fit(model, self.data, self.progress)
-            self._add_report(f"{name} head, random features", model, report)
-
-    def polish(self):
-        """The cross-entropy head on what Adam's model has learned: a few closed-form passes after the last step."""
-        self.check(("polish",))
-        model = self.models["adam"].astype(self.models["adam"].precision)
-        report = make_fitter("head", "cross-entropy").fit(model, self.data, self.progress)
-        self._add_report("adam, then a cross-entropy head", model, report, after=self._row("adam"))
-
-    def adam(self):
-        """Adam on the transformer, at the best of the learning rates tried."""
-        self._descend("adam", "adam", self.settings.adam_rates, lambda: (self._model(), [], 0.0))
-
-    def sgd(self):
-        """SGD with momentum, likewise."""
-        self._descend("sgd", "sgd", self.settings.sgd_rates, lambda: (self._model(), [], 0.0))
-
-    def combination(self):
-        """Counts combined with a transformer whose embeddings start from log-PMI, then Adam on all of it."""
-        counts = self._row("counts")
-
-        def start():
-            model = self._model(tied=False, output_bias=True, counts=True)
-            clock = Clock()
-            attach_counts(model, self.data.train, self.settings.order, self.settings.folds, self.data.tokenizer)
-            start_from_counts(model, self.data.train.tokens, "bigram")
-            seconds = clock.seconds()
-            # Until the folds are counted, the counts are the model.
-            early = [(counts.seconds, counts.loss)] if counts and counts.seconds < seconds else []
-            return model, early, seconds
-
-        # At Adam's own best rate, where it has been found among the ones to try: what the transformer adds to the counts in the
-        # short trials is too little to tell rates apart.
-        adam, rates = self._row("adam"), self.settings.adam_rates
-        if adam and adam.details["learning_rate"] in rates:
-            rates = (adam.details["learning_rate"],)
-        self._descend("counts + adam", "adam", rates, start, kind="both")
-
-    # -- how -------------------------------------------------------------------------------------------------------------
-
-    def _model(self, **changes):
-        return TransformerLM(self.settings.model_config(self.data.train.vocab_size, **changes), seed=self.settings.seed)
-
-    def _gradient_fitter(self, method, rate, seconds, **more):
+    def cells(self, names):
+        """(contestant, budget or None, megabytes or None) in the order in which they run: the quick ones first."""
         s = self.settings
-        decay = s.weight_decay if method == "adam" else 0.0
-        return make_fitter("all", method, seconds=seconds, learning_rate=rate, dropout=s.dropout, batch_size=s.batch_size,
-                           counts_share=s.counts_share, weight_decay=decay, **more)  # fmt: skip
+        budgets = [(name, budget) for budget in (None, *sorted(s.budgets)) for name in names]
+        fitting = [(name, b) for name, b in budgets if CONTESTANTS[name].budgeted == (b is not None)]
+        sizes = [(name, b, mb) for mb in sorted(s.megabytes) for name, b in fitting if b in (None, max(s.budgets))]
+        return [(name, b, None) for name, b in fitting] + sizes
 
-    def _descend(self, name, method, rates, start, kind="gradient descent"):
-        s, tried = self.settings, {}
-        seconds = 60 * s.minutes
-        for rate in rates if len(rates) > 1 else ():
-            model, _, _ = start()
-            self.say(f"{name}: learning rate {rate:g} for {s.sweep * seconds:.0f} s ...")
-            try:
-                report = self._gradient_fitter(method, rate, s.sweep * seconds).fit(model, self.data, self.progress)
-                # A model with counts is measured with those of the validation text left out, by the fitter itself.
-                tried[rate] = report.details.get("validation_loss") or self.data.validation_loss(model)
-            except DivergedError:
-                tried[rate] = math.inf
-            self.say(f"{name}: learning rate {rate:g} has {tried[rate]:.4f} nats/token on validation text")
-        best = min(tried, key=tried.get) if tried else rates[0]
-        model, early, before = start()
-        self.say(f"{name}: learning rate {best:g} for {seconds:.0f} s ...")
-        fitter = self._gradient_fitter(method, best, seconds, evaluate_every=s.evaluate_every, whole_text=True)
-        report = fitter.fit(model, self.data, self.progress)
-        curve = early + [(before + t, loss) for t, loss in report.details.pop("curve")]
-        n_bytes = model.parameters.flat.nbytes + (model.counts.nbytes if model.counts is not None else 0)
-        parameters = model.n_parameters + (model.counts.n_parameters if model.counts is not None else 0)
-        by_rate = {f"{rate:g}": loss for rate, loss in tried.items()}
-        details = {"learning_rate": best, "validation_loss_by_rate": by_rate, **report.details}
-        self.models[name] = model
-        self._add(name, kind, model, before + report.seconds, parameters, n_bytes, details, curve, report)
+    def choices(self, name, budget):
+        """The settings that a contestant tries."""
+        args = (self.settings, budget, self.data.train.vocab_size, self.speed)
+        return CONTESTANTS[name].choices(*args)[: self.settings.trials]
 
-    def _row(self, name):
-        return next((row for row in self.rows if row.name == name), None)
+    def expected_seconds(self, names):
+        """About how long the whole contest still takes, without evaluation."""
+        total = 0.0
+        for name, budget, megabytes in self.cells(names):
+            tries = self.choices(name, budget)
+            tried = [_key(name, budget, megabytes, True, choice, self.settings.seeds[0]) in self._known for choice in tries]
+            done = sum(run.contestant == name and run.budget == budget and run.megabytes == megabytes and not run.trial
+                       for run in self.runs)  # fmt: skip
+            if len(tries) > 1:
+                total += (len(tries) - sum(tried)) * min(budget or _GUESS, self.settings.trial_seconds)
+            total += (len(self.settings.seeds) - done) * (budget or _GUESS)
+        return total
 
-    def _add_report(self, name, model, report, after=None):
-        seconds = report.seconds + (after.seconds if after else 0)
-        kind = "both" if after else "one-shot"
-        parameters, n_bytes = model.n_parameters, model.parameters.flat.nbytes
-        if not report.model_changed:  # what was fitted lies beside the model
-            parameters, n_bytes = parameters + report.parameters, n_bytes + report.n_bytes
-        self._add(name, kind, model, seconds, parameters, n_bytes, report.details, None, report)
+    # -- running ---------------------------------------------------------------------------------------------------------------
 
-    def _add(self, name, kind, model, seconds, parameters, n_bytes, details=None, curve=None, report=None):
-        if report is None:
-            result = self.data.evaluate(model)
-            loss, bits = result.loss, result.bits_per_byte
+    def run(self, names):
+        """Run everything that is not known yet."""
+        cells = self.cells(names)
+        for number, (name, budget, megabytes) in enumerate(cells, 1):
+            where = f"[{number}/{len(cells)}] {name}" + ("" if budget is None else f", {budget:g} s")
+            where += "" if megabytes is None else f", {megabytes:g} MB"
+            choice = self._choose(where, name, budget, megabytes)
+            for seed in self.settings.seeds:
+                self._one(where, name, budget, megabytes, False, choice, seed)
+
+    def _choose(self, where, name, budget, megabytes):
+        tries = self.choices(name, budget)
+        if len(tries) == 1:
+            return tries[0]
+        runs = [self._one(where, name, budget, megabytes, True, choice, self.settings.seeds[0]) for choice in tries]
+        best = min(runs, key=lambda run: math.inf if run.loss is None else run.loss)
+        if best.loss is None:
+            raise DivergedError(f"{name} diverged with every setting that it tried: {', '.join(map(describe, tries))}")
+        return best.choice
+
+    def _one(self, where, name, budget, megabytes, trial, choice, seed):
+        known = self._known.get(_key(name, budget, megabytes, trial, choice, seed))
+        if known is not None:
+            return known
+        data = self._data(megabytes, trial)
+        seconds = budget if budget is None or not trial else min(budget, self.settings.trial_seconds)
+        what = f"trial of {describe(choice)}" if trial else f"seed {seed}" + (f", {describe(choice)}" if choice else "")
+        self._warm(name, choice)
+        run = Run(name, budget, megabytes, trial, choice, seed, None)
+        try:
+            fit = CONTESTANTS[name].run(Job(data, self.settings, seconds, choice, seed, self.progress))
+        except DivergedError:
+            if not trial:
+                raise
         else:
-            loss, bits = report.loss_after, report.bits_per_byte_after
-        has_model = report is None or report.model_changed
-        sample = self._sample(model) if has_model else "(measured beside the model, which cannot write with it)"
-        row = Row(name, kind, seconds, int(parameters), int(n_bytes), loss, bits, curve or [(seconds, loss)], details or {}, sample)
-        self.rows = [old for old in self.rows if old.name != name] + [row]
-        self.say(f"{name}: held-out {loss:.4f} nats/token, perplexity {row.perplexity:,.2f}, after {seconds:.2f} s")
-        self.on_row(self)
+            run = self._measured(run, fit, data)
+        self._keep(run)
+        on = "validation" if trial else "test"
+        reached = "diverged" if run.loss is None else f"{on} {run.loss:.4f} nats/token after {run.seconds:.2f} s"
+        self.say(f"{where} | {what} | {reached}")
+        return run
 
-    def _sample(self, model):
+    def _measured(self, run, fit, data):
+        if fit.predictor is None:
+            loss, bits, documents = fit.report.loss_after, fit.report.bits_per_byte_after, None
+        else:
+            sums, counts = document_losses(fit.predictor, data)
+            loss = float(sums.sum() / counts.sum())
+            utf8 = data.held_out_batches().bytes
+            bits = loss * float(counts.sum()) / math.log(2) / utf8 if utf8 else None
+            documents = None if run.trial else [round(float(x), 4) for x in sums]
+        sample = "" if run.trial else self._sample(fit.predictor)
+        kept = {name: value for name, value in fit.details.items() if isinstance(value, int | float | str | bool)}
+        return Run(run.contestant, run.budget, run.megabytes, run.trial, run.choice, run.seed, loss, bits, fit.seconds,
+                   fit.parameters, fit.n_bytes, kept, documents, sample)  # fmt: skip
+
+    def _data(self, megabytes, trial):
+        """The text of a run: of a part of the training text, and in a trial with the validation text in place of the test text."""
+        if (megabytes, trial) not in self._parts:
+            data, s = self.data, self.settings
+            if megabytes is not None:
+                data = self._fit_data(first_megabytes(data.train, megabytes), data.held_out)
+            if trial:
+                data = self._fit_data(data.fitting, data.validation)
+            self._parts[megabytes, trial] = data
+            if not len(data.held_out) > s.context_length:
+                few = len(data.held_out)
+                raise UsageError(f"the text leaves {few} tokens to choose by; take more text or a larger --validation")
+        return self._parts[megabytes, trial]
+
+    def _fit_data(self, train, held_out):
+        s = self.settings
+        return FitData(train, held_out, self.data.tokenizer, s.context_length, s.batch_size, seed=self.data.seed,
+                       validation=s.validation)  # fmt: skip
+
+    def _warm(self, name, choice):
+        """Run a moment beforehand, so that no clock holds the loading of kernels."""
+        what = (name, tuple(choice.get("shape", ())))
+        if what in self._warmed:
+            return
+        self._warmed.add(what)
+        data = self._data(None, True)
+        if CONTESTANTS[name].budgeted:
+            CONTESTANTS[name].run(Job(data, self.settings, 0.01, choice, 0))
+        elif name == "counts":
+            small = self._fit_data(part_of(data.train, 0, min(len(data.train), 20_000)), data.held_out)
+            CONTESTANTS[name].run(Job(small, self.settings, None, choice, 0))
+
+    def _sample(self, predictor):
         tokenizer = self.data.tokenizer
-        if tokenizer is None:
+        if tokenizer is None or predictor is None:
             return ""
         prompt = [tokenizer.start_id, *(tokenizer.encode(self.prompt) if self.prompt else [])]
-        ids = model.generate(prompt, 100, temperature=0.7, seed=self.settings.seed, stop_ids=(tokenizer.end_id,))
+        ids = predictor.generate(prompt, 100, temperature=0.7, seed=0, stop_ids=(tokenizer.end_id,))
         return tokenizer.decode([*prompt[1:], *ids])
+
+    def _keep(self, run):
+        self.runs.append(run)
+        self._known[run.key] = run
+        with open(self.folder / RUNS, "a", encoding="utf-8", newline="\n") as file:
+            file.write(json.dumps(asdict(run)) + "\n")
+            file.flush()
+
+
+def describe(choice):
+    """A choice in a few words."""
+    words = {"learning_rate": "rate {:g}", "dropout": "dropout {:g}", "order": "order {}", "penalty": "penalty {:g}"}
+    said = [words[name].format(value) for name, value in choice.items() if name in words and (name != "dropout" or value)]
+    if "shape" in choice:
+        said.append("d {}, {} layers".format(*choice["shape"]))
+    return ", ".join(said) or "its only setting"
+
+
+def first_megabytes(train, megabytes):
+    """The first documents of a TokenFile, together about so many megabytes of text. Raises UsageError where it has fewer."""
+    wanted, whole = megabytes * 1e6, train.bytes_of(0, len(train))
+    if wanted > 1.05 * whole:
+        raise UsageError(f"megabytes has {megabytes:g}; the training text has {whole / 1e6:.2f}")
+    ends = np.flatnonzero(np.asarray(train.tokens) == train.end_id) + 1
+    stop = int(len(train) * min(1.0, wanted / whole))
+    return part_of(train, 0, int(ends[np.abs(ends - stop).argmin()]) if len(ends) else stop)
+
+
+def read_runs(path):
+    """The runs of an earlier call, [] where there are none. A last line that was cut short is left out. Raises CheckpointError."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):  # killed while it wrote
+        lines.pop()
+        write_text(path, "".join(lines))
+    try:
+        return [Run(**json.loads(line)) for line in lines]
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}; delete it to begin again") from None

@@ -1,86 +1,107 @@
-"""A contest's files: table.md, compare.json, samples.txt, curves.png."""
+"""A comparison's files: table.md, compare.json, samples.txt, and the pictures time.png, bytes.png and text.png."""
 
-import json
 import math
+from dataclasses import asdict
 
 from ..console import size
 from ..files import atomic_writer, write_json, write_text
-from .row import Row
+from .contest import describe
+from .row import envelope
 
-_SAME = ("text", "train", "held_out", "vocab_size", "minutes", "shape")  # what rows of one table have in common
-COLUMNS = ("", "fit", "values", "bytes", "nats/token", "perplexity", "bits/byte")
+COLUMNS = ("", "budget", "fit", "chosen", "values", "bytes", "nats/token", "perplexity", "bits/byte", "against adamw (95 %)")
+COLOURS = {"gradient descent": ("#2b6cb0", "#1a365d", "#63b3ed", "#718096", "#a0aec0"),
+           "both": ("#c2571a", "#8a5fb0", "#d69e2e", "#b83280", "#7b341e", "#975a16"),
+           "one-shot": ("#2f855a", "#276749", "#68d391", "#38a169", "#81e6d9", "#234e52")}  # fmt: skip
+MARKERS = "osD^vP*X"
 
 
 def table(rows):
-    """The rows as a Markdown table, the best loss last."""
+    """The rows as a Markdown table, the best loss last. nats/token: the mean of the seeds ± half of their range."""
     lines = ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
-    for row in sorted(rows, key=lambda row: -row.loss):
-        bits = "" if row.bits_per_byte is None else f"{row.bits_per_byte:.4f}"
+    for row in rows:
+        name = row.contestant + ("" if row.megabytes is None else f", {row.megabytes:g} MB")
         seconds = f"{row.seconds:.2f} s" if row.seconds < 10 else f"{row.seconds:.0f} s"
-        cells = (row.name, seconds, f"{row.parameters:,}", size(row.n_bytes), f"{row.loss:.4f}", f"{row.perplexity:,.2f}", bits)
+        budget = "" if row.budget is None else f"{row.budget:g} s"
+        spread = f" ± {row.spread:.4f}" if len(row.losses) > 1 else ""
+        bits = "" if row.bits_per_byte is None else f"{row.bits_per_byte:.4f}"
+        against = "" if row.against is None else "{:+.4f} ({:+.4f} to {:+.4f})".format(*row.against)
+        chosen = describe(row.choice) if row.choice else ""
+        cells = (name, budget, seconds, chosen, f"{row.parameters:,}", size(row.n_bytes), f"{row.loss:.4f}{spread}",
+                 f"{row.perplexity:,.2f}", bits, against)  # fmt: skip
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def write_pages(folder, about, rows, said):
-    """Write table, samples and JSON into `folder`. about: JSON-able facts of the run; said: the sentences of `answers`."""
-    write_json(folder / "compare.json", {**about, "rows": [row.to_dict() for row in rows], "answers": said})
+    """Write table, samples and JSON into `folder`. about: JSON-able facts of the comparison; said: the sentences of `answers`."""
+    found = [{**asdict(row), "loss": row.loss, "perplexity": row.perplexity} for row in rows]
+    write_json(folder / "compare.json", {**about, "rows": found, "answers": said})
     sentences = "\n".join(f"- {sentence}" for sentence in said)
     write_text(folder / "table.md", f"{table(rows)}\n\n{sentences}\n")
-    samples = [f"=== {row.name} (perplexity {row.perplexity:.2f}, {row.seconds:.2f} s) ===\n{row.sample}\n" for row in rows]
+    samples = [
+        f"=== {row.contestant}{'' if row.budget is None else f', {row.budget:g} s'} (perplexity {row.perplexity:.2f}) ===\n"
+        f"{row.sample or '(measured beside the model, which cannot write with it)'}\n"
+        for row in rows if row.megabytes is None
+    ]  # fmt: skip
     write_text(folder / "samples.txt", "\n".join(samples))
 
 
-def read_rows(folder, about):
-    """The rows that an earlier run left in `folder`, [] where there are none or they are of another text or other settings."""
+def draw(folder, rows, title):
+    """The pictures that the rows allow; returns their names, [] without matplotlib."""
     try:
-        found = json.loads((folder / "compare.json").read_text(encoding="utf-8"))
-        if all(found[name] == json.loads(json.dumps(about[name])) for name in _SAME):
-            return [Row.from_dict(row) for row in found["rows"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # absent, or of another version: everything is run again
-    return []
-
-
-def draw_curves(path, rows, title):
-    """Held-out perplexity against seconds of fitting, both on logarithmic axes; False without matplotlib."""
-    try:
-        import matplotlib
+        import matplotlib  # noqa: F401
     except ImportError:
-        return False
+        return []
+    whole = [row for row in rows if row.megabytes is None and math.isfinite(row.perplexity)]
+    names = list(dict.fromkeys(row.contestant for row in whole))
+    drawn = []
+    if whole:
+        curves = {name: envelope(whole, name) for name in names}
+        _draw(folder / "time.png", whole, curves, "seconds of fitting", f"{title}: each point is a run that was tuned to end there",
+              lambda row: row.clock)  # fmt: skip
+        best = {row.contestant: [(row.n_bytes, row.loss)] for row in whole}  # the last of a contestant's rows is its best
+        _draw(folder / "bytes.png", whole, best, "bytes of the model", f"{title}: the best of each contestant by its size", None)
+        drawn += ["time.png", "bytes.png"]
+    sized = [row for row in rows if row.megabytes is not None]
+    if sized:
+        curves = {}
+        for row in sorted(sized, key=lambda row: row.megabytes):
+            curves.setdefault(row.contestant, []).append((row.megabytes, row.loss))
+        _draw(folder / "text.png", sized, curves, "megabytes of training text", f"{title}: more text, the same clock",
+              lambda row: row.megabytes)  # fmt: skip
+        drawn.append("text.png")
+    return drawn
+
+
+def _draw(path, rows, curves, x_label, title, x_of):
+    """Perplexity against x, both logarithmic; with x_of, bars from the best to the worst seed."""
+    import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    colours = {"gradient descent": ("#2b6cb0", "#7a7f87"), "both": ("#c2571a", "#8a5fb0"), "one-shot": ("#2f855a",)}
-    used = dict.fromkeys(colours, 0)
+    kinds, used = {row.contestant: row.kind for row in rows}, dict.fromkeys(COLOURS, 0)
     with matplotlib.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(9, 5.5), dpi=130, layout="constrained")
+        figure = Figure(figsize=(10, 5.5), dpi=130, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
-        shown = [row for row in rows if math.isfinite(row.perplexity)]
-        latest = max((row.curve[-1][0] for row in shown), default=1)
-        for row in shown:
-            colour = colours[row.kind][used[row.kind] % len(colours[row.kind])]
-            used[row.kind] += 1
-            points = [(max(t, 0.05), math.exp(loss)) for t, loss in row.curve]
-            if len(points) > 1:
-                axes.plot(*zip(*points), color=colour, linewidth=1.8, label=row.name)
-            else:
-                axes.plot(*zip(*points), "o", color=colour, markersize=6, zorder=4)
-                late = points[0][0] > latest / 8  # no room to the right
-                axes.annotate(row.name, points[0], xytext=(-7 if late else 7, 3), textcoords="offset points", color=colour,
-                              fontsize=8, ha="right" if late else "left")  # fmt: skip
+        for name, points in sorted(curves.items(), key=lambda item: -item[1][-1][1]):  # the legend in the order of the last points
+            kind = kinds[name]
+            colour, marker = COLOURS[kind][used[kind] % len(COLOURS[kind])], MARKERS[used[kind] % len(MARKERS)]
+            used[kind] += 1
+            xs, ys = [x for x, _ in points], [math.exp(loss) for _, loss in points]
+            axes.plot(xs, ys, color=colour, marker=marker, markersize=5, linewidth=1.6, label=name, zorder=3)
+            for row in rows if x_of else ():
+                if row.contestant == name and len(row.losses) > 1:
+                    axes.vlines(x_of(row), math.exp(min(row.losses)), math.exp(max(row.losses)), color=colour, linewidth=1)
         axes.set_xscale("log")
         axes.set_yscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _: size(round(value)) if x_of is None else f"{value:g}")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if value < 30 or value in (50, 200, 500) else "")
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes.set_xlabel("seconds of fitting, evaluation excluded")
-        axes.set_ylabel("held-out perplexity")
-        axes.set_title(f"{title}: gradient descent, one-shot fits, and both", loc="left", fontsize=11)
-        axes.grid(color="#dddddd", linewidth=0.7, which="both")
-        if any(len(row.curve) > 1 for row in shown):
-            axes.legend(frameon=False, loc="best")
+        axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if value < 10 else "")
+        axes.set_xlabel(x_label)
+        axes.set_ylabel("test perplexity (lower is better)")
+        axes.set_title(title, loc="left", fontsize=11)
+        axes.grid(color="#dddddd", linewidth=0.7, which="major")
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9)
         with atomic_writer(path) as file:
             figure.savefig(file, format="png")
-    return True

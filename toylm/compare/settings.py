@@ -1,58 +1,43 @@
 """What the contestants of a comparison have in common; the flags of `toylm compare` are generated from these fields."""
 
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 
 from ..config import ModelConfig
 from ..errors import UsageError
+from ..fields import check, setting
 
-
-def _shape(default, help, least=None, most=math.inf):
-    """A field with a flag that says what is compared: rows of one table have it in common. least, most: its bounds."""
-    return field(default=default, metadata=dict(help=help, bounds=None if least is None else (least, most)))
+TUPLES = {"budgets": float, "seeds": int, "megabytes": float}  # and what they hold
 
 
 @dataclass(frozen=True)
 class Settings:
-    """minutes: of each long run; rates: the learning rates tried, per method. Raises UsageError for what is out of bounds."""
+    """Raises UsageError for what is out of bounds. Rows of one comparison have all of these in common."""
 
-    minutes: float = 7.0
-    context_length: int = _shape(256, "tokens in a window, in training and evaluation")
-    d_model: int = _shape(128, "width of the transformers")
-    n_layers: int = _shape(4, "their blocks")
-    n_heads: int = _shape(4, "their attention heads")
-    batch_size: int = _shape(16, "windows a gradient step", 1)
-    dropout: float = _shape(0.1, "of the gradient runs", 0, 1)
-    weight_decay: float = _shape(0.1, "of Adam", 0)
-    order: int = _shape(6, "longest n-gram of the counts", 1)
-    folds: int = _shape(8, "parts of the text for cross-fitting the counts under Adam", 2)
-    counts_share: float = _shape(0.25, "share of the combination's training windows that see the counts", 0, 1)
-    seed: int = _shape(0, "of weights, batches and samples", 0)
-    sweep: float = 0.1  # share of `minutes` that each learning rate is tried for
-    adam_rates: tuple = (1e-3, 3e-3, 1e-2)
-    sgd_rates: tuple = (0.03, 0.1, 0.3)
-    evaluate_every: float = 2.0
+    budgets: tuple[float, ...] = setting((5.0, 15.0, 60.0), "seconds; each gradient run is tuned and scheduled for one")
+    seeds: tuple[int, ...] = setting((0, 1, 2), "of weights, batches and draws: each chosen setting runs once with each")
+    trials: int = setting(4, "settings that every contestant tries on validation text, at most", at_least=1)
+    trial_seconds: float = setting(60.0, "a trial lasts as long as its budget, but no longer than this", above=0)
+    megabytes: tuple[float, ...] = setting((), "at the longest budget, so much of the training text besides all of it")
+    context_length: int = setting(128, "tokens in a window, in training and evaluation", at_least=1)
+    batch_size: int = setting(8, "windows a gradient step", at_least=1)
+    validation: float = setting(0.05, "share of the training text, from its end, on which settings are chosen", above=0, below=1)
+    order: int = setting(6, "longest n-gram of the counts, and two more or fewer", at_least=3)
+    folds: int = setting(8, "parts of the text for cross-fitting the counts inside a transformer", at_least=2)
 
     def __post_init__(self):
-        self.model_config(vocab_size=1)  # raises where there is no such shape
-        if not self.minutes > 0:
-            raise UsageError(f"minutes is {self.minutes:g}; it must be above 0")
-        for name in ("adam_rates", "sgd_rates"):
-            for rate in getattr(self, name):
-                if not rate > 0:
-                    raise UsageError(f"{name.replace('_', '-')} has {rate:g}; learning rates are above 0")
         for f in fields(self):
-            value, (least, most) = getattr(self, f.name), f.metadata.get("bounds") or (-math.inf, math.inf)
-            if f.metadata.get("bounds") and not least <= value <= most:
-                limit = f"at least {least}" if most == math.inf else f"from {least} to {most}"
-                raise UsageError(f"{f.name} is {value:g}; it must be {limit}")
+            if f.name not in TUPLES:
+                object.__setattr__(self, f.name, check(f, getattr(self, f.name)))
+        for name in ("budgets", "megabytes"):
+            for value in getattr(self, name):
+                if not 0 < value < math.inf:
+                    raise UsageError(f"{name} has {value:g}; it must be above 0")
+        if not self.budgets:
+            raise UsageError("budgets names no seconds; give at least one")
+        if not self.seeds or min(self.seeds) < 0:
+            raise UsageError(f"seeds is {self.seeds}; give at least one, none below 0")
 
     def model_config(self, vocab_size, **changes):
-        """The ModelConfig of the transformers, with `changes`."""
-        return ModelConfig(
-            vocab_size=vocab_size, d_model=self.d_model, n_layers=self.n_layers, n_heads=self.n_heads,
-            context_length=self.context_length, **changes,
-        )  # fmt: skip
-
-
-SHAPE = {f.name: f for f in fields(Settings) if f.metadata}
+        """The ModelConfig of a transformer: the default architecture in the shape that `changes` name."""
+        return ModelConfig(vocab_size=vocab_size, context_length=self.context_length, init="zero", **changes)

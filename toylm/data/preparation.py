@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ import tokenizers
 
 from ..errors import MissingFileError, UsageError, nearest
 from ..files import sync_directory, write_json
-from ..resources import cache_directory
+from ..resources import cache_directory, lock_of, locked
 from ..schema import read_json, text, whole
 from .batches import Batches
 from .corpora import TASK_PREFIX, load_corpus
@@ -26,7 +25,7 @@ from .progress import Progress
 from .split import TRAIN, split_documents
 from .tasks import TASKS, task_dataset, task_vocab_size
 from .token_file import TokenFile
-from .tokenizer import Tokenizer, resolve_tokenizer, train_tokenizer
+from .tokenizer import LEVELS, Tokenizer, resolve_tokenizer, train_tokenizer
 
 VERSION = 2  # of what is written; part of the key
 MARK = "prepared.json"  # written first, empty: the folder is ours; and once more at last: it is whole
@@ -86,7 +85,7 @@ class Prepared:
 def prepare(
     data,
     out=None,
-    tokenizer="bpe",
+    tokenizer=None,
     vocab_size=None,
     held_out=None,
     separator=None,
@@ -101,10 +100,10 @@ def prepare(
 
     data: a corpus name, path, pattern or list (see `load_corpus`), "task:NAME" (a synthetic task), or a folder that
     `prepare` made, which is taken as it is. out: the folder for tokenizer and token files (default: one in toylm's cache).
-    tokenizer: "bpe", "char", "byte", "word", a Tokenizer, or the path of a tokenizer.json or of a folder with one, such as a
-    checkpoint. vocab_size: see `train_tokenizer`. held_out: share of the documents. held_out_data: what to hold out instead.
-    seed: of the split. context_length: check that there is at least one window. limit: characters to read. cache_dir:
-    where downloads go. progress: show it on stderr.
+    tokenizer: "bpe" (the default), "char", "byte", "word", a Tokenizer, or the path of a tokenizer.json or of a folder with one,
+    such as a checkpoint. vocab_size: see `train_tokenizer`. held_out: share of the documents. held_out_data: what to hold out
+    instead. seed: of the split by document. What a text has no use for is refused (see `idle_options`). context_length: check that
+    there is at least one window. limit: characters to read. cache_dir: where downloads go. progress: show it on stderr.
 
     The tokenizer is trained on training documents only. Memory stays bounded whatever the size of the corpus, but for 9 bytes
     a document. Nothing half-done is left behind by an error or Ctrl-C, and what a killed process left is removed by the next one.
@@ -113,27 +112,55 @@ def prepare(
     """
     if context_length is not None and context_length < 1:
         raise UsageError(f"context_length is {context_length}; it must be at least 1")
-    if held_out is not None and held_out_data is not None:
-        raise UsageError("held_out and held_out_data exclude each other: hold out a share of the text, or another text")
+    given = {
+        "out": out, "tokenizer": tokenizer, "vocab_size": vocab_size, "held_out": held_out, "separator": separator,
+        "seed": seed or None, "limit": limit, "held_out_data": held_out_data,
+    }  # fmt: skip
+    for name, why in idle_options(data, tokenizer).items():
+        if given[name] is not None:
+            raise UsageError(f"{name} {why}")
     if isinstance(data, str) and data.startswith(TASK_PREFIX):
         prepared = _task(data, seed, held_out, context_length)
     elif is_prepared(data):
-        with _locked(Path(data)):
+        with locked(data, "prepares"):
+            _remove_leftovers(Path(data))
             prepared = load_prepared(data)
     else:
-        tokenizer = resolve_tokenizer(tokenizer)
+        tokenizer = resolve_tokenizer("bpe" if tokenizer is None else tokenizer)
         corpus = load_corpus(data, separator, cache_dir, limit, held_out_data)
+        if corpus.held_out_files:
+            for name in ("held_out", "seed"):
+                if given[name] is not None:
+                    what = held_out_data or f"the file that comes with {corpus.name}"
+                    raise UsageError(f"{name} is {given[name]}, but what is held out is {what}: leave {name} out")
         settings = _settings(corpus, tokenizer, vocab_size, held_out, seed)
         key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
         out = Path(out) if out is not None else prepared_directory() / f"{corpus.name}-{key[:12]}"
-        with _locked(out):
+        with locked(out, "prepares"):
+            _remove_leftovers(out)
             prepared = _reuse(out, key)
             if prepared is None:
                 prepared = _make(corpus, out, tokenizer, vocab_size, held_out, seed, context_length, settings, key, progress)
         prepared._call(_known_as(corpus))
+        if seed and prepared.counts.get("stretches"):
+            raise UsageError(f"seed is {seed}, but {corpus.name} is not split by document, it changes nothing: leave it out")
     if context_length is not None:
         prepared.check_context(context_length)
     return prepared
+
+
+def idle_options(data, tokenizer=None):
+    """The options of `prepare` that decide nothing for this text and tokenizer: name -> why, the end of a sentence."""
+    if is_prepared(data):
+        names = ("out", "tokenizer", "vocab_size", "held_out", "separator", "seed", "limit", "held_out_data")
+        return dict.fromkeys(names, f"was decided when {data} was prepared: leave it out, or prepare the text again")
+    if isinstance(data, str) and data.startswith(TASK_PREFIX):
+        names = ("out", "tokenizer", "vocab_size", "separator", "limit", "held_out_data")
+        return dict.fromkeys(names, f"is for text, and {data} has none: leave it out")
+    if tokenizer is None or (isinstance(tokenizer, str) and tokenizer in LEVELS and tokenizer != "byte"):
+        return {}
+    own = "the byte tokenizer" if tokenizer == "byte" else "a tokenizer that exists"
+    return {"vocab_size": f"cannot be chosen with {own}: leave it out"}
 
 
 def prepared_directory():
@@ -144,28 +171,6 @@ def prepared_directory():
 def is_prepared(data):
     """Whether `data` is a folder that `prepare` made."""
     return isinstance(data, str | os.PathLike) and (Path(data) / MARK).is_file()
-
-
-def lock_of(out):
-    """The lock that a process holds while it prepares the folder `out`: in toylm's cache, so that `out` need not exist."""
-    name = hashlib.sha256(os.fsencode(Path(out).resolve())).hexdigest()[:16]
-    locks = cache_directory() / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    return filelock.FileLock(locks / f"{name}.lock")
-
-
-@contextlib.contextmanager
-def _locked(out):
-    lock = lock_of(out)
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        print(f"waiting for another process that prepares {out}", file=sys.stderr, flush=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def load_prepared(directory):
@@ -287,7 +292,6 @@ def _staging(out):
     """A temporary folder inside `out`, removed whatever happens; so is `out`, if it was made for nothing."""
     made = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(out)
     staging = Path(tempfile.mkdtemp(prefix=".preparing-", dir=out))
     try:
         yield staging

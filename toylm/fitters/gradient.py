@@ -1,4 +1,4 @@
-"""Gradient descent as a fitter: SGD and Adam on a part of a model, or on all of it, with the same report as one solve."""
+"""Gradient descent as a fitter: SGD, Adam and Muon on a part of a model, or on all of it, with the same report as one solve."""
 
 import math
 import time
@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import DivergedError
 from ..kernels.jit import compile_seconds
-from ..optimizers import SGD, Adam, warmup_cosine
+from ..optimizers import SGD, Adam, Muon, scheduled_rate
 from .counts_offset import Calibration, counts_for
 from .expert_weights import zero_expert_gradients
 from .fitter import Fitter, Outcome, refuse_counts
@@ -30,14 +30,14 @@ def parameter_names(model, part):
 
 
 class GradientFitter(Fitter):
-    """Steps of SGD (momentum) or Adam, warm-up and half a cosine, on shuffled windows of the fitting text.
+    """Steps of SGD (momentum), Adam or Muon, warm-up and half a cosine, on shuffled windows of the fitting text.
 
     part: whose parameters move; the others stay, though their gradients are computed. steps, or seconds (neither: 10 s): how
     long. learning_rate: the peak. batch_size: None for the data's.
     evaluate_every: seconds between measurements of the held-out loss, the first at once, later ones a twentieth of the time so
     far apart where that is more; kept in details["curve"] as (seconds, loss); evaluation does not count as time, and decides
     nothing. whole_text: train on the validation part as well. counts_share: see `counts_for`. weight_decay, momentum (SGD),
-    betas (Adam), clip, dropout: as in training.
+    betas, embedding_rate and vector_rate (Adam, Muon), clip, dropout: as in training.
     Raises DivergedError where a loss is not finite.
     """
 
@@ -52,10 +52,12 @@ class GradientFitter(Fitter):
         if model.counts is None or not len(model.counts.fold_starts):
             refuse_counts(model, self.name)
 
-    def _optimizer(self, parameters):
+    def _optimizer(self, model):
         if self.name == "sgd":
-            return SGD(parameters, self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay)
-        return Adam(parameters, self.learning_rate, betas=self.betas, weight_decay=self.weight_decay)
+            return SGD(model, self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay)
+        kind = Muon if self.name == "muon" else Adam
+        return kind(model, self.learning_rate, betas=self.betas, weight_decay=self.weight_decay,
+                    embedding_rate=self.embedding_rate, vector_rate=self.vector_rate)  # fmt: skip
 
     def _fit(self, model, data, progress):
         names = parameter_names(model, self.part)
@@ -63,7 +65,7 @@ class GradientFitter(Fitter):
         before = model.parameters.flat.copy()
         # Where there are counts, the validation part decides how much they weigh.
         whole = self.whole_text and not model.config.counts
-        optimizer, batches = self._optimizer(model.parameters), data.training_batches(self.batch_size, whole)
+        optimizer, batches = self._optimizer(model), data.training_batches(self.batch_size, whole)
         calibrate = Calibration(model, data) if model.config.counts else None
         calibrated = 0.0
         total = self.steps or self.seconds
@@ -85,7 +87,7 @@ class GradientFitter(Fitter):
             try:
                 if not math.isfinite(losses[-1]):
                     raise DivergedError(f"the loss is {losses[-1]}")
-                optimizer.step(model.gradients, learning_rate=warmup_cosine(done, *rates), max_norm=self.clip)
+                optimizer.step(model.gradients, learning_rate=scheduled_rate(done, *rates), max_norm=self.clip)
             except DivergedError as error:
                 raise DivergedError(
                     f"diverged at step {step + 1}: {error}; lower --learning-rate (now {self.learning_rate:g})"

@@ -34,6 +34,7 @@ REGISTRY = {
     "lora-gradient": ("low-rank correction from one full-batch gradient", ((_INNER, "lora.LoraFromGradient", s.LoraGradient),)),
     "sgd": ("gradient descent with momentum on the part", ((_ALL, "gradient.GradientFitter", s.Sgd),)),
     "adam": ("Adam on the part", ((_ALL, "gradient.GradientFitter", s.Adam),)),
+    "muon": ("Muon on the part's matrices, Adam on its other values", ((_ALL, "gradient.GradientFitter", s.Muon),)),
 }  # fmt: skip
 
 

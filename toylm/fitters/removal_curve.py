@@ -8,6 +8,7 @@ collapse can do.
 import math
 
 from ..errors import UsageError
+from ..files import atomic_writer
 from .parts import Part
 from .registry import make_fitter
 from .surgery import copy_of
@@ -81,7 +82,7 @@ def draw(found, path):
         axis(matplotlib.ticker.FormatStrFormatter("%.4g"))
     axes.legend(fontsize=8)
     figure.tight_layout()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    with atomic_writer(path) as file:
+        figure.savefig(file, format="png", dpi=120)
     plt.close(figure)
     return True

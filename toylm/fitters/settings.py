@@ -183,6 +183,8 @@ class Adam(Settings):
     weight_decay: float = setting(0.0)
     momentum: float = setting(0.9)
     betas: tuple = setting((0.9, 0.95))
+    embedding_rate: float = setting(1.0, above=0)
+    vector_rate: float = setting(1.0, above=0)
     clip: float | None = setting(1.0, above=0)
     evaluate_every: float | None = setting(None, above=0)
     dropout: float = setting(0.0)
@@ -200,3 +202,11 @@ class Sgd(Adam):
     """The same for gradient descent with momentum."""
 
     learning_rate: float = setting(0.1, "peak learning rate", above=0)
+
+
+@dataclass(frozen=True)
+class Muon(Adam):
+    """The same for Muon on the blocks' matrices and Adam on all else."""
+
+    learning_rate: float = setting(0.02, "peak learning rate", above=0)
+    weight_decay: float = setting(0.1)

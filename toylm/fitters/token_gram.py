@@ -12,8 +12,7 @@ from ..closed_form.normal_equations import solve_moments
 from ..closed_form.row_sources import moments
 from ..counts.documents import Documents
 from ..errors import CheckpointError, UsageError
-from ..files import atomic_writer
-from ..formats.safetensors_files import SafetensorsFile
+from ..formats.safetensors_files import SafetensorsFile, save_tensors
 from ..kernels.embedding import embedding_backward, order_sizes
 
 FORMAT = "toylm token gram 2"
@@ -112,11 +111,8 @@ class TokenGram:
 
     def save(self, path, **metadata):
         """Write the moments as safetensors, atomically. metadata: text."""
-        from safetensors.numpy import save
-
         tensors = {"gram": self.G, "cross": self.S, "targets": self.targets, "count": np.array([self.count])}
-        with atomic_writer(path) as file:
-            file.write(save(tensors | self.documents.to_tensors(), {"format": FORMAT, **metadata}))
+        save_tensors(path, tensors | self.documents.to_tensors(), format=FORMAT, **metadata)
 
     @classmethod
     def load(cls, path):
@@ -129,17 +125,15 @@ class TokenGram:
             )
         if file.metadata.get("format") != FORMAT:
             raise CheckpointError(f"{path} holds no moments of a ridge head")
-        S = _read(path, "cross")
-        gram = cls(S.shape[1], S.shape[0])
-        gram.G, gram.S, gram.targets, gram.count = _read(path, "gram"), S, _read(path, "targets"), int(_read(path, "count")[0])
-        gram.documents = Documents.from_tensors({name: _read(path, name) for name in ("documents", "document_counts")})
+        found = {name: file.read(name) for name in ("gram", "cross", "targets", "count", "documents", "document_counts")}
+        S, documents = found["cross"], np.atleast_1d(found["documents"])
+        vocab_size, width = S.shape if S.ndim == 2 else (0, 0)
+        gram = cls(width, vocab_size)
+        shapes = {"gram": gram.G, "cross": gram.S, "targets": gram.targets, "count": np.zeros(1, np.int64),
+                  "documents": np.zeros((len(documents), 16), np.uint8), "document_counts": np.zeros(len(documents), np.int64)}  # fmt: skip
+        for name, like in shapes.items():
+            if (found[name].shape, found[name].dtype) != (like.shape, like.dtype):
+                raise CheckpointError(f"{path}: {name} has shape {found[name].shape} of {found[name].dtype.name}")
+        gram.G, gram.S, gram.targets, gram.count = found["gram"], S, found["targets"], int(found["count"][0])
+        gram.documents = Documents.from_tensors(found)
         return gram, file.metadata
-
-
-def _read(path, name):
-    from safetensors import safe_open
-
-    with safe_open(path, framework="numpy") as file:
-        if name not in file.keys():  # noqa: SIM118 (the handle is no dictionary)
-            raise CheckpointError(f"{path} lacks {name}")
-        return np.array(file.get_tensor(name))

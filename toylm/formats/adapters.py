@@ -71,8 +71,8 @@ class Adapter:
             "fan_in_fan_out": any(not entry.transposed for entry in _modules(family, config).values()),  # GPT-2's Conv1D
         }  # fmt: skip
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / FILES[0], fields)
         save_tensors(folder / FILES[1], tensors)
+        write_json(folder / FILES[0], fields)  # last: it is what makes the folder an adapter
 
     @classmethod
     def load(cls, folder, config):

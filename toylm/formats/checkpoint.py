@@ -16,12 +16,11 @@ import math
 import os
 import re
 import shutil
-import time
 from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import CheckpointError, MissingFileError, UsageError
-from ..files import sync_directory, write_json, write_text
+from ..files import is_abandoned, is_partial, sync_directory, write_json, write_text
 from ..schema import anything, mapping, number, optional, read_json, text, whole
 from . import adapters, counted
 from .families import read_model, write_model
@@ -135,8 +134,8 @@ def foreign_files(directory, own=FILES):
     for path in directory.iterdir():
         if path.is_dir() and path.name in FOLDERS and not path.is_symlink():
             inside = (inner.name for inner in path.iterdir())
-            found += [f"{path.name}/{name}" for name in inside if name not in (*FOLDERS[path.name], *DESKTOP)]
-        elif path.name not in DESKTOP and (path.is_dir() or path.name not in own):
+            found += [f"{path.name}/{name}" for name in inside if not (name in (*FOLDERS[path.name], *DESKTOP) or is_partial(name))]
+        elif not (path.name in DESKTOP or is_partial(path.name)) and (path.is_dir() or path.name not in own):
             found.append(path.name)
     return sorted(found)
 
@@ -186,22 +185,10 @@ def _remove_leftovers(directory):
     """Remove what killed processes left under this name: checkpoints half-written and, in a run, those that were replaced."""
     for path in directory.parent.iterdir():
         match = _ASIDE.fullmatch(path.name)
-        if match and match["name"] == directory.name and path.is_dir() and _is_abandoned(path, int(match["pid"])):
+        if match and match["name"] == directory.name and path.is_dir() and is_abandoned(path, int(match["pid"])):
             is_rubbish = match["kind"] == "tmp" or STEP_NAME.fullmatch(directory.name)
             if is_rubbish and not foreign_files(path):
                 shutil.rmtree(path, ignore_errors=True)
-
-
-def _is_abandoned(path, pid):
-    """Whether the process that made a folder has ended (POSIX), or made it more than a day ago."""
-    if os.name == "posix":
-        try:
-            os.kill(pid, 0)  # signal 0 only asks
-        except (ProcessLookupError, OverflowError):
-            return True
-        except PermissionError:
-            return False
-    return path.stat().st_mtime < time.time() - 86_400
 
 
 # -- finding ---------------------------------------------------------------------------------------------------------------

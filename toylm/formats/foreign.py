@@ -101,6 +101,8 @@ def read_foreign(path, tokenizer=None, base=None):
         )
     for name in ("gguf", "peft", "llama2c", "hf"):  # the narrowest signs first
         if FORMATS[name].recognises(path, head):
+            if base is not None and name != "peft":
+                raise UsageError(f"{path} is a whole model, not an adapter: leave --base out")
             model, own = FORMATS[name].read(path, base)
             return model, read_tokenizer(tokenizer, model.config.vocab_size) if tokenizer else own
     raise CheckpointError(f"{path} is neither a llama2.c .bin, nor a .gguf, nor a Hugging Face model folder")

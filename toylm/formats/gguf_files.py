@@ -4,8 +4,8 @@ Rows of q and k are interleaved for neighbouring rotary pairs. Reading takes wha
 tensors included; writing keeps vectors in float32 and stores matrices as asked.
 """
 
+import contextlib
 import json
-import os
 import warnings
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import tokenizers
 from ..config import ModelConfig
 from ..data.tokenizer import Tokenizer
 from ..errors import CheckpointError, UsageError
+from ..files import atomic_path
 from .family import new_model
 from .llama import LLAMA, check_expressible
 from .safetensors_files import to_bfloat16
@@ -66,10 +67,7 @@ def write_model(path, model, tokenizer=None, dtype="float32"):
     c, path = model.config, Path(path)
     check_expressible(c, "GGUF")
     gguf = _library()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    writer = gguf.GGUFWriter(partial, "llama")
-    try:
+    with atomic_path(path) as partial, contextlib.closing(gguf.GGUFWriter(partial, "llama")) as writer:
         writer.add_context_length(c.context_length)
         writer.add_embedding_length(c.d_model)
         writer.add_block_count(c.n_layers)
@@ -97,14 +95,6 @@ def write_model(path, model, tokenizer=None, dtype="float32"):
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
-        writer.close()
-        with open(partial, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        writer.close()
-        partial.unlink(missing_ok=True)
-        raise
     return whole
 
 

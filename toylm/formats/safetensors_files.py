@@ -10,6 +10,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from ..errors import CheckpointError, MissingFileError
+from ..files import atomic_writer
 from ..schema import mapping, read_json, text
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"  # of a model directory
@@ -79,7 +80,9 @@ class SafetensorsFile:
         return self._headers[name]
 
     def read(self, name):
-        """One tensor as an array."""
+        """One tensor as an array. Raises CheckpointError where there is none of that name, or it is no number of ours."""
+        if name not in self._headers:
+            raise CheckpointError(f"{self.path} lacks {name}")
         kind = self._headers[name][1]
         try:
             if kind == "BF16":
@@ -109,7 +112,7 @@ def to_bfloat16(array):
 
 
 def save_tensors(path, tensors, dtype=None, **metadata):
-    """Write a dictionary of arrays as safetensors. The same tensors make the same bytes.
+    """Write a dictionary of arrays as safetensors, atomically. The same tensors make the same bytes.
 
     dtype: "float32", "float16", "bfloat16", "float64", or None to keep each as it is; metadata: text.
     """
@@ -126,7 +129,7 @@ def save_tensors(path, tensors, dtype=None, **metadata):
         start += array.nbytes
     encoded = json.dumps(header).encode()
     encoded += b" " * (-len(encoded) % 8)
-    with open(path, "wb") as file:
+    with atomic_writer(path) as file:
         file.write(len(encoded).to_bytes(8, "little"))
         file.write(encoded)
         for name in names:

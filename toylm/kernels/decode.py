@@ -32,6 +32,7 @@ class Plan(NamedTuple):
     eps: float
     embed: int
     positions: int
+    smear: int
     final_gamma: int
     final_beta: int
     unembed: int
@@ -47,11 +48,12 @@ class Weights(NamedTuple):
 
 
 class Streams(NamedTuple):
-    """Of S streams. tokens, positions: (S,), the newest token of each, which is not in the cache yet, and where it stands; both go
-    on with the text. found: (S, steps) receives the likeliest tokens, counts: (S,) how many. keys, values: (S, L, K, h, T), filled
+    """Of S streams. tokens, positions: (S,), the newest token of each, which is not in the cache yet, and where it stands; before:
+    (S,), the token before it; all go on with the text. found: (S, steps) receives the likeliest tokens, counts: (S,) how many. keys, values: (S, L, K, h, T), filled
     up to `positions`. work: (S, work_size(...)). logits: (S, V), of the last step."""
 
     tokens: np.ndarray
+    before: np.ndarray
     positions: np.ndarray
     found: np.ndarray
     counts: np.ndarray
@@ -215,6 +217,16 @@ def _token(plan, weights, state, streams):
             vector = p[start : start + d]
             for j in range(d):
                 row[j] += vector[j]
+        if plan.smear >= 0 and state.positions[s] > 0:
+            share, start = p[plan.smear : plan.smear + d], plan.embed + state.before[s] * d
+            vector = p[start : start + d]
+            for j in range(d):
+                row[j] += share[j] * vector[j]
+            if plan.positions >= 0:
+                start = plan.positions + (state.positions[s] - 1) * d
+                vector = p[start : start + d]
+                for j in range(d):
+                    row[j] += share[j] * vector[j]
     for layer in range(weights.offsets.shape[0]):
         at = weights.offsets[layer]
         _norm(plan, p, at[NORM1], at[SHIFT1], streams, work, x, norm)
@@ -269,7 +281,7 @@ def decode(plan, weights, state, streams, steps, stops):
             state.positions[s] += 1
             state.found[s, step] = best
             state.counts[s] += 1
-            state.tokens[s] = best
+            state.before[s], state.tokens[s] = state.tokens[s], best
             if best < 0 or stops[best] or state.positions[s] == state.keys.shape[4]:
                 ended += 1
             else:

@@ -1,4 +1,4 @@
-"""Token and position embedding: x[b, t] = token_embed[tokens[b, t]] (+ pos_embed[t])."""
+"""Token and position embedding: x[b, t] = token_embed[tokens[b, t]] (+ pos_embed[t]); and y[b, t] = x[b, t] + smear · x[b, t - 1]."""
 
 import numpy as np
 
@@ -84,3 +84,38 @@ def embedding_backward(tokens, dx, dtoken_embed, dpos_embed, memory):
         here = flat[first : first + rows]
         _by_token(here, place, order)
         _backward(here, order, length, dx[first : first + rows], dtoken_embed, dpos_embed)
+
+
+@parallel
+def smear_forward(x, smear, length, threads, thread):
+    """x[t] += smear · x[t - 1] within sequences of `length` rows, in place. x: (B·T, d), smear: (d,)."""
+    first, last = rows_of(x.shape[0] // length, threads, thread)
+    for b in range(first, last):
+        for t in range(length - 1, 0, -1):  # from the end: the row before is still what it was
+            row, before = x[b * length + t], x[b * length + t - 1]
+            for j in range(smear.shape[0]):
+                row[j] += smear[j] * before[j]
+
+
+@parallel
+def smear_backward(tokens, token_embed, pos_embed, smear, dx, dsmear, threads, thread):
+    """dsmear += sum of dx[t] · x[t - 1]; dx[t] += smear · dx[t + 1], in place. Arrays as in `embedding_forward`; dsmear: (d,).
+
+    x, which the forward pass overwrote, is looked up again. A thread has some of the columns, so that sums have one order.
+    """
+    B, T = tokens.shape
+    first, last = rows_of(dx.shape[1], threads, thread)
+    share, dshare = smear[first:last], dsmear[first:last]
+    for b in range(B):
+        for t in range(1, T):
+            here, before = dx[b * T + t, first:last], dx[b * T + t - 1, first:last]
+            x = token_embed[tokens[b, t - 1], first:last]
+            if pos_embed.shape[0] > 0:
+                position = pos_embed[t - 1, first:last]
+                for j in range(share.shape[0]):
+                    dshare[j] += here[j] * (x[j] + position[j])
+            else:
+                for j in range(share.shape[0]):
+                    dshare[j] += here[j] * x[j]
+            for j in range(share.shape[0]):
+                before[j] += share[j] * here[j]

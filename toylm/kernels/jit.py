@@ -22,7 +22,6 @@ import platform
 import shutil
 import sys
 import tempfile
-import threading
 import time
 import types as python_types
 from pathlib import Path
@@ -36,6 +35,7 @@ from numba.core.codegen import get_host_cpu_features
 from numba.core.registry import CPUDispatcher, cpu_target
 from numba.extending import intrinsic
 
+from ..files import atomic_writer, remove_abandoned
 from ..resources import cache_directory
 from ..threads import launch_threads
 
@@ -97,6 +97,8 @@ def kernel_folder():
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         _note(f"compiled kernels cannot be kept ({error}), so every process compiles them again")
         return folder
+    with contextlib.suppress(OSError):  # another process may be doing the same
+        remove_abandoned(folder)
     if new:
         _forget_unused(base)
     return folder
@@ -150,14 +152,11 @@ class _KernelCache(caching.NullCache):
     def save_overload(self, sig, data):
         if data.lifted or data.library.has_dynamic_globals:
             return
-        path = self._file(sig)
-        partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
         data = serialize.dumps(data._reduce())
         try:
-            partial.write_bytes(hashlib.sha256(data).digest() + data)
-            os.replace(partial, path)
+            with atomic_writer(self._file(sig), flush=False) as file:  # its digest tells whether it is whole
+                file.write(hashlib.sha256(data).digest() + data)
         except OSError as error:  # a full disk, say
-            partial.unlink(missing_ok=True)
             _note(f"compiled kernels cannot be kept ({error})")
 
 

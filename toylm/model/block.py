@@ -1,7 +1,7 @@
 """The pre-norm block: x += attention(norm1(x)); x += feed_forward(norm2(x))."""
 
-from .attention import Attention
-from .feedforward import FeedForward
+from .attention_part import Attention
+from .feed_forward_part import FeedForward
 from .norm import Norm
 
 

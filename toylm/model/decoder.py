@@ -30,7 +30,7 @@ class Decoder:
             raise UsageError(f"slide is {slide}; it must be from 1 to the context length {c.context_length}")
         self.tokens = [[] for _ in range(streams)]
         self.logits = np.zeros((streams, c.vocab_size), model.dtype)
-        self._newest, self._positions = np.zeros((2, streams), np.int64)
+        self._newest, self._before, self._positions = np.zeros((3, streams), np.int64)
         self._found, self._counts = np.zeros((streams, GREEDY_STEPS), np.int64), np.zeros(streams, np.int64)
         self._work = np.zeros((streams, work_size(c)), model.dtype)
         self._no_stops = np.zeros(c.vocab_size, np.bool_)
@@ -110,6 +110,7 @@ class Decoder:
                 continue
             self._reserve(len(self.tokens[stream]) + 1)
             self._newest[stream], self._positions[stream], self._counts[stream] = token, len(self.tokens[stream]), 0
+            self._before[stream] = self.tokens[stream][-1] if self.tokens[stream] else 0
             going.append(stream)
         if going:
             self._decode(going, steps, stops)
@@ -133,7 +134,8 @@ class Decoder:
         """The compiled call, on this thread for one stream, else on as many of Python's threads as kernels may use."""
         shares = min(len(streams), threads_now())
         parts = [np.array(part, np.int64) for part in np.array_split(streams, shares)]
-        state = Streams(self._newest, self._positions, self._found, self._counts, self.keys, self.values, self._work, self.logits)
+        state = Streams(self._newest, self._before, self._positions, self._found, self._counts, self.keys, self.values, self._work,
+                        self.logits)  # fmt: skip
 
         def run(part):
             decode(self._plan, self._weights, state, part, steps, stops)
@@ -156,7 +158,7 @@ def _plan_of(model):
     plan = Plan(
         c.d_model, c.d_ff, c.d_ff_in, c.n_heads, c.n_kv_heads, c.d_head, model.valid_ids, norm_rows(c.norm, model.dtype).forward,
         activation_rows(c.feed_forward, model.dtype).forward, c.norm_eps, starts["token_embed"], starts.get("pos_embed", -1),
-        starts["norm_final_gamma"], starts.get("norm_final_beta", -1), starts[model.unembedding.name],
+        starts.get("smear", -1), starts["norm_final_gamma"], starts.get("norm_final_beta", -1), starts[model.unembedding.name],
     )  # fmt: skip
     empty = np.zeros((0, 1), model.dtype)
     cos, sin = model.blocks[0].attention.tables or (empty, empty)

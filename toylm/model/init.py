@@ -26,7 +26,7 @@ def initialise(parameters, config, seed):
             mat.flat[:] = name == "counts_scale"
         elif mat.nrows == 1 and role.endswith("gamma"):
             mat.flat[:] = 1
-        elif role.startswith("b_") or role.endswith("_beta"):
+        elif role.startswith("b_") or role.endswith("_beta") or role == "smear":
             mat.flat[:] = 0
         elif config.init == "uniform":
             mat.fill_random(1 / math.sqrt(config.d_model), rng)

@@ -1,5 +1,7 @@
 """TransformerLM: a decoder-only transformer with hand-written gradients, on one flat parameter buffer."""
 
+import threading
+
 import numpy as np
 
 from ..config import ModelConfig, layout_of
@@ -28,6 +30,9 @@ class TransformerLM:
     rounded operands, where the CPU has them) or "auto" (bf16 if it can, else float32). threads: for all kernels of the
     process; None keeps what is set (physical cores at first).
 
+    Several of Python's threads may use one model at once, each with activations of its own; passes that add to the gradients take
+    turns. A change of the parameters meanwhile is not waited for.
+
     Tokens are integers of shape (B, T) or (T,), T at most config.context_length. Targets have the tokens' shape; a target
     below zero is not counted. Raises ValueError for ids out of range, a sequence too long, or shapes that differ.
 
@@ -53,14 +58,27 @@ class TransformerLM:
         self.parameters = Parameters(layout_of(config), self.dtype)
         self._gradients = None
         self.workspace = Workspace(config, arithmetic)
-        self.activations = None
+        self._adding = threading.Lock()  # held by a pass that adds to the gradients
         self.counts = None  # where config.counts: what has log_probabilities(tokens, folds), such as a CountsLM; see log_counts
         self.valid_ids = config.vocab_size  # ids from here on have no token: they are never generated
         self._optimizers = {}
         initialise(self.parameters, config, seed)
 
-    def __getstate__(self):  # a copy (copy.deepcopy, pickle) starts without activations
-        return {**self.__dict__, "activations": None}
+    def __getstate__(self):  # a copy (copy.deepcopy, pickle) has memory and a lock of its own
+        return {name: value for name, value in self.__dict__.items() if name != "_adding"}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._adding = threading.Lock()
+
+    @property
+    def activations(self):
+        """What the last forward pass of this thread computed, see toylm.model.workspace; None before the first."""
+        return self.workspace.held.activations
+
+    @activations.setter
+    def activations(self, activations):
+        self.workspace.held.activations = activations
 
     @property
     def gradients(self):
@@ -150,10 +168,11 @@ class TransformerLM:
         a = self._forward_to_norm(tokens, True, masks)
         counted = max(1, int((targets >= 0).sum()))
         log_counts, dnorm = self.log_counts(tokens, folds), a.buffers["dnorm"]
-        losses = self.unembedding.losses_and_gradients(
-            self.parameters, self.gradients, a.buffers, a.final_norm, targets, scale / counted, dnorm, log_counts
-        )
-        self._backward_from_norm(a, dnorm, masks)
+        with self._adding:
+            losses = self.unembedding.losses_and_gradients(
+                self.parameters, self.gradients, a.buffers, a.final_norm, targets, scale / counted, dnorm, log_counts
+            )
+            self._backward_from_norm(a, dnorm, masks)
         return float(losses.sum()) / counted
 
     def backward(self, dlogits):
@@ -165,8 +184,9 @@ class TransformerLM:
         tokens = a.tokens
         a = self.activations = self.workspace.activations(*tokens.shape, True)  # the same memory, and that of a backward pass
         a.tokens, dnorm, offset = tokens, a.buffers["dnorm"], self.log_counts(tokens)
-        self.unembedding.backward(self.parameters, self.gradients, dlogits, a.final_norm, dnorm, offset)
-        self._backward_from_norm(a, dnorm)
+        with self._adding:
+            self.unembedding.backward(self.parameters, self.gradients, dlogits, a.final_norm, dnorm, offset)
+            self._backward_from_norm(a, dnorm)
 
     def _backward_from_norm(self, a, dnorm, dropout=None):
         buffers = a.buffers
@@ -179,7 +199,7 @@ class TransformerLM:
         if dropout is not None:
             dropout.drop(0, dstream, dstream)
         # forward: residual.0 = token_embed[tokens] (+ pos_embed)
-        self.embedding.backward(self.gradients, buffers, a.tokens, dstream)
+        self.embedding.backward(self.parameters, self.gradients, buffers, a.tokens, dstream)
 
     # -- text --------------------------------------------------------------------------------------------------------
 

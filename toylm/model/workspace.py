@@ -10,6 +10,7 @@ printed figure counts. Activations are kept by name, so that fitters and analyse
 """
 
 import math
+import threading
 
 import numpy as np
 
@@ -150,12 +151,19 @@ class Activations:
         self.final_norm, self.final_rstd = buffers["final_norm"], buffers["final_rstd"]
 
 
+class _Held(threading.local):
+    """What a workspace holds for one of Python's threads; freed when the thread ends."""
+
+    def __init__(self):
+        self.memory, self.passes, self.activations = {}, {}, None
+
+
 class Workspace:
-    """Activations and gradient buffers by shape, on memory that only grows."""
+    """Activations and gradient buffers by shape, on memory that only grows. Each of Python's threads has memory of its own."""
 
     def __init__(self, config, precision):
         self.config, self.precision = config, precision
-        self._memory, self._passes = {}, {}
+        self.held = _Held()
 
     def __reduce__(self):  # a copy starts without memory
         return Workspace, (self.config, self.precision)
@@ -163,24 +171,25 @@ class Workspace:
     def activations(self, batch, length, training=False, dropout=False):
         """The Activations of a pass over (batch, length) tokens, the same object each time while nothing had to grow."""
         key = batch, length, training, dropout, threads_now(), self.precision.fused
-        if key not in self._passes:
+        memory, passes = self.held.memory, self.held.passes
+        if key not in passes:
             wanted = buffers_of(self.config, self.precision, batch, length, training, dropout)
             grown = [name for name, buffer in wanted.items() if self._reserve(name, *buffer)]
-            if grown or len(self._passes) > 8:
-                self._passes.clear()
-            views = {name: self._memory[name][: math.prod(shape)].reshape(shape) for name, (shape, _) in wanted.items()}
-            self._passes[key] = Activations(views, self.config, batch, length)
-        return self._passes[key]
+            if grown or len(passes) > 8:
+                passes.clear()
+            views = {name: memory[name][: math.prod(shape)].reshape(shape) for name, (shape, _) in wanted.items()}
+            passes[key] = Activations(views, self.config, batch, length)
+        return passes[key]
 
     def _reserve(self, name, shape, dtype):
         """Whether the memory under this name had to grow; its values are then lost."""
-        size, held = math.prod(shape), self._memory.get(name)
+        size, held = math.prod(shape), self.held.memory.get(name)
         if held is not None and held.size >= size:
             return False
-        self._memory[name] = np.empty(size, dtype)
+        self.held.memory[name] = np.empty(size, dtype)
         return True
 
     @property
     def nbytes(self):
-        """Bytes held."""
-        return sum(memory.nbytes for memory in self._memory.values())
+        """Bytes held for this thread."""
+        return sum(memory.nbytes for memory in self.held.memory.values())

@@ -1,8 +1,8 @@
-"""How far a run is, and the learning rate there: a linear rise to the peak, then half a cosine down to the final rate."""
+"""How far a run is, and the learning rate there: a linear rise to the peak, then down to the final rate."""
 
 import math
 
-from ..optimizers import warmup_cosine
+from ..optimizers import scheduled_rate
 
 # A run of so many minutes has no number of steps to count: the clock's fraction is laid on this many virtual ones.
 _CLOCK_STEPS = 100_000
@@ -18,7 +18,7 @@ class Schedule:
     def __init__(self, settings, context_length=None):
         self.peak = settings.peak_learning_rate
         self.floor = settings.peak_learning_rate * settings.final_learning_rate
-        self.warmup = settings.warmup
+        self.warmup, self.shape, self.cooldown = settings.warmup, settings.schedule, settings.cooldown
         self.tokens_per_step = settings.batch_size * settings.grad_accum * (context_length or settings.model.context_length)
         self.total_seconds = None if settings.minutes is None else settings.minutes * 60
         if settings.tokens is not None:
@@ -43,7 +43,7 @@ class Schedule:
         else:
             total, position = _CLOCK_STEPS, int(self.fraction(step, seconds) * _CLOCK_STEPS)
         warmup_steps = round(self.warmup * total)
-        return warmup_cosine(min(position, total), total, warmup_steps, self.peak, self.floor)
+        return scheduled_rate(min(position, total), total, warmup_steps, self.peak, self.floor, self.shape, self.cooldown)
 
     def remaining_seconds(self, step, seconds, seconds_per_step):
         """Estimated seconds until the run ends."""

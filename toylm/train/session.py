@@ -28,6 +28,7 @@ from .setup import (
     settle_text,
     text_record,
 )
+from .sizing import size_by_the_clock
 from .warm_up import load_kernels
 
 RUNS = "runs"
@@ -43,7 +44,7 @@ def start(settings, flags, name, recipe, out=None, overwrite=False, dry_run=Fals
     settings = settings.updated({"precision": resolve(settings.precision)})
     if settings.start_from is not None:
         settings, begun = load_start(settings, flags)
-    check_settings(settings)
+    check_settings(settings, flags)
     if out:
         check_free(out, overwrite)
     settings = settle_text(settings, flags)
@@ -52,11 +53,18 @@ def start(settings, flags, name, recipe, out=None, overwrite=False, dry_run=Fals
         raise UsageError(f"{prepared.name} was prepared with another tokenizer than that of {begun.path}: give the text itself")
     if settings.counts is not None:
         console.say(f"counting n-grams up to {settings.counts} tokens ...")
+    compiled, why = 0.0, None
+    if settings.sized_by_clock:
+        compiled = load_kernels(settings, console)
+        settings, why = size_by_the_clock(settings, prepared)
+    settings = settings.updated({"size": "shape"})
     parts = set_up(settings, prepared, begun and begun.model)
     report(settings, prepared, parts, console)
+    if why:
+        console.say(f"size         {why}")
     if dry_run:
         return 0
-    compiled = load_kernels(settings, console)
+    compiled += load_kernels(settings, console)
     path = Path(out) if out else default_path(name, RUNS)
     with RunFolder.create(path, overwrite=overwrite) as run_folder, StopRequest() as stop:
         write_json(path / "run.json", _record(path, settings, parts, prepared, recipe))
@@ -78,7 +86,7 @@ def resume(named, flags, dry_run=False, show_settings=False, quiet=False):
         return 0
     with RunFolder(path) as run_folder:
         found = find_checkpoint(named, prefer="latest")  # again: now nobody else changes the folder
-        check_settings(settings)
+        check_settings(settings, flags)
         checkpoint = load_checkpoint(found, precision=settings.precision, threads=settings.threads, training=True)
         prepared = prepare_text(settings, quiet, kept=(record.get("data") or {}).get("path"))
         check_same_text(found, settings, record, prepared, checkpoint.tokenizer)

@@ -33,8 +33,9 @@ GROUPS = {
     "machine": "machine",
 }
 LEARNING_RATES = {"muon": 0.02}
-EARLIER = {"embedding_rate": 1.0, "vector_rate": 1.0}  # what runs were made with before these settings existed
+EARLIER = {"embedding_rate": 1.0, "vector_rate": 1.0, "size": "shape"}  # what runs were made with before these settings existed
 HORIZONS = ("steps", "minutes", "tokens")
+SHAPE = ("d_model", "d_ff", "n_heads", "n_kv_heads", "d_head", "n_layers")
 
 # A ModelConfig whose vocabulary is not known yet, and whose sizes still follow each other.
 ModelSettings = dataclasses.make_dataclass(
@@ -49,9 +50,16 @@ ModelSettings = dataclasses.make_dataclass(
 )
 
 
-def _setting(default, group, help, *, fixed=False, path=False, **rules):
-    """A field. `fixed`: a resumed run cannot change it; `path`: it may name a file, and is made absolute."""
-    return setting(default, help, group=group, fixed=fixed, path=path, **rules)
+def _setting(default, group, help, *, fixed=False, path=False, of=None, **rules):
+    """A field. `fixed`: a resumed run cannot change it; `path`: it may name a file, and is made absolute; `of`: the settings
+    without which it has no effect, name -> values that it goes with (None: any but none), of which one is enough.
+    """
+    return setting(default, help, group=group, fixed=fixed, path=path, of=of, **rules)
+
+
+_ADAM = {"optimizer": ("adam", "adamw", "muon")}
+_COUNTS, _SAMPLES = {"counts": None}, {"sample_every": None}
+_FITTERS = {"head_fitter": None, "block_fitter": None, "fitter": None}
 
 
 @dataclass(frozen=True)
@@ -81,16 +89,19 @@ class TrainSettings:
     start_from: str | None = _setting(
         None, "model", "go on from this model's weights, with its shape and tokenizer: a run, a checkpoint, a Hugging Face "
         "folder", fixed=True, path=True, alias="--from")
+    size: str = _setting(
+        "clock", "model", "clock: where the length is in minutes and no width or depth is given, both are chosen, for about 10 "
+        "tokens a parameter at this machine's speed; shape: what the settings say", fixed=True, choices=("clock", "shape"))
     model: ModelSettings = ModelSettings(context_length=128, init="zero")
     counts: int | None = _setting(
         None, "model", "n-gram order of counts of the training text that are combined with the transformer, whose weight "
         "starts at zero; none: no counts", fixed=True, at_least=1)
     counts_folds: int = _setting(
         8, "model", "parts of the training text; a window is trained with the counts of all parts but its own", fixed=True,
-        at_least=2)
+        at_least=2, of=_COUNTS)
     counts_share: float = _setting(
         0.25, "model", "share of the training windows that are predicted with the counts, the others by the transformer alone",
-        fixed=True, above=0, at_most=1)
+        fixed=True, above=0, at_most=1, of=_COUNTS)
     start: str = _setting(
         "random", "model", "unigram: an output bias of log token frequencies; bigram: embeddings from the log-PMI of neighbours as "
         "well (needs tied false)", fixed=True, choices=("random", "unigram", "bigram"))
@@ -105,18 +116,27 @@ class TrainSettings:
     learning_rate: float | None = _setting(
         None, "optimization", "peak learning rate; none: 0.02 for muon, 0.003 for the others", above=0, alias="--lr")
     embedding_rate: float = _setting(
-        6.0, "optimization", "learning rate of embeddings over that of matrices (adam, adamw, muon's adam)", above=0)
+        6.0, "optimization", "learning rate of embeddings over that of matrices (adam, adamw, muon's adam)", above=0, of=_ADAM)
     vector_rate: float = _setting(
-        3.0, "optimization", "learning rate of gains and biases over that of matrices (adam, adamw, muon's adam)", above=0)
+        3.0, "optimization", "learning rate of gains and biases over that of matrices (adam, adamw, muon's adam)", above=0,
+        of=_ADAM)
+    schedule: str = _setting(
+        "cosine", "optimization", "how the learning rate falls after the warm-up; trapezoid: only over the last part, the cooldown",
+        choices=("cosine", "linear", "trapezoid"))
+    cooldown: float = _setting(
+        0.3, "optimization", "share of the run over which trapezoid's rate falls", above=0, at_most=1,
+        of={"schedule": ("trapezoid",)})
     final_learning_rate: float = _setting(
         0.1, "optimization", "learning rate at the end, as a share of the peak", at_least=0, at_most=1)
     warmup: float = _setting(
         0.05, "optimization", "share of the run over which the learning rate rises to its peak", at_least=0, below=1)
-    weight_decay: float = _setting(0.1, "optimization", "decay of the matrices (adamw, muon, sgd); gains have none", at_least=0)
-    momentum: float = _setting(0.9, "optimization", "of sgd", fixed=True, at_least=0, below=1)
-    beta1: float = _setting(0.9, "optimization", "of adam, adamw and muon's adam", at_least=0, below=1)
-    beta2: float = _setting(0.95, "optimization", "of adam, adamw and muon's adam", at_least=0, below=1)
-    eps: float = _setting(1e-8, "optimization", "of adam, adamw and muon's adam", above=0)
+    weight_decay: float = _setting(
+        0.1, "optimization", "decay of the matrices (adamw, muon, sgd); gains have none", at_least=0,
+        of={"optimizer": ("adamw", "muon", "sgd")})
+    momentum: float = _setting(0.9, "optimization", "of sgd", fixed=True, at_least=0, below=1, of={"optimizer": ("sgd",)})
+    beta1: float = _setting(0.9, "optimization", "of adam, adamw and muon's adam", at_least=0, below=1, of=_ADAM)
+    beta2: float = _setting(0.95, "optimization", "of adam, adamw and muon's adam", at_least=0, below=1, of=_ADAM)
+    eps: float = _setting(1e-8, "optimization", "of adam, adamw and muon's adam", above=0, of=_ADAM)
     clip: float | None = _setting(1.0, "optimization", "largest gradient norm; none: no clipping", above=0)
     dropout: float = _setting(
         0.0, "optimization", "share of what embedding, attention and feed-forward add to the stream that is dropped in training",
@@ -141,8 +161,10 @@ class TrainSettings:
         choices=("ridge", "lora-gradient"))
     fitter: str | None = _setting(
         None, "fitting", "corrects all matrices of the blocks at once", choices=("ridge", "lora-gradient"))
-    fit_every: int | None = _setting(None, "fitting", "steps between fits; none: once, after the last step", at_least=1)
-    fit_tokens: int | None = _setting(50_000, "fitting", "training tokens that a fit reads, at most; none: all", at_least=1)
+    fit_every: int | None = _setting(
+        None, "fitting", "steps between fits; none: once, after the last step", at_least=1, of=_FITTERS)
+    fit_tokens: int | None = _setting(
+        50_000, "fitting", "training tokens that a fit reads, at most; none: all", at_least=1, of=_FITTERS)
 
     # -- held-out loss and samples
     eval_every: int = _setting(500, "evaluation", "steps between evaluations", at_least=1)
@@ -151,9 +173,9 @@ class TrainSettings:
     coupling_every: int | None = _setting(
         None, "evaluation", "steps between measurements of block coupling (see toylm coupling); none: never", at_least=1)
     sample_every: int | None = _setting(1000, "evaluation", "steps between samples; none: never", at_least=1)
-    sample_prompt: str = _setting("", "evaluation", "start of the samples; empty: a new document")
-    sample_tokens: int = _setting(80, "evaluation", "tokens a sample", at_least=1)
-    sample_temperature: float = _setting(0.8, "evaluation", "temperature of the samples", at_least=0)
+    sample_prompt: str = _setting("", "evaluation", "start of the samples; empty: a new document", of=_SAMPLES)
+    sample_tokens: int = _setting(80, "evaluation", "tokens a sample", at_least=1, of=_SAMPLES)
+    sample_temperature: float = _setting(0.8, "evaluation", "temperature of the samples", at_least=0, of=_SAMPLES)
 
     # -- run folder
     log_every: int = _setting(100, "output", "steps between lines of progress and of metrics.jsonl", at_least=1)
@@ -183,15 +205,22 @@ class TrainSettings:
         """The one of "steps", "minutes" and "tokens" that ends the run."""
         return next(name for name in HORIZONS if getattr(self, name) is not None)
 
+    @property
+    def sized_by_clock(self):
+        """Whether the model's width and depth are still to be chosen (toylm.train.sizing)."""
+        return self.size == "clock" and self.minutes is not None
+
     def model_config(self, vocab_size):
         """The ModelConfig of these settings for a vocabulary of this size."""
         shape = vars(self.model) | {"output_bias": self.model.output_bias or self.start != "random"}
         return ModelConfig(vocab_size, **shape, counts=self.counts is not None)
 
     def updated(self, changes):
-        """A copy with `changes` (name -> value); a length among them replaces the other two."""
+        """A copy with `changes` (name -> value); a length replaces the other two, a width or depth the clock's choice."""
         if any(changes.get(name) is not None for name in HORIZONS):
             changes = {**dict.fromkeys(HORIZONS), **changes}
+        if any(changes.get(name) is not None for name in SHAPE):
+            changes = {"size": "shape", **changes}
         own = {name: value for name, value in changes.items() if name not in MODEL_FIELDS}
         model = {name: value for name, value in changes.items() if name in MODEL_FIELDS}
         return dataclasses.replace(self, **own, model=dataclasses.replace(self.model, **model))
@@ -205,7 +234,8 @@ class TrainSettings:
         """The settings as the text of a recipe: `--config` reads it back to the same settings."""
         values, lines = self.to_dict(), []
         for group in GROUPS:
-            lines += [f"[{group}]", *(f"{field.name} = {_toml(values[field.name])}" for field in fields_of(group)), ""]
+            fields = [field for field in fields_of(group) if not (self.sized_by_clock and field.name in SHAPE)]
+            lines += [f"[{group}]", *(f"{field.name} = {_toml(values[field.name])}" for field in fields), ""]
         return "\n".join(lines)
 
     @classmethod
@@ -228,6 +258,16 @@ def fields_of(group):
 def is_fixed(name):
     """Whether a resumed run cannot change this setting."""
     return name in MODEL_FIELDS or FIELDS[name].metadata["fixed"]
+
+
+def refuse_idle(settings, flags):
+    """Raise UsageError for the first of `flags`, the settings that were asked for by name, that has no effect beside the others."""
+    values = settings.to_dict()
+    for name in flags:
+        of = ALL_FIELDS[name].metadata.get("of")
+        if of and not any(values[other] is not None and (goes is None or values[other] in goes) for other, goes in of.items()):
+            others = " and ".join(f"{other} {'none' if values[other] is None else values[other]}" for other in of)
+            raise UsageError(f"{name} has no effect with {others}: leave it out")
 
 
 def parse_values(values, source):

@@ -11,7 +11,7 @@ from .. import optimizers
 from ..console import count, size
 from ..data import CORPORA, Batches, load_corpus, load_prepared, prepare
 from ..data.corpora import TASK_PREFIX
-from ..data.preparation import MARK
+from ..data.preparation import MARK, idle_options
 from ..data.token_file import TokenFile
 from ..data.tokenizer import LEVELS
 from ..errors import UsageError
@@ -26,7 +26,7 @@ from ..threads import get_threads, physical_cores, set_threads
 from .periodic_fits import PeriodicFits
 from .run_folder import read_run
 from .schedule import Schedule
-from .settings import FIELDS, MODEL_FIELDS
+from .settings import FIELDS, MODEL_FIELDS, refuse_idle
 
 # What is decided when a folder is prepared.
 PREPARED = ("tokenizer", "vocab_size", "held_out", "held_out_data", "separator", "limit")
@@ -43,8 +43,12 @@ class Parts(NamedTuple):
     calibration: object = None  # where there are counts: what sets their weight (toylm.fitters.counts_offset.Calibration)
 
 
-def check_settings(settings):
-    """Everything about the settings that can be wrong without having read the text: raises UsageError before any work."""
+def check_settings(settings, flags):
+    """Everything about the settings that can be wrong without having read the text: raises UsageError before any work.
+
+    flags: the settings that were asked for by name.
+    """
+    refuse_idle(settings, flags)
     settings.model_config(settings.vocab_size or 257)
     set_threads(settings.threads)
 
@@ -58,21 +62,15 @@ def settle_text(settings, flags):
     flags: the settings that were asked for by name. Raises UsageError for one that the text has no use for.
     """
     settings = settings.updated(absolute({name: getattr(settings, name) for name in FIELDS}))
-    given = {name for name in PREPARED if flags.get(name) is not None}
-    only = settings.data[0] if len(settings.data) == 1 else ""
+    idle = idle_options(_data(settings), settings.tokenizer)
+    if settings.data[0].startswith(TASK_PREFIX) and idle:  # bare ids: no samples
+        idle |= dict.fromkeys([name for name in flags if name.startswith("sample_")], idle["tokenizer"])
+    for name in flags:
+        if name in idle and flags.get(name) is not None:
+            raise UsageError(f"{name} {idle[name]}")
     if _prepared_folder(settings.data):
-        for name in sorted(given):
-            raise UsageError(f"{name} was decided when {only} was prepared: leave it out, or prepare the text again")
-        tokenizer = settings.tokenizer if settings.start_from else only
+        tokenizer = settings.tokenizer if settings.start_from else settings.data[0]
         return settings.updated({**dict.fromkeys(PREPARED), "tokenizer": tokenizer})
-    if only.startswith(TASK_PREFIX):
-        for name in sorted(given & {"held_out_data", "separator", "limit"}):
-            raise UsageError(f"{name} is for text, and {only} has none: leave it out")
-    elif settings.held_out is not None:
-        corpus = load_corpus(_data(settings), settings.separator, held_out_data=settings.held_out_data)
-        if corpus.held_out_files:
-            held_out = settings.held_out_data or "the file that comes with the corpus"
-            raise UsageError(f"held_out is {settings.held_out}, but what is held out is {held_out}: leave held_out out")
     return settings
 
 
@@ -100,12 +98,11 @@ def prepare_text(settings, quiet=False, kept=None):
 
     kept: the folder an earlier process of the same run found it in, used where the text itself is gone.
     """
+    data = _data(settings)
+    idle = idle_options(data, settings.tokenizer)
+    options = {name: getattr(settings, name) for name in PREPARED if name not in idle}
     try:
-        return prepare(
-            _data(settings), tokenizer=settings.tokenizer, vocab_size=settings.vocab_size, held_out=settings.held_out,
-            separator=settings.separator, limit=settings.limit, held_out_data=settings.held_out_data,
-            context_length=settings.model.context_length, progress=not quiet,
-        )  # fmt: skip
+        return prepare(data, **options, context_length=settings.model.context_length, progress=not quiet)
     except FileNotFoundError:
         if kept is None or not Path(kept).is_dir():
             raise
@@ -212,7 +209,7 @@ def load_start(settings, flags):
     for name in flags.keys() & shape.keys() - {"context_length"}:
         if flags[name] != shape[name]:
             raise UsageError(f"{name} is {flags[name]!r}, but the model in {path} has {shape[name]!r}: leave it out")
-    for name in ("tokenizer", "vocab_size"):
+    for name in ("tokenizer", "vocab_size", "start"):
         if name in flags:
             raise UsageError(f"{name} cannot be chosen with --from: the model in {path} has its own")
     if length > config.context_length:

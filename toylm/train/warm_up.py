@@ -29,7 +29,8 @@ PARTS = ("training", "sampling")  # which hardly share a kernel: two processes c
 SHORTEST = {
     "data": ("text",), "separator": None, "tokenizer": "byte", "vocab_size": None, "held_out": None, "held_out_data": None,
     "limit": None, "start_from": None, "n_layers": 1, "counts_folds": 2, "counts_share": 0.5, "learning_rate": 1e-6,
-    "final_learning_rate": 0.0, "warmup": 0.0, "weight_decay": 0.0, "grad_accum": 1, "steps": 1, "minutes": None, "tokens": None,
+    "final_learning_rate": 0.0, "warmup": 0.0, "weight_decay": 0.0, "schedule": "cosine", "cooldown": 0.3,
+    "grad_accum": 1, "steps": 1, "minutes": None, "tokens": None,
     "patience": None, "fit_every": None, "fit_tokens": 200, "eval_tokens": 100, "sample_every": 1, "sample_tokens": 3,
     "sample_prompt": "", "seed": 0, "threads": None,
 }  # fmt: skip
