@@ -71,7 +71,7 @@ def test_the_command_measures_prints_and_writes(tmp_path, monkeypatch, capfd):
     arguments = ["--preset", "tiny", "--only", "nothing,feed-forward", "--rounds", "2", "--seconds", "0.001", "--beside-loop"]
     assert main(["bench", "ablate", *arguments, "--threads", "1", "--json", str(tmp_path / "a.json")]) == 0
     printed = capfd.readouterr().out
-    assert "feed-forward: feed-forward forward in one kernel | operation by operation" in printed and "(noise)" in printed
+    assert "feed-forward: feed-forward in one kernel | operation by operation" in printed and "(noise)" in printed
     assert "the first step of a cold start after 20.0 | 30.0 s" in printed
     mechanisms = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["mechanisms"]
     assert list(mechanisms) == ["nothing", "feed-forward", "warm-up"]

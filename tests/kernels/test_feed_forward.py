@@ -5,7 +5,7 @@ import pytest
 
 from toylm import reference
 from toylm.kernels.activations import activation_backward, activation_forward
-from toylm.kernels.feed_forward import feed_forward_forward
+from toylm.kernels.feed_forward import feed_forward_backward, feed_forward_forward
 from toylm.kinds import FEED_FORWARDS
 
 SIZES = [(1, 1, 1), (5, 7, 33), (97, 48, 64), (101, 33, 301), (250, 65, 515)]  # N, d, ff
@@ -48,11 +48,11 @@ def test_activations(N, ff, kind, precision):
 @pytest.mark.parametrize("N, d, ff", SIZES)
 def test_feed_forward(N, d, ff, kind, precision):
     bf16, width = precision == "bf16", ff * (1 + FEED_FORWARDS[kind].gated)
-    h, residual = (normal((N, d), precision, seed) for seed in (0, 1))
+    h, residual, dout = (normal((N, d), precision, seed) for seed in (0, 1, 2))
     w1, w2 = normal((d, width), precision, 3), normal((ff, d), precision, 4)
     w1, w2 = w1 / np.sqrt(d).astype(w1.dtype), w2 / np.sqrt(ff).astype(w2.dtype)
     b1, b2 = normal(width, precision, 5), normal(d, precision, 6)
-    forward, _ = reference.ACTIVATIONS[kind]
+    forward, backward = reference.ACTIVATIONS[kind]
     pre, out = np.full((N, width), np.nan, h.dtype), np.full((N, d), np.nan, h.dtype)
     for biases, added in (((None, None), None), ((b1, b2), residual)):
         feed_forward_forward(kind, h, (w1, biases[0], w2, biases[1]), pre, out, added, bf16)
@@ -60,3 +60,9 @@ def test_feed_forward(N, d, ff, kind, precision):
         pre_here = exact(h) @ exact(w1) + values[0]
         close(pre, pre_here, precision)
         close(out, forward(pre_here) @ exact(w2) + values[1] + (0 if added is None else exact(added)), precision)
+    hidden, dpre, dh = (np.full(shape, np.nan, h.dtype) for shape in ((N, ff), (N, width), (N, d)))
+    feed_forward_backward(kind, dout, pre, (w1, w2), hidden, dpre, dh, bf16)
+    dpre_here = backward(exact(dout) @ exact(w2).T, exact(pre))
+    close(hidden, forward(exact(pre)), precision)
+    close(dpre, dpre_here, precision)
+    close(dh, dpre_here @ exact(w1).T, precision)

@@ -49,7 +49,7 @@ class _Apart(Precision):
 
 
 def feed_forward_apart():
-    """The forward pass of the feed-forward part operation by operation: product, activation, product."""
+    """The feed-forward part operation by operation: product, activation, product."""
     make = feed_forward_part.FeedForward.__init__
 
     def make_apart(self, config, prefix, precision):
@@ -91,7 +91,7 @@ def whole_logits():
 MECHANISMS = {
     "nothing": Mechanism("the unchanged step once more"),
     "products": Mechanism("toylm's products | NumPy's BLAS, nothing fused", variables={"TOYLM_MATMUL": "blas"}),
-    "feed-forward": Mechanism("feed-forward forward in one kernel | operation by operation", feed_forward_apart),
+    "feed-forward": Mechanism("feed-forward in one kernel | operation by operation", feed_forward_apart),
     "attention": Mechanism("attention without (T, T) matrices | reference.py's, which keeps them", stored_attention),
     "attention backward": Mechanism("attention, projections, norm backward in one kernel | in several", attention_backward_apart),
     "chunks": Mechanism("loss in chunks of rows | all logits at once", whole_logits),

@@ -8,7 +8,7 @@ from ..kernels.activations import activation_backward, activation_forward
 from ..kernels.attention import attention_backward, attention_forward
 from ..kernels.cross_entropy import cross_entropy_backward, cross_entropy_forward
 from ..kernels.embedding import embedding_backward, embedding_forward, order_sizes
-from ..kernels.feed_forward import feed_forward_forward
+from ..kernels.feed_forward import feed_forward_backward, feed_forward_forward
 from ..kernels.jit import threads_now
 from ..kernels.matmul import matmul
 from ..kernels.norm import norm_backward, norm_forward, norm_rows
@@ -37,15 +37,6 @@ def _gelu_backward(x):
     return partial(activation_backward, "gelu", dy, before, y, dy)
 
 
-def _feed_forward_backward(x):
-    def call():
-        matmul(x.dout, x.w2, x.dpre, transpose_b=True)
-        activation_backward("gelu", x.dpre, x.pre, x.hidden, x.dpre)
-        matmul(x.dpre, x.w1, x.dh, transpose_b=True)
-
-    return call
-
-
 def _embedding_backward(x):
     order_memory = [np.empty(n, np.int64) for n in order_sizes(x.tokens.shape, x.s.d, x.dx.itemsize, x.s.V)]
     return partial(embedding_backward, x.tokens, x.dx, x.dtable, x.dpositions, order_memory)
@@ -71,7 +62,7 @@ OPERATIONS = {
     "attention": lambda x: partial(attention_forward, x.qkv, x.z, x.log_sums, x.s.T, x.s.H),
     "attention backward": lambda x: partial(attention_backward, x.qkv, x.z, x.dz, x.log_sums, x.dqkv, x.s.T, x.s.H),
     "feed-forward": lambda x: partial(feed_forward_forward, "gelu", x.h, (x.w1, None, x.w2, None), x.pre, x.out),
-    "feed-forward backward": _feed_forward_backward,
+    "feed-forward backward": lambda x: partial(feed_forward_backward, "gelu", x.dout, x.pre, (x.w1, x.w2), x.hidden, x.dpre, x.dh),
     "RMSNorm": _rmsnorm,
     "RMSNorm backward": _rmsnorm_backward,
     "GELU": _gelu,

@@ -28,12 +28,8 @@ class Linear:
     def backward(self, parameters, gradients, dy, x, dx):
         """dx = dy·wᵀ, overwritten; dw += xᵀ·dy; db += the sum of dy's rows."""
         # forward: y = x·w + b
-        self.backward_input(parameters, dy, dx)
-        self.backward_weight(gradients, dy, x)
-
-    def backward_input(self, parameters, dy, dx):
-        """dx = dy·wᵀ, overwritten."""
         self.matmul(dy, parameters[self.weight].array, dx, transpose_b=True)
+        self.backward_weight(gradients, dy, x)
 
     def backward_weight(self, gradients, dy, x):
         """dw += xᵀ·dy; db += the sum of dy's rows."""

@@ -50,7 +50,7 @@ def buffers_of(config, precision, batch, length, training=True, dropout=False):
     if training:
         shapes |= {"dnorm": (N, d), "dstream": (N, d), "dh": (N, d), "dpre": (N, c.d_ff_in)}
         shapes["norm_shares"] = threads_now(), 1 + NORMS[c.norm].shift, d
-        if FEED_FORWARDS[c.feed_forward].gated:
+        if not precision.fused and FEED_FORWARDS[c.feed_forward].gated:
             shapes["dhidden"] = N, c.d_ff
         if not attention_in_one_kernel(config, precision, batch, length):
             shapes |= {"dz": (N, c.d_q), "dqkv": (N, c.d_qkv)}
