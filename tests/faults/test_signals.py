@@ -64,6 +64,14 @@ def run(folder, *words, place=None, number=signal.SIGINT):
     return subprocess.run(command, cwd=folder, env=variables, capture_output=True, encoding="utf-8", timeout=300)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def interruptible():
+    """Children do not ignore SIGINT, as they would where this process runs in a shell's background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     """A run that nobody stopped."""
