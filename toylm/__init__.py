@@ -24,6 +24,7 @@ _HOMES = {
     "Adam": "optimizers",
     "AdamW": "optimizers",
     "Muon": "optimizers",
+    "clip_gradients": "optimizers",
     "save": "formats.checkpoint",
     "load": "formats.checkpoint",
 }

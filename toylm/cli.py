@@ -87,17 +87,19 @@ def run_verb(verb, argv):
 
     0: done; 1: a fault of toylm's own; 2: a mistake of the user's; 130: stopped with Ctrl-C; 143: ended by SIGTERM.
     """
-    debug = "--debug" in argv
+    debug, begun = "--debug" in argv, False
     try:
         with _terminated_as_interrupted():
             module, parser = parser_of(verb)
             # Intermixed: options may stand between two files. Not known with subcommands, which have arguments of their own.
             args = parser.parse_args(argv) if parser._subparsers else parser.parse_intermixed_args(argv)
             _allow_threads(getattr(args, "threads", None))
+            begun = True
             return module.run(args) or 0
     except KeyboardInterrupt as stopped:
         number, said = (signal.SIGTERM, "ended by SIGTERM") if isinstance(stopped, Terminated) else (signal.SIGINT, "interrupted")
-        print(f"\ntoylm {verb}: {str(stopped) or said}", file=sys.stderr)
+        told = str(stopped) or said + ("" if begun else " before it began: the same command begins again")
+        print(f"\ntoylm {verb}: {told}", file=sys.stderr)
         return 128 + number
     except BrokenPipeError:
         # The reader (head, less) went away: not an error. Point stdout elsewhere so that the exit flush stays quiet.

@@ -32,7 +32,7 @@ class ModelConfig:
     context_length: int = setting(256, "tokens in a sequence, at most", at_least=1)
     positions: str = setting("rope", _kinds(POSITIONS), choices=POSITIONS)
     smear: bool = setting(
-        False, "token shift: every channel adds a learned share of the token before; learns faster, and no transformers class has it")
+        False, "token shift: every channel adds a learned share of the token before; faster, but opens in no transformers class")
     rope_theta: float = setting(10000.0, "base of the rotary frequencies", above=0, of={"positions": ("rope",)})
     norm_eps: float = setting(1e-5, "added to the mean square inside the norm", above=0)
     init: str = setting(

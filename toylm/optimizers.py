@@ -89,6 +89,22 @@ class _Optimizer:
         return {}
 
 
+def clip_gradients(gradients, max_norm):
+    """Scale a model's gradients (Parameters) down to the Euclidean norm `max_norm` where they are longer; returns the norm before.
+
+    `step(..., max_norm=...)` does the same in passing. Raises UsageError for a max_norm that is not above 0, DivergedError for a
+    norm that is not finite; the gradients are then untouched.
+    """
+    if not max_norm > 0:
+        raise UsageError(f"max_norm is {max_norm}; it must be above 0")
+    length = norm(gradients.flat, np.empty(-(-gradients.size // CHUNK)))
+    if not math.isfinite(length):
+        raise DivergedError("the gradient is not finite; a lower learning rate helps")
+    if length > max_norm:
+        gradients.flat *= gradients.dtype.type(max_norm / length)
+    return length
+
+
 class SGD(_Optimizer):
     """Gradient descent: v = momentum · v + g, p -= learning_rate · v; weight decay (decoupled) on matrices only."""
 

@@ -141,8 +141,9 @@ def _audit(event, arguments):
 
 
 if __name__ == "__main__":
-    from scenarios import SCENARIOS
+    from scenarios import SCENARIOS, warm
 
+    warm()
     name, folder, at = sys.argv[1:]
     with FileOperations(folder, kill_at=int(at), really=True):
         SCENARIOS[name].act(folder)

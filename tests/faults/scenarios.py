@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 import os
-import re
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -13,10 +12,14 @@ from unittest import mock
 from small_run import make_text
 
 from toylm import resources
-from toylm.cli import run_verb
+from toylm.cli import parser_of, run_verb
+from toylm.console import Console
 from toylm.fitters.gram_head import GramHead
 from toylm.formats.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint
 from toylm.kernels import jit
+from toylm.model.precision import resolve
+from toylm.train.settings import ALL_FIELDS, TrainSettings, parse_values
+from toylm.train.warm_up import load_kernels
 
 MODEL = ("--tokenizer", "byte", "--d-model", "8", "--n-heads", "1", "--n-layers", "1", "--d-ff", "16", "--context-length", "8")
 RUN = (
@@ -54,6 +57,14 @@ def inside(folder):
             yield
         finally:
             os.chdir(before)
+
+
+def warm():
+    """Compile what a run needs in processes of its own: whoever compiles a kernel may round otherwise than who loads it."""
+    args = vars(parser_of("train")[1].parse_args([str(word) for word in (*RUN, *TRAINING)]))
+    flags = parse_values({name: args[name] for name in ALL_FIELDS if args.get(name) is not None}, "RUN")
+    settings = TrainSettings().updated(flags)
+    load_kernels(settings.updated({"precision": resolve(settings.precision)}), Console(quiet=True))
 
 
 class Scenario(NamedTuple):
@@ -167,7 +178,9 @@ def fit(*words, out):
     return work
 
 
-COUNTS = fit("text.txt", "--with", "counts", "--order", "3", "--no-words", "--tokenizer", "byte", "--context-length", "8", out="fitted")
+COUNTS = fit(
+    *("text.txt", "--with", "counts", "--order", "3", "--no-words", "--tokenizer", "byte", "--context-length", "8"), out="fitted"
+)
 RIDGE = ("run", "--part", "head", "--with", "ridge", "--threads", "1")
 
 
@@ -226,7 +239,8 @@ def export(form, out):
 def corrected():
     """A run with an adapter beside the model."""
     trained(*LLAMA)
-    toylm("fit", "run", "--part", "all", "--with", "lora-gradient", "--rank", "1", "--keep-beside", "--out", "tuned")
+    adapter = ("--with", "lora-gradient", "--rank", "1", "--keep-beside")
+    toylm("fit", "run", "--part", "all", *adapter, "--out", "tuned")
 
 
 def compile_one():

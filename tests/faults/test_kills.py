@@ -5,6 +5,7 @@ A sample of the operations each time; --kills N for more of each scenario, --all
 
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from kills import FileOperations, Killed
-from scenarios import SCENARIOS, inside, state_of
+from scenarios import SCENARIOS, inside, state_of, warm
 
 pytestmark = pytest.mark.faults
 SUPPORT = Path(__file__).parents[1] / "support"
@@ -63,9 +64,8 @@ class Kills:
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_nothing_is_lost_or_left_behind(name, tmp_path, ended_pid, request):
     kills = Kills(name, tmp_path, ended_pid)
-    everything = range(len(kills.names))
-    wanted = request.config.getoption("--kills")
-    chosen = everything if request.config.getoption("--all-kills") else sorted(random.sample(everything, min(wanted, len(everything))))
+    wanted = len(kills.names) if request.config.getoption("--all-kills") else request.config.getoption("--kills")
+    chosen = sorted(random.sample(range(len(kills.names)), min(wanted, len(kills.names))))
     failed = []
     for k in chosen:
         what = f"operation {k} ({kills.kill(k)})"
@@ -73,26 +73,27 @@ def test_nothing_is_lost_or_left_behind(name, tmp_path, ended_pid, request):
             kills.check(what)
         except BaseException as error:
             failed.append(f"{what}: {type(error).__name__}: {error}")
+    print(f"{name}: {len(chosen)} kills of {len(kills.names)}")
     assert not failed, f"{len(failed)} of {len(chosen)} kills\n\n" + "\n\n".join(failed)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX")
 @pytest.mark.parametrize("name", ["train", "add to counts"])
 def test_the_imitation_leaves_what_a_killed_process_leaves(name, tmp_path, ended_pid):
+    warm()
     kills = Kills(name, tmp_path, ended_pid)
     k = random.randrange(len(kills.names))
     what = kills.kill(k)
     imitated = without_names(state_of(kills.work))
     kills.renew()
+    command = [sys.executable, Path(__file__).with_name("kills.py"), name, kills.work, str(k)]
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SUPPORT), str(SUPPORT.parents[1])])}
-    done = subprocess.run([sys.executable, Path(__file__).with_name("kills.py"), name, kills.work, str(k)], env=variables, timeout=300)
-    assert done.returncode == -9
+    assert subprocess.run(command, env=variables, timeout=300).returncode == -9
     assert without_names(state_of(kills.work)) == imitated, f"killed before operation {k} ({what})"
     kills.check(what)
 
 
 def without_names(state):
     """A state without the numbers and letters that temporary names are made of."""
-    import re
-
-    return sorted((re.sub(r"(\.tmp-|\.old-|\.preparing-)\w+|\.\d+-\w+(?=\.part)", r"\1", name), content) for name, content in state.items())
+    changing = re.compile(r"(\.tmp-|\.old-|\.preparing-)\w+|\.\d+-\w+(?=\.part)")
+    return sorted((changing.sub(r"\1", name), content) for name, content in state.items())

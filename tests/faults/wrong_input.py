@@ -7,14 +7,20 @@ from hypothesis import strategies as st
 
 WORDS = [
     "", "-1", "0", "1", "2", "3", "7", "0.5", "-0.5", "1.0", "nan", "inf", "-inf", "1e308", "1e-320", "1e400", "100G", "2k",
-    "9223372036854775807", "9223372036854775808", "-9223372036854775809", "1" * 5000, "x", "é", "\udcff", "\U0001f600", "none", "true",
+    "9223372036854775807", "9223372036854775808", "-9223372036854775809", "1" * 5000,
+    "x", "é", "\udcff", "\U0001f600", "none", "true",
     "false", "None", "a,b", "1,2", "a=b", "--", "-", "-y", ".", "text.txt", "run", "prepared", "missing", "task:copy", "task:x",
     "*.txt", "[", "\n", "\\n", "\\x", " ", "head", "all", "blocks:0", "blocks:9", "blocks:-1", "attention:0", "<|endoftext|>",
 ]  # fmt: skip
 VALUES = [
     None, True, False, -1, 0, 1, 2, 3, 7, 10**6, 2**31, 2**63, -(2**63) - 1, 10**400, 0.5, -0.5, 1e308, 1e-320, float("nan"),
-    float("inf"), "", "x", "é", "\ud800", "../x", "run.json", "gpt2", "llama", "float32", [], {}, [1], ["x"], [[]], {"x": 1}, [None],
+    float("inf"),
+    "", "x", "é", "\ud800", "../x", "run.json", "gpt2", "llama", "float32", [], {}, [1], ["x"], [[]], {"x": 1}, [None],
 ]  # fmt: skip
+NUMBERS = (("<i", -1), ("<i", 0), ("<i", 2**31 - 1), ("<q", 2**63 - 1), ("<q", 2**40), ("<f", float("nan")))
+ENCODINGS = ("utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp1252", "latin-1", "shift-jis")
+NOT_TOML = ("none", "", "1.", "0x1", "1979-05-27", "'''", "{", "[[")
+NOT_NAMES = ("x", "lerning_rate", "model", "[train]", "d-model", "", '"a b"')
 words = st.one_of(st.sampled_from(WORDS), st.integers(-3, 20).map(str), st.text(max_size=6).filter(lambda x: "\0" not in x))
 values = st.one_of(st.sampled_from(VALUES), st.integers(-5, 300), st.floats(), st.text(max_size=5))
 
@@ -47,7 +53,7 @@ def damaged_bytes(draw, content, start=None):
         return content[:at] + draw(st.binary(min_size=1, max_size=20)) + content[at:]
     if how == "number":
         at -= at % 4
-        kind, number = draw(st.sampled_from((("<i", -1), ("<i", 0), ("<i", 2**31 - 1), ("<q", 2**63 - 1), ("<q", 2**40), ("<f", float("nan")))))
+        kind, number = draw(st.sampled_from(NUMBERS))
         packed = struct.pack(kind, number)
         return content[:at] + packed + content[at + len(packed) :]
     changed = bytearray(content)
@@ -78,8 +84,8 @@ def _change(draw, value):
         del holder[key]
     elif how == "swap":
         other, its = draw(st.sampled_from(places))
-        holder[key] = other[its] if _size(other[its]) < 1000 else None
-        return json.loads(json.dumps(value))
+        copied = json.dumps(other[its])
+        holder[key] = json.loads(copied) if len(copied) < 1000 else None
     else:
         holder[key] = draw(values)
     return value
@@ -95,10 +101,6 @@ def _places(value, most=400):
             found.append((here, key))
             waiting.append(here[key])
     return found
-
-
-def _size(value):
-    return len(json.dumps(value))
 
 
 @st.composite
@@ -124,8 +126,10 @@ def damaged(path):
 # -- texts -----------------------------------------------------------------------------------------------------------------
 
 PIECES = [
-    "The cat sat. ", "<|endoftext|>", "\n", "\n\n", "\r\n", "\r", "\t", "\0", "\ufeff", "é", "ß", "猫", "\U0001f600", "\u202e", "a" * 300,
-    "<|endof", "<unk>", "</w>", "##s", "▁", '{"text": "a"}\n', '{"text": 1}\n', '{"note": ""}\n', "[]\n", '"', "\\ud800", "\x1b[31m",
+    "The cat sat. ",
+    "<|endoftext|>", "\n", "\n\n", "\r\n", "\r", "\t", "\0", "\ufeff", "é", "ß", "猫", "\U0001f600", "\u202e", "a" * 300,
+    "<|endof",
+    "<unk>", "</w>", "##s", "▁", '{"text": "a"}\n', '{"text": 1}\n', '{"note": ""}\n', "[]\n", '"', "\\ud800", "\x1b[31m",
 ]  # fmt: skip
 texts = st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=8)), max_size=60).map(lambda pieces: "".join(pieces * 4))
 
@@ -136,8 +140,7 @@ def text_files(draw):
     name = draw(st.sampled_from(("a.txt", "a.md", "a.jsonl", "a", "a b.txt", "é.txt", "-a.txt", "a.json", "a.csv")))
     if draw(st.integers(0, 4)) == 0:
         return name, draw(st.binary(max_size=500))
-    encoding = draw(st.sampled_from(("utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp1252", "latin-1", "shift-jis")))
-    return name, draw(texts).encode(encoding, "ignore")
+    return name, draw(texts).encode(draw(st.sampled_from(ENCODINGS)), "ignore")
 
 
 # -- recipes ---------------------------------------------------------------------------------------------------------------
@@ -148,9 +151,9 @@ def recipes(draw, names, base):
     """A TOML recipe: the lines of `base`, then settings of these `names`, some misspelled, with values that may be wrong."""
     lines = list(base)
     for _ in range(draw(st.integers(0, 4))):
-        name = draw(st.one_of(st.sampled_from(names), st.sampled_from(("x", "lerning_rate", "model", "[train]", "d-model", "", '"a b"'))))
+        name = draw(st.one_of(st.sampled_from(names), st.sampled_from(NOT_NAMES)))
         value = draw(values)
-        shown = json.dumps(value) if value is not None else draw(st.sampled_from(("none", "", "1.", "0x1", "1979-05-27", "'''", "{", "[[")))
+        shown = json.dumps(value) if value is not None else draw(st.sampled_from(NOT_TOML))
         shown = shown.replace("NaN", "nan").replace("Infinity", "inf")
         lines = [line for line in lines if not line.startswith(f"{name} =")]
         lines.append(f"{name} = {shown}" if name != "[train]" else name)

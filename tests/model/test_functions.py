@@ -4,7 +4,19 @@ import numpy as np
 import pytest
 
 from toylm import reference as ref
-from toylm.model import cross_entropy_grad, embed, feed_forward, gelu, rms_norm, self_attention, softmax
+from toylm.model import (
+    attend,
+    cross_entropy_grad,
+    embed,
+    feed_forward,
+    gelu,
+    rms_norm,
+    rope,
+    self_attention,
+    silu,
+    softmax,
+    swiglu,
+)
 
 LAYOUTS = {
     "transposed": np.asfortranarray,
@@ -39,6 +51,9 @@ def test_every_function_takes_any_layout_and_the_first_arrays_dtype(layout, dtyp
     agree(rms_norm(x, second(1, 9)), ref.rmsnorm_forward(x, gamma), dtype)  # a Parameters' vector is a matrix of one row
     agree(softmax(x), ref.softmax_forward(x), dtype)
     agree(gelu(x), ref.gelu_forward(x), dtype)
+    agree(silu(x), ref.silu_forward(x), dtype)
+    agree(swiglu(first(6, 10)), ref.swiglu_forward(np.ascontiguousarray(first(6, 10))), dtype)
+    agree(rope(first(6, 8), 3, 4, 50.0), ref.rope_forward(np.ascontiguousarray(first(6, 8)), 3, 4, 50.0), dtype)
     tokens, positions = np.array([[3, 0, 3], [5, 1, 2]]), second(4, 9)
     agree(embed(tokens, x, positions), (x[tokens] + positions[:3]).reshape(6, 9), dtype)
     agree(embed(tokens.T.tolist()[1], x), x[[0, 1]], dtype)
@@ -54,6 +69,33 @@ def test_every_function_takes_any_layout_and_the_first_arrays_dtype(layout, dtyp
     assert loss == pytest.approx(ref.cross_entropy_forward(before, TARGETS).sum() / 5, rel=1e-5)
     agree(gradient, ref.cross_entropy_backward(before, TARGETS), dtype)
     np.testing.assert_array_equal(x, before)
+
+
+def test_attention_with_a_mask_and_other_keys():
+    """Against self_attention, against sums by hand, and against PyTorch where it is there."""
+    q, k, v = (values(2, 4, 3, 5, seed=i) for i in range(3))  # (B, H, T, h)
+    fused = np.concatenate([x.swapaxes(1, 2).reshape(6, 20) for x in (q, k, v)], axis=1)
+    causal = attend(q, k, v, np.tri(3, dtype=bool))
+    np.testing.assert_allclose(causal.swapaxes(1, 2).reshape(6, 20), self_attention(fused, 3, 4)[0], atol=1e-12)
+    keys, found, mask = values(7, 5, seed=4), values(7, 2, seed=5), np.random.default_rng(0).random((3, 7)) < 0.5
+    mask[1] = False
+    z = attend(q[0, 0].astype(np.float32), keys, found, mask)
+    for t in range(3):
+        e = np.exp(keys @ q[0, 0, t] / np.sqrt(5)) * mask[t]
+        np.testing.assert_allclose(z[t], e @ found / e.sum() if mask[t].any() else [0, 0], atol=2e-6)
+    assert z.dtype == np.float32 and (z[1] == 0).all()
+    torch = pytest.importorskip("torch")
+    theirs = torch.nn.functional.scaled_dot_product_attention(*map(torch.tensor, (q, keys[None], found[None])))
+    np.testing.assert_allclose(attend(q, keys, found), theirs.numpy(), atol=1e-12)
+
+
+def test_a_probability_of_minus_infinity_is_nothing():
+    """It was the smallest number of the dtype: 1.2e-38."""
+    for dtype in (np.float32, np.float64):
+        x = np.array([[0, -np.inf, 1, -np.inf], [-np.inf, -np.inf, -np.inf, 5], [0, -1e4, 0, 0]], dtype)
+        found = softmax(x)
+        assert found[0, 1] == found[0, 3] == 0 and found[1].tolist() == [0, 0, 0, 1] and found[2, 1] == 0
+        np.testing.assert_allclose(found, ref.softmax_forward(x), rtol=1e-6)
 
 
 def test_shapes_that_are_no_matrices():
@@ -80,6 +122,13 @@ def test_what_would_reach_beyond_an_array_is_refused():
         (lambda: rms_norm(x.astype(int), np.ones(9)), TypeError, "x is of int64; give float32 or float64"),
         (lambda: softmax(np.arange(4.0)), ValueError, "two dimensions"),
         (lambda: gelu(np.arange(4)), TypeError, "int64"),
+        (lambda: silu(np.arange(4)), TypeError, "int64"),
+        (lambda: swiglu(x), ValueError, "9 columns, which are no two halves"),
+        (lambda: rope(x, 3, 2), ValueError, "d_head is 2; it must be even and divide the 9 columns"),
+        (lambda: rope(values(6, 8), 4, 2), ValueError, "6 rows, which are no whole sequences of 4"),
+        (lambda: attend(x, x, x[:5]), ValueError, r"the shapes \(6, 9\), \(6, 9\) and \(5, 9\); they must be"),
+        (lambda: attend(x, x, x, np.ones((2, 6), bool)), ValueError, r"the mask \(2, 6\); they do not go together"),
+        (lambda: attend(x, x, x, np.ones((6, 6))), TypeError, "the mask is of float64; it must be bool"),
         (lambda: feed_forward(x, values(8, 5), values(5, 9)), ValueError, "6 x 9 by 8 x 5"),
         (lambda: self_attention(x, 4, 3), ValueError, "6 rows, which are no whole sequences of 4 tokens"),
         (lambda: self_attention(x, 0, 3), ValueError, "sequences of 0"),

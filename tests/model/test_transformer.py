@@ -394,3 +394,18 @@ def test_the_decoders_cache_grows_with_the_text():
     for token in tokens[250:]:
         logits = cache.append(token)
     np.testing.assert_allclose(logits, model.forward(np.array([1, 2, 3, *tokens]))[-1], atol=1e-12)
+
+
+def test_clipping_as_a_function():
+    gradients = toylm.TransformerLM(toylm.ModelConfig(vocab_size=9, d_model=8, n_heads=2, n_layers=1)).parameters
+    before = gradients.flat.copy()
+    length = float(np.linalg.norm(before.astype(np.float64)))
+    assert toylm.clip_gradients(gradients, 2 * length) == pytest.approx(length, rel=1e-6)
+    np.testing.assert_array_equal(gradients.flat, before)
+    assert toylm.clip_gradients(gradients, length / 4) == pytest.approx(length, rel=1e-6)
+    np.testing.assert_allclose(gradients.flat, before / 4, rtol=1e-6)
+    gradients.flat[3] = np.nan
+    with pytest.raises(FloatingPointError, match="not finite"):
+        toylm.clip_gradients(gradients, 1.0)
+    with pytest.raises(ValueError, match="max_norm is 0"):
+        toylm.clip_gradients(gradients, 0)

@@ -60,16 +60,18 @@ def run(args):
         _, prepared = text_of_run(path, tokenizer)
         name, tokens = f"{prepared.name}, held out", prepared.held_out
     unknown = tokens.unknown_tokens / len(tokens)
-    result = evaluate(model, tokens.windows(length, args.batch_size, args.max_tokens))
+    windows = tokens.windows(length, args.batch_size, args.max_tokens)
+    result = evaluate(model, windows)
     if not math.isfinite(result.loss):
         raise DivergedError(f"{path}: the loss is {result.loss} on {name}: its weights have diverged; take an earlier checkpoint")
     if args.json:
-        about = {"checkpoint": str(path), "text": name, "context_length": length, "unknown_share": unknown, "note": note}
+        about = {"checkpoint": str(path), "text": name, "context_length": windows.context_length, "unknown_share": unknown,
+                 "note": note}  # fmt: skip
         figures = about | result.to_dict()
         print(json.dumps(figures, ensure_ascii=False))
         return 0
     print(f"checkpoint       {path}")
-    print(f"text             {name}: {result.tokens:,} tokens, {result.bytes:,} bytes, windows of {length}")
+    print(f"text             {name}: {result.tokens:,} tokens, {result.bytes:,} bytes, windows of {windows.context_length}")
     print(f"loss             {result.loss:.4f} nats/token")
     print(f"perplexity       {result.perplexity:,.2f}")
     if result.bits_per_byte is not None:

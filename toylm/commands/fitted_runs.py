@@ -8,7 +8,7 @@ from ..files import write_json
 from ..fitters.data import FitData
 from ..formats.checkpoint import POINTERS, STEP_NAME, read_json, save_checkpoint, write_pointer
 from ..train import metrics
-from ..train.run_folder import METRICS, RunFolder
+from ..train.run_folder import METRICS, RECORD_FORM, RunFolder
 from ..train.setup import text_of_run
 
 
@@ -67,7 +67,7 @@ def _run_record(checkpoint, reports):
     run = path if (path / "run.json").is_file() else path.parent
     if not (run / "run.json").is_file():
         return None
-    record = read_json(run / "run.json")
+    record = read_json(run / "run.json", RECORD_FORM | {"settings": {}})
     config = checkpoint.model.config
     if hasattr(config, "n_layers"):  # counts have none
         record["settings"] |= {"tied": config.tied, "n_layers": config.n_layers, "biases": config.biases}

@@ -12,7 +12,7 @@ from ..console import duration, size, use_utf8_output
 from ..formats.checkpoint import find_checkpoint, list_checkpoints, read_json, read_pointer, read_training
 from ..formats.families import open_weights, stock_class
 from ..train import metrics
-from ..train.run_folder import METRICS
+from ..train.run_folder import METRICS, RECORD_FORM
 
 
 def build_parser(parser):
@@ -48,7 +48,7 @@ def describe(path):
     run_folder = checkpoint.parent
     if not (run_folder / "run.json").is_file():
         return about
-    about["run"] = read_json(run_folder / "run.json")
+    about["run"] = read_json(run_folder / "run.json", RECORD_FORM)
     pointers = {name: read_pointer(run_folder, name) for name in ("latest", "best")}
     records = metrics.read(run_folder / METRICS)
     losses = {r["step"]: r["held_out_loss"] for r in records if r.get("held_out_loss") is not None}

@@ -4,7 +4,7 @@ import math
 
 from .row import envelope
 
-TRANSFORMERS = ("muon", "sgd", "counts + adamw", "counts + muon")
+TRANSFORMERS = ("muon", "muon, token shift", "sgd", "counts + adamw", "counts + muon")
 
 
 def seconds_to_reach(points, loss):

@@ -21,8 +21,8 @@ from ..train.sizing import SHAPES, shape_for, shape_of
 # The learning rates to try, the likeliest first; the same groups and start for all, which were tuned on the embedded stories.
 RATES = {"adamw": (3e-3, 6e-3, 1.5e-3), "muon": (0.02, 0.03, 0.012), "sgd": (0.3, 1.0, 0.1)}
 FITTERS = {
-    "adamw": ("adam", dict(embedding_rate=6.0, vector_rate=3.0, weight_decay=0.1)),
-    "muon": ("muon", dict(embedding_rate=6.0, vector_rate=3.0, weight_decay=0.1)),
+    "adamw": ("adam", dict(betas=(0.9, 0.95), embedding_rate=6.0, vector_rate=3.0, weight_decay=0.1)),
+    "muon": ("muon", dict(betas=(0.9, 0.99), embedding_rate=6.0, vector_rate=3.0, weight_decay=0.1)),
     "sgd": ("sgd", {}),
 }
 LAMBDAS = {
@@ -113,12 +113,12 @@ def new_model(job, shape=None, **changes):
     return TransformerLM(config, seed=job.seed)
 
 
-def descend(optimizer, job, start="random", tied=True, counts=False, seconds=None, whole=True):
+def descend(optimizer, job, start="random", tied=True, counts=False, smear=False, seconds=None, whole=True):
     """Gradient descent from start to end of a budget, the work before the first step included: a Fit. whole: on all training text,
     not only on what is left when the validation part is taken off."""
     seconds = seconds or job.seconds
     own_output = {} if tied else {"tied": False, "output_bias": start != "random"}
-    model = new_model(job, counts=counts, **own_output)
+    model = new_model(job, counts=counts, smear=smear, **own_output)
     clock = Clock()
     if counts:
         attach_counts(model, job.data.train, job.settings.order, job.settings.folds, job.data.tokenizer)
@@ -226,6 +226,7 @@ CONTESTANTS = {
     "cross-entropy head, trained trunk": _trunk("cross-entropy"),
     "adamw": _descent("AdamW with rates by group", "adamw"),
     "muon": _descent("Muon on the blocks' matrices, Adam on the rest", "muon"),
+    "muon, token shift": _descent("the same, each embedding with a share of the one before", "muon", smear=True),
     "sgd": _descent("gradient descent with momentum", "sgd"),
     "counts + adamw": _descent("counts and a transformer from a bigram start as two experts", "adamw", "both", start="bigram",
                                tied=False, counts=True),

@@ -16,6 +16,7 @@ import tokenizers
 
 from ..errors import InputTypeError, MissingFileError, UsageError, nearest
 from ..files import write_json, write_text
+from ..schema import whole
 from .decoding import TextStream, TokenDecoder, byte_alphabet
 from .text import END_OF_TEXT, split_pieces
 
@@ -228,7 +229,7 @@ def _end_of_model(config_file, backend):
     except (OSError, ValueError, AttributeError):
         return None
     end_id = end_id[0] if isinstance(end_id, list) and end_id else end_id
-    return backend.id_to_token(end_id) if isinstance(end_id, int) else None
+    return backend.id_to_token(end_id) if whole(0, 2**32 - 1).fits(end_id) else None
 
 
 def _special_tokens(config_file):
@@ -238,9 +239,13 @@ def _special_tokens(config_file):
     try:
         fields = json.loads(config_file.read_text(encoding="utf-8"))
         tokens = [fields.get("eos_token"), fields.get("bos_token")]
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         raise UsageError(f"{config_file} is not a tokenizer configuration, or is corrupt") from None
-    return [token.get("content") if isinstance(token, dict) else token for token in tokens]
+    contents = [token.get("content") if isinstance(token, dict) else token for token in tokens]
+    for token in contents:
+        if token is not None and not isinstance(token, str):
+            raise UsageError(f"{config_file} names the token {token!r}; a token is a text")
+    return contents
 
 
 def train_tokenizer(texts, level="bpe", vocab_size=None):

@@ -12,7 +12,7 @@ class EvaluationWindows:
 
     Every token is the target of exactly one position; the first follows the end-of-text token. Both arrays are int64,
     (n, T) with n <= batch_size (only the last batch has fewer rows). The last window is padded: targets -1, not counted.
-    max_tokens caps the work: whole windows, spread evenly over the file.
+    max_tokens caps the work: whole windows, spread evenly over the file. No window is longer than the text.
 
     Attributes: `tokens`, the number of counted targets, and `bytes`, the UTF-8 bytes of the very text that they stand for, so that
     bits per byte = nats per token * tokens / bytes / ln 2; 0 where that is not known (a part of a file without its tokenizer).
@@ -24,7 +24,8 @@ class EvaluationWindows:
                 raise UsageError(f"{name} is {value}; it must be at least 1")
         if not len(source):
             raise UsageError(f"{source.name} has no tokens to evaluate on; give more held-out text")
-        self._source, self.context_length, self.batch_size = source, int(context_length), int(batch_size)
+        context_length = min(int(context_length), len(source))  # a model's context may be far longer than a text
+        self._source, self.context_length, self.batch_size = source, context_length, int(batch_size)
         available = math.ceil(len(source) / context_length)
         count = available if max_tokens is None else min(available, max(1, max_tokens // context_length))
         self._chosen = np.arange(count, dtype=np.int64) * available // count

@@ -166,7 +166,8 @@ def _analyse(model, prompts, ks, limit, seed, bar):
             if part == "block":
                 if example is None:
                     at = decomposed.at(-1, dtype)
-                    example = projections(J[:, -1], at)[:, :, :EXAMPLE, :EXAMPLE] / at.s[:, None, :1, None]
+                    with np.errstate(invalid="ignore", divide="ignore"):  # a block that does nothing has no directions
+                        example = projections(J[:, -1], at)[:, :, :EXAMPLE, :EXAMPLE] / at.s[:, None, :1, None]
                 by_token.append((positions, off_diagonal_mean(found["absolute", "norm", "uv"])))
         pairs.append({name: _pair_coupling(*of, ks, dtype) for name, of in token_pairs(blocks, len(prompt)).items()})
         line.append(line_shape_score(states[:, positions]))

@@ -130,7 +130,8 @@ class TokenGram:
         vocab_size, width = S.shape if S.ndim == 2 else (0, 0)
         gram = cls(width, vocab_size)
         shapes = {"gram": gram.G, "cross": gram.S, "targets": gram.targets, "count": np.zeros(1, np.int64),
-                  "documents": np.zeros((len(documents), 16), np.uint8), "document_counts": np.zeros(len(documents), np.int64)}  # fmt: skip
+                  "documents": np.zeros((len(documents), 16), np.uint8),
+                  "document_counts": np.zeros(len(documents), np.int64)}  # fmt: skip
         for name, like in shapes.items():
             if (found[name].shape, found[name].dtype) != (like.shape, like.dtype):
                 raise CheckpointError(f"{path}: {name} has shape {found[name].shape} of {found[name].dtype.name}")

@@ -37,6 +37,13 @@ DESKTOP = (".DS_Store", "Thumbs.db", "desktop.ini")  # what a file manager leave
 POINTERS = ("latest", "best")  # small text files in a run folder that name one of its checkpoints
 _ASIDE = re.compile(r"(?P<name>.+)\.(?P<kind>tmp|old)-(?P<pid>\d+)")
 _BEST = {"loop": {"best_step": optional(whole(0)), "best_loss": optional(number())}}  # what tells the best checkpoint
+_TOLD = {
+    "loop": optional({
+        "step": optional(whole(0), null=False), "tokens": optional(whole(0), null=False),
+        "seconds": optional(number(0), null=False),
+    }, null=False),
+    "batches": optional({"source": optional(anything())}),
+}  # fmt: skip
 # training.json as toylm.train writes it: LoopState, the optimizer, the position in the data, the sizes of the logs.
 TRAINING_FORM = {
     "loop": {
@@ -361,7 +368,7 @@ def load_checkpoint(path, precision="float32", threads=None, training=False, pre
 def read_training(path):
     """The training.json of a checkpoint directory, or None where it has none. Raises CheckpointError where it is damaged."""
     file = Path(path) / TRAINING
-    return read_json(file) if file.is_file() else None
+    return read_json(file, _TOLD) if file.is_file() else None
 
 
 def _load_training(path, parameters):

@@ -49,8 +49,8 @@ class Weights(NamedTuple):
 
 class Streams(NamedTuple):
     """Of S streams. tokens, positions: (S,), the newest token of each, which is not in the cache yet, and where it stands; before:
-    (S,), the token before it; all go on with the text. found: (S, steps) receives the likeliest tokens, counts: (S,) how many. keys, values: (S, L, K, h, T), filled
-    up to `positions`. work: (S, work_size(...)). logits: (S, V), of the last step."""
+    (S,), the token before it; all go on with the text. found: (S, steps) receives the likeliest tokens, counts: (S,) how many.
+    keys, values: (S, L, K, h, T), filled up to `positions`. work: (S, work_size(...)). logits: (S, V), of the last step."""
 
     tokens: np.ndarray
     before: np.ndarray

@@ -1,4 +1,4 @@
-"""Token and position embedding: x[b, t] = token_embed[tokens[b, t]] (+ pos_embed[t]); and y[b, t] = x[b, t] + smear · x[b, t - 1]."""
+"""Token and position embedding, x[b, t] = token_embed[tokens[b, t]] (+ pos_embed[t]), and token shift, x[t] += smear · x[t - 1]."""
 
 import numpy as np
 

@@ -311,14 +311,15 @@ _TAYLOR = [math.log(2.0) ** i / math.factorial(i) for i in range(1, 14)]  # in f
 
 
 def power_of_two(tile, x):
-    """2^x of a vector, for x at most 127 (1023 in float64); x is raised to -126 (-1022) where it is less. NaN stays NaN."""
+    """2^x of a vector, for x at most 127 (1023 in float64); 0 where it is below -126 (-1022). NaN stays NaN."""
     b, double = tile.b, tile.size == 8
     coefficients, lowest, mantissa = (_TAYLOR, -1022.0, 52) if double else (EXP2_COEFFICIENTS, -126.0, 23)
 
     def constant(value):
         return ir.Constant(tile.vector, [float(value)] * tile.width)
 
-    x = b.select(b.fcmp_ordered("<", x, constant(lowest)), constant(lowest), x)
+    none = b.fcmp_ordered("<", x, constant(lowest))
+    x = b.select(none, constant(lowest), x)
     kind = ir.FunctionType(tile.vector, [tile.vector])
     n = b.call(cgutils.get_or_insert_function(b.module, kind, f"llvm.rint.v{tile.width}{tile.name}"), [x])
     fraction = b.fsub(x, n)
@@ -330,7 +331,7 @@ def power_of_two(tile, x):
     if double:
         exponent = b.sext(exponent, bits)
     shifted = b.shl(exponent, ir.Constant(bits, [mantissa] * tile.width))
-    return b.bitcast(b.add(b.bitcast(power, bits), shifted), tile.vector)
+    return b.select(none, constant(0.0), b.bitcast(b.add(b.bitcast(power, bits), shifted), tile.vector))
 
 
 def _sum_of_powers(context, builder, signature, args, target):

@@ -9,6 +9,21 @@ its input on. The block composes parts, ModelConfig chooses them, the model is a
 Every activation is a matrix of N = B·T rows, row b·T + t for position t of sequence b.
 """
 
-from .functions import cross_entropy_grad, embed, feed_forward, gelu, rms_norm, self_attention, softmax
+from .functions import (
+    attend,
+    cross_entropy_grad,
+    embed,
+    feed_forward,
+    gelu,
+    rms_norm,
+    rope,
+    self_attention,
+    silu,
+    softmax,
+    swiglu,
+)
 
-__all__ = ["cross_entropy_grad", "embed", "feed_forward", "gelu", "rms_norm", "self_attention", "softmax"]
+__all__ = [
+    "attend", "cross_entropy_grad", "embed", "feed_forward", "gelu", "rms_norm", "rope", "self_attention", "silu", "softmax",
+    "swiglu",
+]  # fmt: skip

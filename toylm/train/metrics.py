@@ -11,6 +11,13 @@ import json
 import math
 from pathlib import Path
 
+from ..errors import CheckpointError
+from ..schema import check, number, optional, text, whole
+
+_NUMBERS = ("loss", "held_out_loss", "perplexity", "bits_per_byte", "learning_rate", "seconds")
+_FORM = {"step": whole(0), "finished": optional(text()), "peak_memory_bytes": optional(whole(0)),
+         **dict.fromkeys(_NUMBERS, optional(number()))}  # fmt: skip
+
 
 def append(path, record):
     """Append one record. Numbers that are not finite become null: JSON has none."""
@@ -20,17 +27,14 @@ def append(path, record):
 
 
 def read(path):
-    """All whole records of a metrics.jsonl, in order; a line torn by a killed process is left out."""
+    """All whole records of a metrics.jsonl, in order; a line torn by a killed process, or damaged, is left out."""
     records = []
     path = Path(path)
-    if not path.is_file():
-        return records
-    with open(path, encoding="utf-8") as file:
-        for line in file:
-            try:
-                records.append(json.loads(line))
-            except ValueError:
-                continue
+    for line in path.read_bytes().splitlines() if path.is_file() else ():
+        try:
+            records.append(check(json.loads(line), _FORM, path))
+        except (ValueError, RecursionError, CheckpointError):
+            continue
     return records
 
 

@@ -28,6 +28,7 @@ from ..formats.checkpoint import (
     write_pointer,
 )
 from ..invocation import command_line
+from ..schema import anything, mapping, optional, text, whole
 from .settings import read_settings
 
 METRICS = "metrics.jsonl"
@@ -39,6 +40,17 @@ OWN_FOLDERS = {
     "coupling": ("coupling.json", "report.html", "maps.png", "levels.png", "depth.png", "tokens.png", "directions.png"),
     "collapse": ("collapse.json", "collapse.png"),
 }
+# What is read of run.json beside the settings.
+_COUNTS = {"documents": whole(0), "tokens": whole(0)}
+RECORD_FORM = {
+    "settings": optional(mapping(optional(anything()))),
+    "data": optional({
+        "name": optional(text()), "path": optional(text()), "counts": optional({"train": optional(_COUNTS)}),
+        "identity": optional(mapping(text())),
+    }),
+    "host": optional({"memory_bytes": optional(whole(0))}, null=False), "versions": optional(mapping(text()), null=False),
+    "resumed": optional([anything()], null=False), "fitted": optional([anything()], null=False), "threads": optional(whole(1)),
+}  # fmt: skip
 _LOCK_OFFSET = 1 << 20  # Windows locks bytes, also against reading: lock one far behind the text
 
 
@@ -212,7 +224,7 @@ def read_run(path):
     file = Path(path) / "run.json"
     if not file.is_file():
         raise MissingFileError(f"{path} has no run.json: only a run made by toylm train can be resumed")
-    record = read_json(file)
+    record = read_json(file, RECORD_FORM)
     return read_settings(record, file), record
 
 

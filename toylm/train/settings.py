@@ -135,7 +135,7 @@ class TrainSettings:
         of={"optimizer": ("adamw", "muon", "sgd")})
     momentum: float = _setting(0.9, "optimization", "of sgd", fixed=True, at_least=0, below=1, of={"optimizer": ("sgd",)})
     beta1: float = _setting(0.9, "optimization", "of adam, adamw and muon's adam", at_least=0, below=1, of=_ADAM)
-    beta2: float = _setting(0.95, "optimization", "of adam, adamw and muon's adam", at_least=0, below=1, of=_ADAM)
+    beta2: float = _setting(0.99, "optimization", "of adam, adamw and muon's adam", at_least=0, below=1, of=_ADAM)
     eps: float = _setting(1e-8, "optimization", "of adam, adamw and muon's adam", above=0, of=_ADAM)
     clip: float | None = _setting(1.0, "optimization", "largest gradient norm; none: no clipping", above=0)
     dropout: float = _setting(
