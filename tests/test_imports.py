@@ -46,6 +46,12 @@ INSIDE = {
     ("formats.counted", "counts.files"): "toylm info loads no Numba",
     ("formats.family", "model.transformer"): "toylm info loads no Numba",
     ("commands.evaluate", "train.setup"): "toylm evaluate -h loads no Numba",
+    ("commands.compare", "compare.contest"): "toylm compare -h loads no Numba",
+    ("commands.fit_documents", "commands.fitted_runs"): "toylm fit -h loads no Numba",
+    ("commands.fit_documents", "counts.language_model"): "toylm fit -h loads no Numba",
+    ("commands.fit_documents", "fitters.gram_head"): "toylm fit -h loads no Numba",
+    ("commands.fit_documents", "fitters.output_heads"): "toylm fit -h loads no Numba",
+    ("commands.fit_documents", "formats.checkpoint"): "toylm fit -h loads no Numba",
     ("bench.gallery", "bench.pictures"): "matplotlib is an extra",
     ("bench.scaling", "bench.pictures"): "matplotlib is an extra",
 }
