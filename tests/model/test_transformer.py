@@ -160,11 +160,10 @@ def test_a_training_step_allocates_nothing_that_grows():
             optimizer.step(model.gradients, max_norm=1.0)
             model.gradients.zero_()
 
-    steps(600)  # until the interpreter keeps as many spare tuples and numbers as it ever will
-    held = model.workspace.nbytes
     tracemalloc.start()
-    steps(5)
-    gc.collect()  # which empties the interpreter's lists of spare tuples too
+    steps(600)  # until the interpreter keeps as many spare tuples and numbers as it ever will
+    gc.collect()
+    held = model.workspace.nbytes
     before, _ = tracemalloc.get_traced_memory()
     steps(200)
     gc.collect()
