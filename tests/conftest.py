@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from fixtures import small_run, stories, text_file, train, trained_run  # noqa: F401 - fixtures of several folders
 
+from toylm.kernels import jit
 from toylm.kernels.jit import kernel_folder
 from toylm.threads import get_threads, set_threads
 
@@ -14,6 +15,8 @@ from toylm.threads import get_threads, set_threads
 os.environ.setdefault("TOYLM_BF16", "emulate")
 # Tests prepare texts in temporary folders (TOYLM_CACHE); the processes that they start find the compiled kernels all the same.
 os.environ.setdefault("NUMBA_CACHE_DIR", str(kernel_folder().parent))
+
+jit._clock.announced = True  # that kernels are compiled: what a command prints is the same with a cold cache
 
 THREADS = get_threads()  # what a test finds
 ORACLES = ("torch", "transformers", "sklearn")

@@ -59,6 +59,19 @@ def test_every_path_of_the_file_map_exists():
         assert (ROOT / path).exists() or (ROOT / "toylm" / path).exists(), path
 
 
+def test_every_fault_has_its_test():
+    """Those of tests/faults/ are named where that folder is there."""
+    page = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| fault |")]
+    assert len(rows) > 50
+    for row in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", row)
+        assert named, row
+        for file, name in named:
+            if (ROOT / file).exists() or "tests/faults" not in file:
+                assert not name or f"def {name}(" in (ROOT / file).read_text(encoding="utf-8"), f"{file}::{name}"
+
+
 def commands_of(page):
     """Every `toylm VERB ...` of a page, in a block or in the text, as its words."""
     text = page.read_text(encoding="utf-8")

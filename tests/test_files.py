@@ -142,3 +142,15 @@ def test_without_a_folder_for_them_kernels_are_compiled_anew_and_a_note_says_wha
     found, note = run_kernel(tmp_path / "file" / "kernels")
     assert found == "[3. 3.] False"
     assert "compiled kernels cannot be kept" in note and "set TOYLM_CACHE" in note and len(note.splitlines()) == 1
+
+
+def test_compiling_is_announced_once(capsys):
+    """A library user's first step was silent for a minute."""
+    from toylm.kernels import jit
+
+    clock = jit._CompileClock()
+    for seconds in (0.0, 1.0, 2.5, 9.0):  # spent when the next compilation begins
+        clock.seconds = seconds
+        clock.on_start(None)
+        clock.on_end(None)
+        assert ("compiling kernels" in capsys.readouterr().err) == (seconds == 2.5)

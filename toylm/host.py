@@ -27,7 +27,7 @@ def host():
     return {
         "cpu": cpu_name(),
         "physical_cores": physical_cores(),
-        "memory_bytes": _total_memory(),
+        "memory_bytes": total_memory(),
         "platform": platform.platform(),
     }
 
@@ -44,7 +44,8 @@ def cpu_name():
     return platform.processor() or platform.machine()
 
 
-def _total_memory():
+def total_memory():
+    """Bytes of memory of this machine, None where the system does not tell."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from test_kneser_ney import END, tables_of, text
 
+from toylm.counts import language_model
 from toylm.counts.language_model import CountsLM
 from toylm.counts.mixture import fit_weights, log_likelihood
 
@@ -187,3 +188,11 @@ def test_the_last_document_cannot_be_removed():
     model = CountsLM.fit([1, 2, END], 3, END)
     with pytest.raises(ValueError, match="the only document"):
         model.remove([1, 2])
+
+
+def test_an_order_that_memory_has_no_room_for_is_refused_before_counting(monkeypatch):
+    """On 114 kB an order of 1,000 took 17.5 GB."""
+    monkeypatch.setattr(language_model, "total_memory", lambda: 8 * 10**9)
+    tokens = np.tile([1, 2, 3, 0], 10_000)
+    with pytest.raises(ValueError, match="order is 1000: counting 40,000 tokens takes some 16 GB, .* has 8: choose a lower"):
+        CountsLM.fit(tokens, 50, 0, order=1000, context_length=8)

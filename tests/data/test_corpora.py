@@ -1,5 +1,8 @@
 """Corpora by name and path; what goes wrong says so in one sentence."""
 
+import os
+import sys
+
 import pytest
 
 from toylm.data import CORPORA, load_corpus
@@ -75,3 +78,10 @@ def test_mistakes(tmp_path):
         load_corpus(some, held_out_data=some)
     with pytest.raises(ValueError, match="empty list"):
         load_corpus([])
+
+
+@pytest.mark.skipif(os.name != "posix" or sys.platform == "darwin", reason="names are Unicode there")
+def test_a_name_that_is_not_utf8(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.txt")
+    path.write_text("A cat.<|endoftext|>A dog.", encoding="utf-8")
+    assert list(load_corpus(str(path))) == ["A cat.", "A dog."] and list(load_corpus(str(tmp_path))) == ["A cat.", "A dog."]

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
 from toylm.data import Tokenizer, train_tokenizer
+from toylm.errors import InputTypeError, UsageError
 
 SCRIPTS = [
     "The quick brown fox isn't here; it's 3.14 km away, isn't it?", "Zwölf große Boxkämpfer", "Быстрая лиса", "Γρήγορη αλεπού",
@@ -196,3 +197,34 @@ def test_a_text_in_chunks_has_the_ids_of_the_whole(level):
     assert list(tokenizer.encode_iterable(text.splitlines(keepends=True))) == tokenizer.encode(text)
     assert list(tokenizer.encode_iterable([])) == []
 
+
+@pytest.mark.parametrize("options", [
+    {}, {"single_word": True}, {"lstrip": True}, {"rstrip": True}, {"lstrip": True, "rstrip": True}, {"normalized": False},
+    {"special": True}, {"special": True, "lstrip": True, "rstrip": True},
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize("level", ["bpe", "char", "byte", "word"])
+def test_added_tokens_of_every_kind(level, options):
+    """With white space that they swallow, inside words, at the end."""
+    backend = train_tokenizer(["the cat and the dog sat on the mat"] * 3, level, 300).backend
+    backend.add_tokens([tokenizers.AddedToken("cat é", **options)])
+    tokenizer, text = Tokenizer(backend), "the  cat é  and thecat éx \ncat é"
+    ids = tokenizer.encode(text)
+    shown = tokenizer.decode(ids)
+    assert tokenizer.vocab_size - 1 in ids and stream(tokenizer, ids) == shown
+    assert b"".join(tokenizer.token_bytes[i] for i in ids).decode() == shown
+    assert tokenizer.encoded_bytes(text, ids).sum() == len(text.encode())
+    assert "cat é" in tokenizer.decode(ids, skip_special=False)
+
+
+def test_what_is_no_text():
+    """Half a surrogate pair, as of an argument in another encoding, was a TypeError of the library; so was a number."""
+    tokenizer = train_tokenizer(SCRIPTS, "bpe")
+    for call in (tokenizer.encode, lambda text: tokenizer.encode_batch(["a", text])):
+        with pytest.raises(UsageError, match=r"'caf\\udce9' is no Unicode text .character 3.: give UTF-8"):
+            call("caf\udce9")
+    with pytest.raises(InputTypeError, match="a tokenizer takes text, not int"):
+        tokenizer.encode(5)
+    with pytest.raises(InputTypeError, match="token ids must be integers, not float64"):
+        tokenizer.decode([1.5])
+    with pytest.raises(UsageError, match="token id 99999 is out of range"):
+        tokenizer.decode([99999])

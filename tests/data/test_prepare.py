@@ -85,7 +85,9 @@ def test_the_same_text_gives_the_same_files(tmp_path, stories):
 
 def test_a_prepared_folder_is_data_itself(tmp_path, stories):
     made = prepare(stories, tmp_path / "out", vocab_size=280, progress=False)
-    opened = prepare(tmp_path / "out", vocab_size=4096, tokenizer="char")
+    with pytest.raises(ValueError, match="tokenizer was decided when .*out was prepared"):
+        prepare(tmp_path / "out", tokenizer="char")
+    opened = prepare(tmp_path / "out")
     assert opened.tokenizer.digest == made.tokenizer.digest and opened.counts == made.counts
     assert (opened.train.byte_lengths == made.tokenizer.byte_lengths).all()
     train_tokenizer(["other"], "char").save(tmp_path / "out")

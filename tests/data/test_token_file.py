@@ -70,7 +70,7 @@ def test_windows_predict_every_token_once(tmp_path, count, length, batch):
     windows = file.windows(length, batch)
     for _ in range(2):  # it can be iterated again
         batches = list(windows)
-        assert len(batches) == len(windows) and all(t.shape == y.shape and t.shape[1] == length for t, y in batches)
+        assert len(batches) == len(windows) and all(t.shape == y.shape and t.shape[1] == min(length, count) for t, y in batches)
         tokens, targets = (np.concatenate(side).reshape(-1) for side in zip(*batches))
         counted = targets >= 0
         assert targets[counted].tolist() == ids.tolist()
@@ -94,3 +94,12 @@ def test_windows_can_be_capped(tmp_path):
             file.windows(*options)
     with pytest.raises(ValueError, match="no tokens to evaluate on"):
         TokenFile.open(write(tmp_path / "empty.bin", [])).windows(4, 1)
+
+
+def test_a_window_is_no_longer_than_the_text():
+    """A context of 131,072 named in a config.json took gigabytes for a text of 37 tokens."""
+    file = TokenFile(np.arange(37).astype(np.uint16), 40)
+    long, fitting = file.windows(131_072, 4), file.windows(37, 4)
+    assert (long.context_length, long.tokens, len(long)) == (37, 37, 1)
+    for found, expected in zip(long, fitting):
+        np.testing.assert_array_equal(found, expected)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toylm.data import Tokenizer, train_tokenizer
-from toylm.data.tokenizer import resolve_tokenizer
+from toylm.data.tokenizer import LONGEST_WORD, _short_words, resolve_tokenizer
 
 TEXTS = ["Once upon a time a naïve cat said: “你好!” 🙂\n", "The cat sat. The cat ran.\n\n  The end.\t", "café 🙂 cat 2025"] * 4
 SAMPLE = "naïve café 你好 🙂"
@@ -164,3 +164,11 @@ def test_transformers_gives_the_same_ids(tmp_path, tokenizer):
         assert theirs(text, add_special_tokens=False)["input_ids"] == ids
         assert theirs.decode(ids, skip_special_tokens=True) == tokenizer.decode(ids)
     assert theirs.eos_token_id == tokenizer.end_id and theirs.model_max_length == 64
+
+
+def test_bpe_is_trained_on_pieces_where_a_text_has_no_spaces():
+    """The trainer's time grows with the square of a word: 150,000 Chinese characters took six minutes."""
+    dna, words = "ACGT" * 3000 + " " + "A" * 5000, "some words and others " * 200
+    pieces = list(_short_words([dna, words]))
+    assert "".join(pieces[:-1]) == dna and pieces[-1] == words
+    assert max(len(piece.split()[0]) for piece in pieces[:-1]) <= LONGEST_WORD

@@ -88,7 +88,9 @@ def test_the_report_before_and_after(train, capsys, monkeypatch, tmp_path):
     printed = capsys.readouterr().out
     for words in ("machine ", "text         animals: ", "held out", "parameters 3", "gradients", "moments", "activations",
                   "a step       64 tokens (4 sequences x 16)", "an epoch", "expected: ", "tokens/s", "nats/token", "bits/byte",
-                  "done after 14 steps", "at the peak", "python -m toylm generate runs/animals"):  # fmt: skip
+                  "done after 14 steps", "at the peak",
+                  "opens as     ArceeForCausalLM.from_pretrained('runs/animals/step-000014') in transformers",
+                  "python -m toylm generate runs/animals"):  # fmt: skip
         assert words in printed, words
     assert "step 00007/00014 (50.00%) | loss " in printed and "| eta: " in printed
     # A second run gets a folder of its own.

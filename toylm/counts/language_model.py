@@ -7,6 +7,7 @@ import numpy as np
 
 from ..checks import check_count
 from ..errors import InputTypeError, UsageError
+from ..host import total_memory
 from ..model.generation import check_sampling, sample_logits_row
 from .config import CountsConfig
 from .documents import Documents
@@ -19,6 +20,7 @@ VALIDATION = 0.05  # the last share of the training text, for the mixing weights
 MATCH_CAP = 12  # longer common suffixes count as this long
 BASES = (1.5, 2.0, 3.0, 4.0, 6.0, 10.0)  # of the copies' weights b^l, the likeliest of which is taken
 WARM_UP = 100  # tokens before a part of a stream, so that its words are known
+BYTES_A_TOKEN = 400  # of memory that counting takes, times the order (measured with orders of 100 and 1,000)
 COPY_PRIOR = 0.1  # weight of a copy before any text has been seen
 
 
@@ -58,6 +60,12 @@ class CountsLM:
         small = vocab_size < 300  # characters or bytes
         order, near = (7 if small else 6) if order is None else order, (3 if small else 2) if near is None else near
         config = CountsConfig(vocab_size, order, end_id, context_length, near)
+        needed, there = BYTES_A_TOKEN * order * tokens.size, total_memory()
+        if there and needed > there:
+            raise UsageError(
+                f"order is {order}: counting {tokens.size:,} tokens takes some {needed / 1e9:,.0f} GB, and this machine has "
+                f"{there / 1e9:,.0f}: choose a lower order"
+            )
         words = _checked_words(words, vocab_size)
         say = progress or (lambda sentence: None)
         say("sorting n-grams")

@@ -157,7 +157,8 @@ def idle_options(data, tokenizer=None):
     if isinstance(data, str) and data.startswith(TASK_PREFIX):
         names = ("out", "tokenizer", "vocab_size", "separator", "limit", "held_out_data")
         return dict.fromkeys(names, f"is for text, and {data} has none: leave it out")
-    if tokenizer is None or (isinstance(tokenizer, str) and tokenizer in LEVELS and tokenizer != "byte"):
+    exists = isinstance(tokenizer, Tokenizer) or (tokenizer not in (None, *LEVELS) and os.path.exists(tokenizer))
+    if not exists and tokenizer != "byte":
         return {}
     own = "the byte tokenizer" if tokenizer == "byte" else "a tokenizer that exists"
     return {"vocab_size": f"cannot be chosen with {own}: leave it out"}

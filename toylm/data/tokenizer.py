@@ -95,11 +95,17 @@ class Tokenizer:
         unless it is told not to; False: it is text like any other.
         """
         backend = self.backend if special else self._literal
-        return backend.encode(text, add_special_tokens=False).ids
+        try:
+            return backend.encode(text, add_special_tokens=False).ids
+        except TypeError:
+            raise _no_text(text) from None
 
     def encode_batch(self, texts):
         """Token ids of each text of a list, on all cores: lists of int."""
-        return [e.ids for e in self.backend.encode_batch_fast(texts, add_special_tokens=False)]
+        try:
+            return [e.ids for e in self.backend.encode_batch_fast(texts, add_special_tokens=False)]
+        except TypeError:
+            raise next(filter(None, map(_no_text, texts))) from None
 
     def encode_arrays(self, texts):
         """The same as integer arrays; single bytes, which need no search, are looked up in a table."""
@@ -136,6 +142,8 @@ class Tokenizer:
         skip_special=False: special tokens are shown by name, so that `decode(encode(text), False)` has all that `text` had.
         """
         ids = np.asarray(ids).reshape(-1)
+        if len(ids) and ids.dtype.kind not in "iu":
+            raise InputTypeError(f"token ids must be integers, not {ids.dtype}")
         if len(ids) and (ids.min() < 0 or ids.max() >= self.vocab_size):
             bad = next(int(i) for i in ids if i < 0 or i >= self.vocab_size)
             raise UsageError(f"token id {bad} is out of range; the tokenizer has the ids 0 to {self.vocab_size - 1}")
@@ -220,6 +228,14 @@ class Tokenizer:
             return cls(backend, end_token or _end_of_model(file.parent / "config.json", backend) or END_OF_TEXT, start_token)
         except ValueError as error:
             raise UsageError(f"{file}: {error}") from None
+
+
+def _no_text(text):
+    """The exception for what the tokenizers library takes for no text; None where it is one."""
+    if not isinstance(text, str):
+        return InputTypeError(f"a tokenizer takes text, not {type(text).__name__}")
+    at = next((i for i, c in enumerate(text) if "\ud800" <= c <= "\udfff"), None)
+    return None if at is None else UsageError(f"{text[:40]!a} is no Unicode text (character {at}): give UTF-8")
 
 
 def _end_of_model(config_file, backend):

@@ -161,14 +161,18 @@ class _KernelCache(caching.NullCache):
 
 
 class _CompileClock(event.Listener):
-    """Adds up the wall time of outermost compilations (a kernel compiles its callees inside its own time)."""
+    """Adds up the wall time of outermost compilations (a kernel compiles its callees inside its own time), and says once that
+    there is something to wait for."""
 
     def __init__(self):
-        self.depth, self.seconds, self._start = 0, 0.0, 0.0
+        self.depth, self.seconds, self._start, self.announced = 0, 0.0, 0.0, False
 
     def on_start(self, event):
         if self.depth == 0:
             self._start = time.perf_counter()
+            if self.seconds > SILENT_SECONDS and not self.announced:
+                self.announced = True
+                print("toylm: compiling kernels for this machine; that takes up to a minute, once", file=sys.stderr, flush=True)
         self.depth += 1
 
     def on_end(self, event):
@@ -177,6 +181,7 @@ class _CompileClock(event.Listener):
             self.seconds += time.perf_counter() - self._start
 
 
+SILENT_SECONDS = 2.0  # of compiling, before it is announced
 _clock = _CompileClock()
 event.register("numba:compile", _clock)
 

@@ -9,6 +9,7 @@ from ..console import Console, display_path, duration, size
 from ..errors import UsageError
 from ..files import write_json
 from ..formats.checkpoint import find_checkpoint, load_checkpoint
+from ..formats.families import stock_class
 from ..host import host, peak_memory, versions
 from ..invocation import command_line
 from ..model.precision import resolve
@@ -159,6 +160,9 @@ def _train(trainer):
     if peak_memory():
         console.say(f"memory       {size(peak_memory())} at the peak")
     console.say(f"checkpoint   {display_path(trainer.run_folder.latest())}")
+    opens = stock_class(trainer.model.config)
+    if opens is not None:
+        console.say(f"opens as     {opens}.from_pretrained({display_path(trainer.run_folder.latest())!r}) in transformers")
     if (path / "loss.png").exists():
         console.say(f"loss curve   {display_path(path / 'loss.png')}")
     if interrupted:
