@@ -58,8 +58,8 @@ def run(args):
         counted = isinstance(model, CountsLM)
         if not counted and (args.fitter == "counts" or not (path / GRAM).is_file()):
             raise UsageError(
-                f"{path} keeps neither counts nor moments: documents are added to and removed from what --with counts has fitted, or "
-                f"--part head --with ridge --by-document"
+                f"{path} keeps neither counts nor moments: documents are added to and removed from what --with counts has fitted, "
+                f"or --part head --with ridge --by-document"
             )
         if tokenizer is None:
             raise UsageError(f"{path} has no tokenizer.json: documents can be added from Python with token ids, not from text")
@@ -75,7 +75,8 @@ def run(args):
         else:
             path = save_checkpoint(path, model, tokenizer, beside=beside)
         if counted:
-            print_changes(args, path, done, model.n_tokens, f"counts       {model.n_tokens:,} tokens, {model.n_parameters:,} n-grams")
+            total = f"counts       {model.n_tokens:,} tokens, {model.n_parameters:,} n-grams"
+            print_changes(args, path, done, model.n_tokens, total)
         else:
             print_changes(args, path, done, head.gram.count, f"moments      of {head.gram.count:,} tokens")
         return 0
