@@ -122,10 +122,10 @@ class Tries:
                     status = run_verb(words[0], list(words[1:]))
             except SystemExit as ended:
                 status = ended.code or 0
-            except hypothesis.errors.HypothesisException:
-                raise
             except BaseException as error:
                 status, problem = None, "".join(traceback.format_exception(error))
+        if status in (130, 143):  # somebody stops the tests
+            raise KeyboardInterrupt
         spent = time.process_time() - before[0] - (compile_seconds() - before[1])
         printed = [str(w.message) for w in caught if not issubclass(w.category, UserWarning)]
         if status not in (0, 2) or "Traceback" in said.getvalue():
