@@ -7,7 +7,6 @@ import contextlib
 import io
 import os
 import re
-import resource
 import shutil
 import sys
 import time
@@ -28,6 +27,7 @@ from toylm.errors import ToylmError
 from toylm.kernels.jit import compile_seconds
 from toylm.train.settings import ALL_FIELDS
 
+resource = pytest.importorskip("resource", reason="limits on memory are POSIX")
 pytestmark = pytest.mark.faults
 SECONDS, BYTES = 30, 2e9
 TRAIN = ["--data", "text.txt", *RUN, "--steps", "1", "--quiet"]
@@ -176,9 +176,8 @@ def limited():
     global _held
     _held = 0
     _held = memory()
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    with open("/proc/self/statm", encoding="ascii") as file:
-        now = int(file.read().split()[0]) * resource.getpagesize()
+    before, sizes = resource.getrlimit(resource.RLIMIT_AS), Path("/proc/self/statm")
+    now = int(sizes.read_text(encoding="ascii").split()[0]) * resource.getpagesize() if sizes.exists() else 2**40
     resource.setrlimit(resource.RLIMIT_AS, (now + 6 * 2**30, before[1]))
     yield
     resource.setrlimit(resource.RLIMIT_AS, before)
