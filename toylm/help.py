@@ -50,6 +50,11 @@ class Parser(argparse.ArgumentParser):
             found.append(word)
         return found
 
+    def _get_values(self, action, arg_strings):
+        if action.option_strings and arg_strings == ["--"]:  # argparse would take the word away, and give a list
+            raise argparse.ArgumentError(action, "expected a value, not --")
+        return super()._get_values(action, arg_strings)
+
     def error(self, message):
         """As argparse has it: usage, the message, status 2."""
         unknown = re.search(r"unrecognized arguments: (--?[\w-]+)", message)
