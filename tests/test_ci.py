@@ -15,7 +15,7 @@ RUN = Path(__file__).resolve().parents[1] / ".ci" / "run"
 @pytest.mark.skipif(not RUN.is_file(), reason="no checkout")
 def test_the_checkouts_own_environment_is_left_alone(tmp_path):
     # A checkout whose README has a test command that only looks around; what follows it would install ruff and PyTorch.
-    script = RUN.read_text(encoding="utf-8").partition('\necho "+ style"')[0]
+    script = RUN.read_text(encoding="utf-8").partition('\necho "+ kills')[0]
     checkout = tmp_path / "my toylm"
     for name, text in ((".ci/run", script), (".venv/mine", ""), ("README.md", "ls -A && touch .venv && pwd # -m pytest\n")):
         (checkout / name).parent.mkdir(parents=True, exist_ok=True)

@@ -208,3 +208,10 @@ def test_more_threads_than_cores():
     code = "from toylm.cli import _allow_threads\n_allow_threads('7')\nfrom toylm.threads import set_threads\nprint(set_threads(7))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "7\n"
+
+
+@pytest.mark.parametrize("words", [["--tokenizer", "--"], ["--context-length=--"]])
+def test_two_dashes_are_no_value(words, capsys):
+    with pytest.raises(SystemExit):
+        parser_of("data")[1].parse_args(["text.txt", *words])
+    assert "expected a value, not --" in capsys.readouterr().err

@@ -27,6 +27,7 @@ VERBS = {
     "evaluate": ("evaluate", "loss, perplexity and bits per byte of a model on a text"),
     "fit": ("fit", "fit a part of a model, or a model of a text, in closed form; the loss before and after"),
     "data": ("data", "prepare text: split, tokenizer, token files; make more stories"),
+    "cache": ("cache", "what is kept on disk and can be made again; remove it"),
     "info": ("info", "what a run or a checkpoint holds"),
     "export": ("export", "write a model for transformers, llama.cpp or llama2.c"),
     "import": ("import_", "make a checkpoint of a model from Hugging Face, llama2.c or GGUF"),

@@ -131,6 +131,11 @@ class Parser(argparse.ArgumentParser):
             found.append(word)
         return found
 
+    def _get_values(self, action, arg_strings):
+        if action.option_strings and arg_strings == ["--"]:  # argparse would take the word away, and give a list
+            raise argparse.ArgumentError(action, "expected a value, not --")
+        return super()._get_values(action, arg_strings)
+
     def error(self, message):
         """One line, status 2."""
         message = re.sub(r"^argument ([^:]+): (it )?", lambda m: m[1] + (" " if m[2] else ": "), message)

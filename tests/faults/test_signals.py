@@ -138,6 +138,7 @@ def test_a_signal_in_the_first_moments_is_no_traceback(number, tmp_path):
         said = process.communicate(timeout=60)[1]
         if process.returncode == 2:
             break  # it was there already: the text is missing
-        # Before Python runs any of our lines, the signal ends the process in the system's own way.
-        assert process.returncode in (-number, 128 + number), said
-        assert "toylm/" not in said or "Traceback" not in said, said
+        # Before Python runs any of our lines, the signal ends the process in Python's or the system's own way.
+        ours = str(ROOT / "toylm") in said
+        assert process.returncode in (-number, 128 + number) or (process.returncode == 1 and not ours), said
+        assert not ours or "Traceback" not in said, said

@@ -37,53 +37,49 @@ def reads(args):
 
 def run(args):
     """Add and remove, save in place or in --out; returns the exit status."""
-    from ..formats.checkpoint import POINTERS, find_checkpoint
-    from ..resources import locked
-    from ..train.run_folder import RunFolder, check_free
-
-    if args.out:
-        check_free(args.out, args.overwrite)
-        return _run(args)
-    folder = find_checkpoint(args.source).parent
-    with locked(folder, "changes"):  # else of two that read the same counts one would be lost
-        is_run = any((folder / name).exists() for name in POINTERS)
-        with RunFolder(folder) if is_run else contextlib.nullcontext():
-            return _run(args)
-
-
-def _run(args):
     from ..counts.language_model import CountsLM, load_kernels
     from ..fitters.gram_head import GramHead
     from ..fitters.output_heads import GRAM
-    from ..formats.checkpoint import load_checkpoint, save_checkpoint
+    from ..formats.checkpoint import POINTERS, find_checkpoint, load_checkpoint, save_checkpoint
+    from ..resources import locked
+    from ..train.run_folder import RunFolder, check_free
     from .fitted_runs import save_checkpoint_run
 
-    checkpoint = load_checkpoint(args.source, threads=args.threads)
-    model, tokenizer, path = checkpoint.model, checkpoint.tokenizer, checkpoint.path
-    counted = isinstance(model, CountsLM)
-    if not counted and (args.fitter == "counts" or not (path / GRAM).is_file()):
-        raise UsageError(
-            f"{path} keeps neither counts nor moments: documents are added to and removed from what --with counts has fitted, or "
-            f"--part head --with ridge --by-document"
-        )
-    if tokenizer is None:
-        raise UsageError(f"{path} has no tokenizer.json: documents can be added from Python with token ids, not from text")
-    if counted:
-        load_kernels()
-    else:
-        head = GramHead.open(checkpoint)
-        head.load_kernels(tokenizer.end_id)
-    done = change_documents(args, model if counted else head, tokenizer)
-    beside = {} if counted else head.beside()
-    if args.out:
-        path = save_checkpoint_run(args.out, checkpoint, beside, args.overwrite)
-    else:
-        path = save_checkpoint(path, model, tokenizer, beside=beside)
-    if counted:
-        print_changes(args, path, done, model.n_tokens, f"counts       {model.n_tokens:,} tokens, {model.n_parameters:,} n-grams")
-    else:
-        print_changes(args, path, done, head.gram.count, f"moments      of {head.gram.count:,} tokens")
-    return 0
+    with contextlib.ExitStack() as held:
+        if args.out:
+            check_free(args.out, args.overwrite)
+        else:  # of two processes that read the same counts, the changes of one would be lost
+            folder = find_checkpoint(args.source).parent
+            held.enter_context(locked(folder, "changes"))
+            if any((folder / name).exists() for name in POINTERS):
+                held.enter_context(RunFolder(folder))
+        checkpoint = load_checkpoint(args.source, threads=args.threads)
+        model, tokenizer, path = checkpoint.model, checkpoint.tokenizer, checkpoint.path
+        counted = isinstance(model, CountsLM)
+        if not counted and (args.fitter == "counts" or not (path / GRAM).is_file()):
+            raise UsageError(
+                f"{path} keeps neither counts nor moments: documents are added to and removed from what --with counts has fitted, "
+                f"or --part head --with ridge --by-document"
+            )
+        if tokenizer is None:
+            raise UsageError(f"{path} has no tokenizer.json: documents can be added from Python with token ids, not from text")
+        if counted:
+            load_kernels()
+        else:
+            head = GramHead.open(checkpoint)
+            head.load_kernels(tokenizer.end_id)
+        done = change_documents(args, model if counted else head, tokenizer)
+        beside = {} if counted else head.beside()
+        if args.out:
+            path = save_checkpoint_run(args.out, checkpoint, beside, args.overwrite)
+        else:
+            path = save_checkpoint(path, model, tokenizer, beside=beside)
+        if counted:
+            total = f"counts       {model.n_tokens:,} tokens, {model.n_parameters:,} n-grams"
+            print_changes(args, path, done, model.n_tokens, total)
+        else:
+            print_changes(args, path, done, head.gram.count, f"moments      of {head.gram.count:,} tokens")
+        return 0
 
 
 def change_documents(args, learner, tokenizer):

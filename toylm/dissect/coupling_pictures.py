@@ -111,7 +111,8 @@ def _depth(figure, result):
         x = np.arange(len(s))
         axes[0].plot(x, s[:, 1:], color=colour, linestyle=style, linewidth=0.6, alpha=0.5)
         axes[0].plot(x, s[:, 0], color=colour, linestyle=style, marker="o", markersize=3.5, label=side)
-        inverse = 1 / s[:, 0]
+        with np.errstate(divide="ignore"):  # a block that does nothing
+            inverse = 1 / s[:, 0]
         axes[1].plot(x, inverse, "o", color=colour, markersize=4, label=side)
         first, fit = found["growth_first_block"], found["growth_later_blocks"]["inverse_fit"]
         if fit:
