@@ -108,7 +108,9 @@ if __name__ == "__main__":
     task, vectors, library = sys.argv[1:]
     if vectors == "avx512":
         from numba.core import config
+        from numba.core.registry import cpu_target
 
+        cpu_target.target_context  # noqa: B018 - made now, with the real features: a kernel at import would make it with those below
         real = config.CPU_FEATURES
         config.CPU_FEATURES += ",+avx512f"
         import toylm.kernels.tile  # noqa: F401 - takes the CPU for one with AVX-512
