@@ -4,7 +4,6 @@ import math
 import pickle
 import tracemalloc
 from functools import partial
-
 from pathlib import Path
 
 import numpy as np
@@ -170,12 +169,14 @@ def test_a_training_step_allocates_nothing_that_grows():
 
     tracemalloc.start()
     steps(600)  # until the interpreter keeps as many spare tuples and numbers as it ever will
-    held, before = model.workspace.nbytes, traced()
-    steps(200)
-    after = traced()
+    held, found = model.workspace.nbytes, [traced()]
+    for _ in range(3):
+        steps(200)
+        found.append(traced())
     tracemalloc.stop()
     assert model.workspace.nbytes == held
-    assert after - before < 10_000
+    # What grows, grows in every stretch; what Numba and the interpreter keep for reuse grows once in a while.
+    assert min(np.diff(found)) < 10_000
 
 
 class SilentCounts:
