@@ -13,7 +13,7 @@ from small_run import make_text
 
 pytestmark = [pytest.mark.faults, pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")]
 ROOT = Path(__file__).parents[2]
-TRAIN = ["train", "--data", "text.txt", *RUN, "--sample-every", "none", "--learning-rate", "0.01", "--steps", "30",
+TRAIN = ["train", "--data", "text.txt", *RUN, "--sample-every", "1000", "--learning-rate", "0.01", "--steps", "30",
          "--eval-every", "10", "--save-every", "10", "--log-every", "5"]  # fmt: skip
 # What a process runs that stops itself when a place is reached for the first time: every one of them inside a `toylm` command.
 PROGRAM = """
