@@ -120,6 +120,11 @@ def torch_operations():
         turned = pairs * torch.polar(torch.ones_like(angle), angle)[:, None]
         return torch.cat([turned.real, turned.imag], dim=-1).reshape(x.shape)
 
+    def smear(x, share):  # a depthwise causal convolution of width 2
+        sequences = F.pad(x.view(2, T, -1).transpose(1, 2), (1, 0))
+        weight = torch.stack([share, torch.ones_like(share)], dim=1)[:, None]
+        return F.conv1d(sequences, weight, groups=len(share)).transpose(1, 2).reshape(x.shape)
+
     def attention(qkv):
         q, k, v = (x.view(2, T, -1, h).transpose(1, 2) for x in qkv.split([H * h, K * h, K * h], dim=1))
         z = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
@@ -131,6 +136,7 @@ def torch_operations():
 
     return {
         "embedding": lambda table, positions: (F.embedding(tokens, table) + positions[:T]).flatten(0, 1),
+        "smear": smear,
         "rmsnorm": lambda x, gamma: F.rms_norm(x, (5,), gamma, eps=1e-5),
         "layernorm": lambda x, gamma, beta: F.layer_norm(x, (5,), gamma, beta, eps=1e-5),
         "linear": lambda x, w, b: F.linear(x, w.T, b),
